@@ -1,0 +1,71 @@
+"""What a stream's transformer has seen: keys and values of a sink and of the newest latents, in a ring.
+
+Attention does not care for the order of keys, so nothing is ever shifted: the oldest slot is overwritten, the sink
+never. Keys are kept un-rotated and placed relative to the window when read, so positions never leave the range that
+was trained and a stream never has to be cut. The ring is longer than the window by what may be taken back.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from pipeline.errors import TruncationError
+from pipeline.networks.rope import rotate
+from pipeline.networks.transformer import KeyValue
+
+
+@dataclass(slots=True, eq=False)
+class KVCache:
+    """Ring and sink of one stream.
+
+    ``ring`` holds keys and values ``[layers, 2, slots, B, P, N, D]``, P the tokens of a latent. ``rest`` stands for every
+    latent before the first: a stream begins as if it had always been at rest. ``latents`` counts what was
+    appended.
+    """
+
+    sink: list[KeyValue]
+    rest: list[KeyValue]
+    window: int
+    spare: int
+    latents: int = 0
+    ring: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        batch, tokens, heads, width = self.rest[0][0].shape
+        self.ring = self.rest[0][0].new_empty(
+            len(self.rest), 2, self.window + self.spare, batch, tokens, heads, width
+        )
+
+    def append(self, pairs: list[KeyValue]) -> None:
+        """Keep keys (un-rotated) and values of the next latent, ``[B, P, N, D]`` for every layer."""
+        slot = self.latents % self.ring.shape[2]
+        for layer, (k, v) in enumerate(pairs):
+            self.ring[layer, 0, slot] = k
+            self.ring[layer, 1, slot] = v
+        self.latents += 1
+
+    def read(self, sink_place: Tensor, places: Tensor) -> list[KeyValue]:
+        """Give the window before the next latent, keys rotated.
+
+        Args:
+            sink_place: ``complex64 [P, D / 2]`` for the sink.
+            places: ``complex64 [window * P, D / 2]`` for the past, oldest first.
+
+        Returns:
+            For every layer ``[B, (1 + window) * P, N, D]`` twice.
+        """
+        slots = [i % self.ring.shape[2] if i >= 0 else -1 for i in range(self.latents - self.window, self.latents)]
+        out: list[KeyValue] = []
+        for layer, (sink_k, sink_v) in enumerate(self.sink):
+            k = [self.ring[layer, 0, s] if s >= 0 else self.rest[layer][0] for s in slots]
+            v = [self.ring[layer, 1, s] if s >= 0 else self.rest[layer][1] for s in slots]
+            keys = torch.cat([rotate(sink_k, sink_place), rotate(torch.cat(k, 1), places)], 1)
+            out.append((keys, torch.cat([sink_v, *v], 1)))
+        return out
+
+    def truncate(self, latents: int) -> None:
+        """Forget what came after the first ``latents``. Raises TruncationError beyond what the ring still holds."""
+        if not 0 <= latents <= self.latents or self.latents - latents > self.spare:
+            raise TruncationError(f"the cache holds {self.latents} latents and can go back {self.spare}, not to {latents}")
+        self.latents = latents

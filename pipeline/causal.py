@@ -1,0 +1,226 @@
+"""The whole way of a chunk: noise, few denoising steps under text and past, frames, clean context."""
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.cache import KVCache
+from pipeline.errors import CapacityError, ConditioningError, TruncationError
+from pipeline.pocket.canvas import Canvas, prepare
+from pipeline.pocket.decoder import AnchoredDecoder, Motion
+from pipeline.pocket.latents import CHANNELS, GRID, LATENTS_PER_SECOND
+from pipeline.pocket.network import PICTURE_SIZE, PocketNetwork, Text
+from pipeline.schedule import noise, renoise, sigmas
+from pipeline.state import Boundary, StreamState
+from pipeline.types import Capabilities, Chunk, Conditioning, QualityLevel, VideoFormat
+
+LATENT_SHAPE = (1, CHANNELS, 1, *GRID)
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One quality level: denoising steps and frames made of a latent."""
+
+    name: str
+    steps: int
+    frames: int
+
+
+def ladder(steps: int) -> tuple[Rung, ...]:
+    """Rungs from best to least; work goes first, then the frame rate, down to half."""
+    full = (Rung("full", steps, 4),) if steps > 1 else ()
+    return (*full, Rung("one step", 1, 4), Rung("12 fps", 1, 3), Rung("8 fps", 1, 2))
+
+
+class CausalPipeline:
+    """Pocket behind the interface of :class:`pipeline.interface.Pipeline`."""
+
+    def __init__(
+        self,
+        network: PocketNetwork,
+        tokenize: Callable[[str], Tensor],
+        *,
+        steps: int,
+        latents_per_chunk: int,
+        max_streams: int,
+        examples: tuple[str, ...] = (),
+    ) -> None:
+        self._network = network.eval().requires_grad_(False)
+        self._dtype = network.position.dtype
+        self._tokenize = tokenize
+        self._decoder = AnchoredDecoder()
+        self._rungs = ladder(steps)
+        self._texts: OrderedDict[str, Text] = OrderedDict()
+        self._open = 0
+        window = network.config.window
+        with torch.inference_mode():
+            self._sink_place, self._places = network.rotation(0), network.rotation(*range(1, window + 1))
+            self._silence = network.silence(1)
+        fps = Fraction(LATENTS_PER_SECOND * self._rungs[0].frames)
+        self.format = VideoFormat(832, 480, fps, latents_per_chunk, self._rungs[0].frames)
+        self.capabilities = Capabilities(
+            model="pocket",
+            modes=("i2v",),
+            image_entry="anchor",
+            policies=("auto", "blend"),
+            sizes=((self.format.width, self.format.height),),
+            quality=tuple(QualityLevel(r.name, Fraction(LATENTS_PER_SECOND * r.frames)) for r in self._rungs),
+            max_streams=max_streams,
+            truncatable_latents=8,
+            examples=examples,
+        )
+
+    def warm_up(self) -> tuple[float, ...]:
+        """Make a few chunks of every quality; return the median seconds of one, commit included."""
+        image = np.random.default_rng(0).integers(0, 256, (480, 832, 3), dtype=np.uint8)
+        seconds: list[float] = []
+        for quality in range(len(self._rungs)):
+            conditioning = Conditioning("i2v", "snow falls, the camera pans left", image, 0, quality=quality)
+            state = self.open(conditioning)
+            times: list[float] = []
+            for _ in range(5):
+                begun = time.perf_counter()
+                self.generate_chunk(state, conditioning)
+                self.commit(state)
+                times.append(time.perf_counter() - begun)
+            self.close(state)
+            seconds.append(float(np.median(times[1:])))
+        return tuple(seconds)
+
+    @torch.inference_mode()
+    def open(self, conditioning: Conditioning) -> StreamState:
+        """Read the picture and begin at rest. Raises ConditioningError without a picture, CapacityError when full."""
+        image = self._admit(conditioning)
+        if self._open >= self.capabilities.max_streams:
+            raise CapacityError(f"all {self.capabilities.max_streams} streams of this model are taken")
+        canvas = prepare(image, self.format.width, self.format.height)
+        scene = self._network.encode_picture(self._picture(canvas))
+        rest = torch.zeros(LATENT_SHAPE)
+        window, spare = self._network.config.window, self.capabilities.truncatable_latents
+        context = self._network.encode_context(rest.to(self._dtype), scene, self._silence)
+        cache = KVCache(scene.sink, context, window, spare)
+        self._open += 1
+        return StreamState(conditioning.seed, canvas, scene, cache, Boundary(0, 0, 0, rest, Motion.at_rest()))
+
+    @torch.inference_mode()
+    def generate_chunk(self, state: StreamState, conditioning: Conditioning) -> Chunk:
+        """Make the next chunk; the state moves only if this returns."""
+        self._admit(conditioning)
+        if not 0 <= conditioning.quality < len(self._rungs):
+            raise ConditioningError(f"quality {conditioning.quality} is not one of 0..{len(self._rungs) - 1}")
+        rung, timings = self._rungs[conditioning.quality], dict.fromkeys(("denoise", "decode", "context"), 0.0)
+        self.commit(state)
+        text, begin = self._text(conditioning.prompt), state.now
+        made: list[Boundary] = []
+        frames: list[Tensor] = []
+        here, clean = begin, begin.last
+        try:
+            for index in range(self.format.latents_per_chunk):
+                clock = _Stages(timings)
+                if index:
+                    self._write(state, clean)
+                    clock.lap("context")
+                clean = self._sample(state, here, text, sigmas(rung.steps))
+                clock.lap("denoise")
+                pixels, motion = self._decoder.decode(here.motion, clean[0, :, 0], state.canvas, rung.frames)
+                clock.lap("decode")
+                frames.append(pixels)
+                made.append(here)
+                here = Boundary(here.latents + 1, here.frames + rung.frames, here.chunks, clean, motion)
+        except BaseException:
+            state.cache.truncate(begin.latents)
+            raise
+        here = Boundary(here.latents, here.frames, begin.chunks + 1, here.last, here.motion)
+        state.past = deque([*state.past, *made], maxlen=self.capabilities.truncatable_latents)
+        state.now, state.pending = here, clean
+        return Chunk(
+            index=begin.chunks,
+            first_frame=begin.frames,
+            first_latent=begin.latents,
+            latents=self.format.latents_per_chunk,
+            frames=torch.cat(frames).numpy(),
+            fps=self.capabilities.quality[conditioning.quality].fps,
+            revision=conditioning.revision,
+            quality=conditioning.quality,
+            timings_ms=timings,
+        )
+
+    @torch.inference_mode()
+    def commit(self, state: StreamState) -> None:
+        """Write the clean context of the chunk made last."""
+        if state.pending is not None:
+            self._write(state, state.pending)
+            state.pending = None
+
+    def truncate(self, state: StreamState, latent: int) -> None:
+        """Go back to the boundary before ``latent``. Raises TruncationError where there is none to go back to."""
+        if latent == state.now.latents:
+            return
+        kept = [b for b in state.past if b.latents <= latent]
+        if not kept or kept[-1].latents != latent:
+            raise TruncationError(f"latent {latent} is no boundary of the last {len(state.past)}")
+        self.commit(state)
+        state.cache.truncate(latent)
+        state.now = kept.pop()
+        state.past = deque(kept, maxlen=self.capabilities.truncatable_latents)
+
+    def close(self, state: StreamState) -> None:
+        """Give the stream's place back; closing twice is closing once."""
+        if not state.closed:
+            state.closed = True
+            self._open -= 1
+
+    def _admit(self, conditioning: Conditioning) -> np.ndarray:
+        if conditioning.mode not in self.capabilities.modes:
+            raise ConditioningError("pocket makes video from a picture only (mode i2v)")
+        if conditioning.image is None:
+            raise ConditioningError("a picture is needed to begin: upload one first")
+        return conditioning.image
+
+    def _picture(self, canvas: Canvas) -> Tensor:
+        """The view at rest as the network reads it, ``[1, 3, 128, 224]`` in -1..1."""
+        pixels = canvas.rest.permute(2, 0, 1)[None].float() / 127.5 - 1
+        small = torch.nn.functional.interpolate(pixels, PICTURE_SIZE, mode="bilinear", antialias=True)
+        return small.to(self._dtype)
+
+    def _text(self, prompt: str) -> Text:
+        """Encode a prompt, or remember it."""
+        if prompt not in self._texts:
+            self._texts[prompt] = self._network.encode_text(self._tokenize(prompt))
+            if len(self._texts) > 64:
+                self._texts.popitem(last=False)
+        self._texts.move_to_end(prompt)
+        return self._texts[prompt]
+
+    def _sample(self, state: StreamState, here: Boundary, text: Text, levels: tuple[float, ...]) -> Tensor:
+        """Few-step sampling of the latent after ``here``, ``float32 [1, C, 1, h, w]``."""
+        window = state.cache.read(self._sink_place, self._places)
+        last = here.last.to(self._dtype)
+        clean = torch.empty(0)
+        for step, sigma in enumerate(levels):
+            fresh = noise(state.seed, here.latents, step, LATENT_SHAPE)
+            noisy = renoise(clean, fresh, sigma) if step else fresh
+            level = torch.full((1,), sigma)
+            clean = self._network.denoise(noisy.to(self._dtype), last, level, state.scene, text, window).float()
+        return clean
+
+    def _write(self, state: StreamState, clean: Tensor) -> None:
+        state.cache.append(self._network.encode_context(clean.to(self._dtype), state.scene, self._silence))
+
+
+class _Stages:
+    """Adds the milliseconds since the last lap to a stage."""
+
+    def __init__(self, timings: dict[str, float]) -> None:
+        self._timings, self._since = timings, time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self._timings[stage] += (now - self._since) * 1000
+        self._since = now

@@ -1,0 +1,48 @@
+"""All that ``stream`` knows of a model."""
+
+from typing import Protocol, TypeVar
+
+from pipeline.types import Capabilities, Chunk, Conditioning, VideoFormat
+
+StateT = TypeVar("StateT")
+
+
+class Pipeline(Protocol[StateT]):
+    """A model that makes video chunk by chunk; blocking, not thread-safe; weights here, streams in StateT."""
+
+    @property
+    def format(self) -> VideoFormat:
+        """Size and rate of what this pipeline makes."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Modes, how an image enters, switch policies, quality ladder."""
+        ...
+
+    def warm_up(self) -> tuple[float, ...]:
+        """Fill caches and pools; return the seconds that one chunk takes, one number per quality level."""
+        ...
+
+    def open(self, conditioning: Conditioning) -> StateT:
+        """Begin a take. Raises ConditioningError (no picture, mode it lacks) or CapacityError."""
+        ...
+
+    def generate_chunk(self, state: StateT, conditioning: Conditioning) -> Chunk:
+        """Make the next chunk; the state moves only if this returns. Raises ConditioningError."""
+        ...
+
+    def commit(self, state: StateT) -> None:
+        """Write the clean context of the chunk made last; does nothing when it is written already."""
+        ...
+
+    def truncate(self, state: StateT, latent: int) -> None:
+        """Go back to the boundary before ``latent``, bit-equal to never having made what followed.
+
+        Raises TruncationError when the boundary is ahead, or more than ``truncatable_latents`` back.
+        """
+        ...
+
+    def close(self, state: StateT) -> None:
+        """Free the state's slot; idempotent."""
+        ...

@@ -1,0 +1,209 @@
+"""The causal video transformer of the Wan family; parameter names are those of the published checkpoints.
+
+The network holds weights only. What it has seen comes in as keys and values of earlier latent frames and
+goes out as keys and values of this one, **un-rotated**, so that whoever keeps them may place them anywhere
+in time. Source: Wan2.1 (arXiv 2503.20314), Self Forcing (arXiv 2506.08009).
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pipeline.networks.rope import rotate
+
+KeyValue = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class TransformerConfig:
+    """Sizes of one network; ``in_channels`` counts everything that is patchified."""
+
+    dim: int
+    ffn_dim: int
+    num_heads: int
+    num_layers: int
+    in_channels: int
+    out_channels: int
+    text_dim: int
+    patch: tuple[int, int, int] = (1, 2, 2)
+    freq_dim: int = 256
+    eps: float = 1e-6
+
+    @property
+    def head_dim(self) -> int:
+        """D, the width of one head."""
+        return self.dim // self.num_heads
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square norm over the last axis, computed in float32."""
+
+    def __init__(self, dim: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x.float()
+        scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
+        return (wide * scale).to(x.dtype) * self.weight
+
+
+class Attention(nn.Module):
+    """Queries, keys and values with norms over the full width, before heads are split."""
+
+    def __init__(self, dim: int, num_heads: int, eps: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.q, self.k, self.v, self.o = (nn.Linear(dim, dim) for _ in range(4))
+        self.norm_q = RMSNorm(dim, eps)
+        self.norm_k = RMSNorm(dim, eps)
+
+    def queries(self, x: Tensor) -> Tensor:
+        """``[B, L, dim] -> [B, L, N, D]``, not rotated."""
+        return self.norm_q(self.q(x)).unflatten(-1, (self.num_heads, -1))
+
+    def keys_values(self, x: Tensor) -> KeyValue:
+        """``[B, L, dim] -> two of [B, L, N, D]``, keys not rotated."""
+        k = self.norm_k(self.k(x)).unflatten(-1, (self.num_heads, -1))
+        return k, self.v(x).unflatten(-1, (self.num_heads, -1))
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend without a mask and project; ``[B, L, N, D]`` in, ``[B, L, dim]`` out."""
+        out = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        return self.o(out.transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    """Self-attention over the window, cross-attention to text, feed-forward, each modulated by time."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        dim = config.dim
+        self.norm1 = nn.LayerNorm(dim, config.eps, elementwise_affine=False)
+        self.self_attn = Attention(dim, config.num_heads, config.eps)
+        self.norm3 = nn.LayerNorm(dim, config.eps)
+        self.cross_attn = Attention(dim, config.num_heads, config.eps)
+        self.norm2 = nn.LayerNorm(dim, config.eps, elementwise_affine=False)
+        self.ffn = nn.Sequential(
+            nn.Linear(dim, config.ffn_dim), nn.GELU(approximate="tanh"), nn.Linear(config.ffn_dim, dim)
+        )
+        self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
+
+    def forward(
+        self, x: Tensor, time: Tensor, window: KeyValue | None, cross: KeyValue, rotation: Tensor
+    ) -> tuple[Tensor, KeyValue]:
+        """Run one block.
+
+        Args:
+            x: ``[B, L, dim]``.
+            time: ``[B, T, 6, dim]``, one row per latent frame.
+            window: rotated keys and values of what came before, or None.
+            cross: keys and values of the text.
+            rotation: ``complex64 [L, D / 2]`` of these tokens.
+        """
+        shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = (self.modulation + time).unbind(2)
+        h = _modulate(self.norm1(x), shift_a, scale_a)
+        q = rotate(self.self_attn.queries(h), rotation)
+        own = self.self_attn.keys_values(h)
+        k, v = rotate(own[0], rotation), own[1]
+        if window is not None:
+            k, v = torch.cat([window[0], k], 1), torch.cat([window[1], v], 1)
+        x = x + _gate(self.self_attn.attend(q, k, v), gate_a)
+        x = x + self.cross_attn.attend(self.cross_attn.queries(self.norm3(x)), *cross)
+        return x + _gate(self.ffn(_modulate(self.norm2(x), shift_f, scale_f)), gate_f), own
+
+
+class Head(nn.Module):
+    """The last norm and projection to patches."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(config.dim, config.eps, elementwise_affine=False)
+        pt, ph, pw = config.patch
+        self.head = nn.Linear(config.dim, pt * ph * pw * config.out_channels)
+        self.modulation = nn.Parameter(torch.randn(1, 2, config.dim) / config.dim**0.5)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        """``[B, L, dim]`` and the unprojected time embedding ``[B, T, dim]`` to ``[B, L, patch values]``."""
+        shift, scale = (self.modulation + time[:, :, None]).unbind(2)
+        return self.head(_modulate(self.norm(x), shift, scale))
+
+
+class CausalTransformer(nn.Module):
+    """Latents of a few frames, under text and under what came before, to their denoised estimate."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim = config.dim
+        self.patch_embedding = nn.Conv3d(config.in_channels, dim, config.patch, config.patch)
+        self.text_embedding = nn.Sequential(
+            nn.Linear(config.text_dim, dim), nn.GELU(approximate="tanh"), nn.Linear(dim, dim)
+        )
+        self.time_embedding = nn.Sequential(nn.Linear(config.freq_dim, dim), nn.SiLU(), nn.Linear(dim, dim))
+        self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
+        self.head = Head(config)
+
+    def embed_time(self, timestep: Tensor) -> Tensor:
+        """Timesteps ``float [B, T]`` in 0..1000 to ``[B, T, dim]``."""
+        half = self.config.freq_dim // 2
+        rate = 10_000.0 ** (-torch.arange(half, dtype=torch.float64, device=timestep.device) / half)
+        angle = timestep.double()[..., None] * rate
+        wave = torch.cat([angle.cos(), angle.sin()], dim=-1).to(self.time_embedding[0].weight.dtype)
+        return self.time_embedding(wave)
+
+    def text_keys_values(self, text: Tensor) -> list[KeyValue]:
+        """Text ``[B, S, text_dim]`` to keys and values of every layer's cross-attention, once per prompt."""
+        embedded = self.text_embedding(text)
+        return [block.cross_attn.keys_values(embedded) for block in self.blocks]
+
+    def patchify(self, latents: Tensor) -> Tensor:
+        """``[B, C, T, h, w]`` to tokens ``[B, L, dim]``, frame by frame, row by row."""
+        return self.patch_embedding(latents).flatten(2).transpose(1, 2)
+
+    def unpatchify(self, patches: Tensor, grid: tuple[int, int, int]) -> Tensor:
+        """``[B, L, patch values]`` to ``[B, C, T, h, w]`` for a patch grid (frames, rows, columns)."""
+        (t, rows, columns), (pt, ph, pw) = grid, self.config.patch
+        x = patches.unflatten(2, (pt, ph, pw, -1)).unflatten(1, (t, rows, columns))
+        return x.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        time: Tensor,
+        window: list[KeyValue] | None,
+        cross: list[KeyValue],
+        rotation: Tensor,
+    ) -> tuple[Tensor, list[KeyValue]]:
+        """Run the blocks and the head.
+
+        Args:
+            tokens: ``[B, L, dim]`` from :meth:`patchify`, L a multiple of T.
+            time: ``[B, T, dim]`` from :meth:`embed_time`.
+            window: rotated keys and values of earlier frames for every layer, or None at the start.
+            cross: from :meth:`text_keys_values`.
+            rotation: ``complex64 [L, D / 2]``.
+
+        Returns:
+            Patches ``[B, L, patch values]`` and, for every layer, this call's own keys (un-rotated) and values.
+        """
+        projected = self.time_projection(time).unflatten(2, (6, -1))
+        own: list[KeyValue] = []
+        for index, block in enumerate(self.blocks):
+            tokens, pair = block(tokens, projected, window[index] if window else None, cross[index], rotation)
+            own.append(pair)
+        return self.head(tokens, time), own
+
+
+def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """Scale and shift ``[B, L, dim]`` by one row of ``[B, T, dim]`` per latent frame."""
+    frames = x.unflatten(1, (shift.shape[1], -1))
+    return (frames * (1 + scale[:, :, None]) + shift[:, :, None]).flatten(1, 2)
+
+
+def _gate(x: Tensor, gate: Tensor) -> Tensor:
+    return (x.unflatten(1, (gate.shape[1], -1)) * gate[:, :, None]).flatten(1, 2)

@@ -1,0 +1,1 @@
+"""The recipe of pocket, the small model that comes with vivant: its pictures, prompts, clips and training."""

@@ -1,0 +1,162 @@
+"""The camera's way over the picture: velocities in, poses out, within a bounded world.
+
+The network says how fast the camera moves for as long as a prompt lasts. A picture ends somewhere, so a governor
+stands between: a move runs at its speed for :data:`FREE_S` after it was asked for, then eases and turns before
+much of the view lies outside. Plain floats, so that a pose is the same on every machine and thread count.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+from pipeline.pocket.latents import CAMERA_RATES, LATENTS_PER_SECOND
+
+WIDTH, HEIGHT = 832, 480
+FREE_S = 3.3
+TURN_S = 0.9
+OUTSIDE_SHARE = 0.13
+OUTSIDE_LIMIT = 0.2
+# Zooming in a little while a pan would show border: slow enough to stay a pan to the eye.
+ASSIST_PER_S = 0.03
+# Log zoom between which a zoom in, and a zoom out, swing once they have turned.
+ZOOM_IN_LIMITS = (0.0, 0.6)
+ZOOM_OUT_LIMITS = (-1.0, 0.25)
+SUBSTEPS = 24
+DEAD_ZONE = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """Where the view lies: centre in picture px from the middle, log zoom, roll of the picture in rad (clockwise)."""
+
+    x: float = 0.0
+    y: float = 0.0
+    zoom: float = 0.0
+    roll: float = 0.0
+
+    def affine(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+        """Rows that map a screen point (px from its middle) to a picture point (px from its middle)."""
+        scale = math.exp(-self.zoom)
+        cos, sin = scale * math.cos(self.roll), scale * math.sin(self.roll)
+        return (cos, sin, self.x), (-sin, cos, self.y)
+
+
+REST = Pose()
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One of pan, tilt, zoom, roll: the sign asked for, for how long, and the way it really goes (-1..1 of it)."""
+
+    asked: int = 0
+    held_s: float = 0.0
+    way: float = 1.0
+    aim: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """State at a latent boundary; immutable, so going back is keeping the old one."""
+
+    pose: Pose = REST
+    velocity: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    axes: tuple[Axis, Axis, Axis, Axis] = (Axis(), Axis(), Axis(), Axis())
+
+
+def outside_share(pose: Pose) -> float:
+    """Share of the view that lies outside the picture, 0..1, on a grid of 27 by 15 points.
+
+    >>> outside_share(REST), outside_share(Pose(x=1e6))
+    (0.0, 1.0)
+    """
+    (a, b, c), (d, e, f) = pose.affine()
+    out = 0
+    for row in range(-7, 8):
+        y = row * HEIGHT / 15
+        for column in range(-13, 14):
+            x = column * WIDTH / 27
+            out += abs(a * x + b * y + c) > WIDTH / 2 or abs(d * x + e * y + f) > HEIGHT / 2
+    return out / 405
+
+
+def soften(velocity: float) -> float:
+    """Take out the dead zone: without it a bias of 0.004 moves a still picture by 12 px in a minute."""
+    return math.copysign(max(0.0, abs(velocity) - DEAD_ZONE), velocity)
+
+
+def glide(camera: Camera, velocity: tuple[float, float, float, float]) -> tuple[list[Pose], Camera]:
+    """Go through one latent towards its velocity (nominal units: right, down, in, clockwise).
+
+    Returns:
+        Poses at the SUBSTEPS + 1 even times of the latent, ends included, and the state at its end.
+    """
+    goal = tuple(soften(v) for v in velocity)
+    begin = camera.velocity
+    axes = tuple(_hear(axis, v) for axis, v in zip(camera.axes, goal, strict=True))
+    assist = _needs_room(camera.pose, goal, axes)
+    pose, poses = camera.pose, [camera.pose]
+    dt = 1 / LATENTS_PER_SECOND / SUBSTEPS
+    axes = tuple(_plan(pose, index, axis, goal) for index, axis in enumerate(axes))
+    for step in range(SUBSTEPS):
+        share = (step + 0.5) / SUBSTEPS
+        now = [v0 + (v1 - v0) * share for v0, v1 in zip(begin, goal, strict=True)]
+        axes = tuple(_ease(axis, dt) for axis in axes)
+        pose = _move(pose, [v * axis.way for v, axis in zip(now, axes, strict=True)], assist, dt)
+        poses.append(pose)
+    return poses, Camera(pose, goal, axes)  # type: ignore[arg-type]
+
+
+def _hear(axis: Axis, velocity: float) -> Axis:
+    """Begin a new move when the sign asked for changes; forget one that is over."""
+    sign = 0 if abs(velocity) < 0.1 else int(math.copysign(1, velocity))
+    if sign == axis.asked:
+        return replace(axis, held_s=axis.held_s + 1 / LATENTS_PER_SECOND)
+    return Axis(asked=sign)
+
+
+def _plan(pose: Pose, index: int, axis: Axis, goal: tuple[float, ...]) -> Axis:
+    """Turn round when the free time is over and going on would show too much border."""
+    if not axis.asked:
+        return axis
+    ahead = [0.0, 0.0, 0.0, 0.0]
+    # A turn lasts TURN_S and covers half of that at full speed.
+    ahead[index] = goal[index] * axis.aim
+    there = _move(pose, ahead, 0.0, TURN_S / 2 + 0.5 / LATENTS_PER_SECOND)
+    share = outside_share(there)
+    worse = share > outside_share(pose)
+    if index == 2:
+        low, high = ZOOM_IN_LIMITS if axis.asked > 0 else ZOOM_OUT_LIMITS
+        if (there.zoom > high and ahead[2] > 0) or (there.zoom < low and ahead[2] < 0 and axis.asked > 0):
+            share, worse = 1.0, axis.held_s >= FREE_S or there.zoom > high
+    limit = OUTSIDE_LIMIT if axis.held_s < FREE_S else OUTSIDE_SHARE
+    return replace(axis, aim=-axis.aim) if worse and share > limit else axis
+
+
+def _ease(axis: Axis, dt: float) -> Axis:
+    step = 2 * dt / TURN_S
+    return replace(axis, way=axis.way + max(-step, min(step, axis.aim - axis.way)))
+
+
+def _needs_room(pose: Pose, goal: tuple[float, ...], axes: tuple[Axis, ...]) -> float:
+    """Zoom in per second when a sideways move or a roll would else show border before its free time is over."""
+    sideways = [goal[0] * axes[0].way, goal[1] * axes[1].way, 0.0, goal[3] * axes[3].way]
+    left = max((FREE_S - a.held_s for a, v in zip(axes, sideways, strict=True) if abs(v) > 0.3), default=0.0)
+    if left <= 0 or abs(goal[2]) > 0.1:
+        return 0.0
+    return ASSIST_PER_S if outside_share(_move(pose, sideways, 0.0, left)) > 0.05 else 0.0
+
+
+def _move(pose: Pose, velocity: list[float], assist: float, dt: float) -> Pose:
+    pan, tilt, zoom, roll = velocity
+    scale = math.exp(-pose.zoom)
+    right, down = pan * CAMERA_RATES["pan"] * scale * dt, tilt * CAMERA_RATES["tilt"] * scale * dt
+    cos, sin = math.cos(pose.roll), math.sin(pose.roll)
+    rate = CAMERA_RATES["zoom_in"] if zoom > 0 else CAMERA_RATES["zoom_out"]
+    # From close up there is room to pull back as fast as one comes in.
+    if zoom < 0:
+        rate += (CAMERA_RATES["zoom_in"] - rate) * max(0.0, min(1.0, (pose.zoom - 0.05) / 0.15))
+    return Pose(
+        pose.x + cos * right + sin * down,
+        pose.y - sin * right + cos * down,
+        pose.zoom + (zoom * rate + assist) * dt,
+        pose.roll + roll * CAMERA_RATES["roll"] * dt,
+    )

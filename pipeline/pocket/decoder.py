@@ -1,0 +1,167 @@
+"""The anchored decoder: a latent says how the picture moves and changes, the picture supplies every detail.
+
+Sharpness and identity cannot drift, since each frame is made from the picture itself. A latent is a quarter of a
+second whatever the frame rate: frames are taken from the continuous motion between its two boundaries.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.pocket.camera import HEIGHT, REST, SUBSTEPS, WIDTH, Camera, Pose, glide
+from pipeline.pocket.canvas import MARGIN, SCALE, Canvas
+from pipeline.pocket.latents import (
+    CAMERA,
+    CHANNELS,
+    DISPLACEMENT,
+    DISPLACEMENT_UNIT_PX,
+    FLOW,
+    FLOW_UNIT_PX_PER_S,
+    GAIN,
+    GRID,
+    LATENTS_PER_SECOND,
+    WEATHER,
+    fit_camera,
+)
+from pipeline.pocket.weather import Weather
+
+# Nodes of the coarse map; linear between them.
+NODES = (61, 105)
+FLOW_PERIOD_S = 2.4
+DEAD_ZONES = ((DISPLACEMENT, 0.02), (FLOW, 0.05), (GAIN, 0.012), (WEATHER, 0.025))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Motion:
+    """Decoder state at a latent boundary: the camera and the last three latents, newest first, ``[3, 12, h, w]``."""
+
+    camera: Camera
+    recent: Tensor
+    latent: int
+
+    @classmethod
+    def at_rest(cls) -> "Motion":
+        """The beginning of every take."""
+        return cls(Camera(), torch.zeros(3, CHANNELS, *GRID), 0)
+
+
+class AnchoredDecoder:
+    """Latents to frames; holds no stream's state."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._weather = Weather(seed)
+        rows, columns = NODES
+        y = torch.linspace(0, HEIGHT - 1, rows) - (HEIGHT - 1) / 2
+        x = torch.linspace(0, WIDTH - 1, columns) - (WIDTH - 1) / 2
+        self._x, self._y = x.expand(rows, columns), y[:, None].expand(rows, columns)
+
+    def decode(self, motion: Motion, latent: Tensor, canvas: Canvas, frames: int) -> tuple[Tensor, Motion]:
+        """Decode one latent.
+
+        Args:
+            motion: state at its beginning.
+            latent: ``float32 [12, h, w]`` at its end.
+            canvas: the picture.
+            frames: F, a divisor of 24.
+
+        Returns:
+            ``uint8 [F, H, W, 3]`` and the state at its end.
+        """
+        latent = calm(latent)
+        velocity = fit_camera(latent[None, CAMERA])[0].tolist()
+        poses, camera = glide(motion.camera, (velocity[0], velocity[1], velocity[2], velocity[3]))
+        after = Motion(camera, torch.stack([latent, motion.recent[0], motion.recent[1]]), motion.latent + 1)
+        out = torch.empty(frames, HEIGHT, WIDTH, 3, dtype=torch.uint8)
+        for frame in range(frames):
+            share = frame / frames
+            fields = between(motion.recent, latent, share)
+            time_s = (motion.latent + share) / LATENTS_PER_SECOND
+            out[frame] = self._frame(fields, poses[frame * SUBSTEPS // frames], canvas, time_s)
+        return out, after
+
+    def _frame(self, fields: Tensor, pose: Pose, canvas: Canvas, time_s: float) -> Tensor:
+        moved, lit, weather = (bool(fields[c].any()) for c in (slice(2, 6), GAIN, WEATHER))
+        if pose == REST and not (moved or lit or weather):
+            return canvas.rest
+        (a, b, c), (d, e, f) = pose.affine()
+        x, y = a * self._x + b * self._y + c, d * self._x + e * self._y + f
+        place = torch.stack([x / (WIDTH / 2), y / (HEIGHT / 2)], dim=-1)[None]
+        # Fields live in picture places, but the camera's and the weather's, which live on the screen.
+        local = F.grid_sample(fields[None, 2:9], place, padding_mode="border", align_corners=False)[0]
+        shift = local[:2] * DISPLACEMENT_UNIT_PX
+        image = self._warp(canvas, x - shift[0], y - shift[1], local[2:4], time_s)
+        if lit:
+            image = image * _enlarge(local[4:7].exp())
+        if weather:
+            image = self._weather.over(image, _enlarge(_screen(fields[WEATHER])), time_s)
+        return image.round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0)
+
+    def _warp(self, canvas: Canvas, x: Tensor, y: Tensor, flow: Tensor, time_s: float) -> Tensor:
+        """Sample the canvas at picture places; where it flows, two half-periods cross-fade so that it never ends."""
+        if not bool((flow.abs() > 0.02).any()):
+            return _sample(canvas, x, y)
+        phase = (time_s / FLOW_PERIOD_S) % 1
+        reach = flow * FLOW_UNIT_PX_PER_S * FLOW_PERIOD_S
+        other = (phase + 0.5) % 1
+        first = _sample(canvas, x - reach[0] * (phase - 0.5), y - reach[1] * (phase - 0.5))
+        rows = (flow.abs().amax(0) > 0.02).any(1).nonzero()[:, 0]
+        # Only the rows that flow are sampled twice: a sky is a third of the frame.
+        step = (HEIGHT - 1) / (NODES[0] - 1)
+        top, bottom = max(0, int((rows.min() - 1) * step)), min(HEIGHT, int((rows.max() + 1) * step) + 1)
+        second = _sample(canvas, x - reach[0] * (other - 0.5), y - reach[1] * (other - 0.5), (top, bottom))
+        weight = abs(2 * phase - 1)
+        first[:, top:bottom] = torch.lerp(first[:, top:bottom], second, weight)
+        return first
+
+
+def calm(latent: Tensor) -> Tensor:
+    """Take out what is too small to be meant, smoothly: the network's rest is not exactly zero."""
+    out = latent.clone()
+    for channels, zone in DEAD_ZONES:
+        out[channels] = torch.sign(out[channels]) * (out[channels].abs() - zone).clamp(min=0)
+    out[WEATHER] = out[WEATHER].clamp(min=0)
+    return out
+
+
+def between(recent: Tensor, latent: Tensor, share: float) -> Tensor:
+    """Fields ``[12, h, w]`` at ``share`` of the way from ``recent[0]`` to ``latent``.
+
+    Linear, but displacement follows a cubic whose slopes come from the past alone, so that a swing has no corners
+    and nothing waits for the future.
+    """
+    out = torch.lerp(recent[0], latent, share)
+    u0, u1, u2, u3 = (z[DISPLACEMENT] for z in (latent, recent[0], recent[1], recent[2]))
+    slope0, slope1 = (3 * u1 - 4 * u2 + u3) / 2, (3 * u0 - 4 * u1 + u2) / 2
+    s = share
+    out[DISPLACEMENT] = (
+        (2 * s**3 - 3 * s**2 + 1) * u1
+        + (s**3 - 2 * s**2 + s) * slope0
+        + (3 * s**2 - 2 * s**3) * u0
+        + (s**3 - s**2) * slope1
+    )
+    return out
+
+
+def _screen(fields: Tensor) -> Tensor:
+    return F.interpolate(fields[None], size=NODES, mode="bilinear", align_corners=False)[0]
+
+
+def _enlarge(nodes: Tensor, rows: tuple[int, int] = (0, HEIGHT)) -> Tensor:
+    """Node values ``[C, 61, 105]`` to pixels ``[C, H, W]``, exact for what is linear."""
+    return F.interpolate(nodes[None], size=(HEIGHT, WIDTH), mode="bilinear", align_corners=True)[0, :, slice(*rows)]
+
+
+def _sample(canvas: Canvas, x: Tensor, y: Tensor, rows: tuple[int, int] = (0, HEIGHT)) -> Tensor:
+    """Canvas colours ``[3, rows, W]`` at picture places given at the nodes (px from the picture's middle)."""
+    height, width = canvas.size
+    gx = ((x + WIDTH / 2) * SCALE + MARGIN[1]) * (2 / width) - 1
+    gy = ((y + HEIGHT / 2) * SCALE + MARGIN[0]) * (2 / height) - 1
+    grid = _enlarge(torch.stack([gx, gy]), rows).permute(1, 2, 0)[None]
+    return F.grid_sample(canvas.texture, grid, padding_mode="border", align_corners=False)[0]
+
+
+def reset_camera(motion: Motion) -> Motion:
+    """The same motion with the camera home again."""
+    return replace(motion, camera=Camera())

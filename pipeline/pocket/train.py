@@ -1,0 +1,328 @@
+"""Train pocket: one pool of live streams, first led by the truth, then by the model itself.
+
+``python -m pipeline.pocket.train PACK.npz WORDS.npz OUT.safetensors --seconds 540 [--resume FILE]`` on a CUDA GPU.
+Every step all streams of the pool ask for their next latent. The right answer is computed from wherever the
+stream is (:func:`pipeline.pocket.truth.advance`), the loss is taken, and the streams move on: some by the
+truth, a growing share by the model's own two-step sample, so that it learns to correct itself.
+"""
+
+import argparse
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from pipeline.networks.rope import rotate
+from pipeline.networks.transformer import KeyValue
+from pipeline.pocket.data import Dataset, Prompts, crops, load
+from pipeline.pocket.latents import CAMERA, CHANNELS, DISPLACEMENT, FLOW, GRID
+from pipeline.pocket.network import PocketConfig, PocketNetwork, Scene, Text
+from pipeline.pocket.truth import SLOTS, Intents, Target, advance, target
+
+CHANNEL_WEIGHTS = ((CAMERA, 1.0), (DISPLACEMENT, 4.0), (FLOW, 2.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Numbers of a run; probabilities are per latent (0.25 s)."""
+
+    streams: int = 384
+    learning_rate: float = 1.2e-3
+    warm_up_steps: int = 150
+    ema: float = 0.998
+    switch: float = 0.08
+    restart: float = 0.025
+    self_rollout_from: float = 0.15
+    self_rollout_share: float = 0.6
+    context_noise: float = 0.12
+    seed: int = 20261123
+
+
+@dataclass(slots=True)
+class Pool:
+    """Live streams: what each sees, is asked for, and has made (``history [n, window, 12, h, w]``, newest last)."""
+
+    picture: Tensor
+    masks: Tensor
+    prompt: Tensor
+    goal: Target
+    history: Tensor
+
+
+def fresh(data: Dataset, prompts: Prompts, count: int, window: int) -> Pool:
+    """Streams at rest, each with a picture and a prompt."""
+    device = data.pictures.device
+    rows = torch.randint(len(data.pictures), (count,), device=device)
+    picture, masks = crops(data.pictures, data.masks, rows)
+    prompt = torch.randint(len(prompts.ids), (count,), device=device)
+    goal = target(prompts.intents[prompt], masks)
+    return Pool(picture, masks, prompt, goal, torch.zeros(count, window, CHANNELS, *GRID, device=device))
+
+
+def renew(pool: Pool, data: Dataset, recipe: Recipe) -> None:
+    """Give some streams another prompt, and begin some anew."""
+    count, device = len(pool.prompt), pool.prompt.device
+    rows = (torch.rand(count, device=device) < recipe.restart).nonzero()[:, 0]
+    if len(rows):
+        new = fresh(data, data.train, len(rows), pool.history.shape[1])
+        pool.picture[rows], pool.masks[rows], pool.history[rows] = new.picture, new.masks, new.history
+        pool.prompt[rows], pool.goal = new.prompt, pool.goal.put(rows, new.goal)
+    rows = (torch.rand(count, device=device) < recipe.switch).nonzero()[:, 0]
+    if len(rows):
+        pool.prompt[rows] = torch.randint(len(data.train.ids), (len(rows),), device=device)
+        pool.goal = pool.goal.put(rows, target(data.train.intents[pool.prompt[rows]], pool.masks[rows]))
+
+
+def window_of(network: PocketNetwork, scene: Scene, history: Tensor) -> list[KeyValue]:
+    """Rotated keys and values of the sink and of every past latent ``[n, W, 12, h, w]``."""
+    count, size = history.shape[:2]
+    many = Scene(
+        scene.add.repeat_interleave(size, 0),
+        [(k.repeat_interleave(size, 0), v.repeat_interleave(size, 0)) for k, v in scene.sink],
+        scene.masks,
+    )
+    past = network.encode_context(history.flatten(0, 1)[:, :, None], many, network.silence(count * size))
+    places = network.rotation(*range(1, size + 1))
+    sink = network.rotation(0)
+    window: list[KeyValue] = []
+    for (sink_k, sink_v), (k, v) in zip(scene.sink, past, strict=True):
+        k, v = k.unflatten(0, (count, size)).flatten(1, 2), v.unflatten(0, (count, size)).flatten(1, 2)
+        window.append((torch.cat([rotate(sink_k, sink), rotate(k, places)], 1), torch.cat([sink_v, v], 1)))
+    return window
+
+
+def blur_words(network: PocketNetwork, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Word rows with noise and a few words dropped, so that neighbours of a word mean nearly the same."""
+    words = network.text.words(ids)
+    words = words + 0.25 * torch.randn_like(words) * (torch.rand(len(ids), 1, 1, device=ids.device) < 0.5)
+    drop = torch.rand(ids.shape, device=ids.device) < 0.03
+    return ids, words.masked_fill(drop[..., None], 0.0)
+
+
+def corrupt(history: Tensor, recipe: Recipe) -> Tensor:
+    """The past as a careless model would leave it: white and smooth noise of a random level."""
+    count = len(history)
+    level = recipe.context_noise * torch.rand(count, 1, 1, 1, 1, device=history.device)
+    level = level * (torch.rand_like(level) < 0.7)
+    smooth = F.interpolate(
+        torch.randn(count, history.shape[1] * CHANNELS, 4, 7, device=history.device), GRID, mode="bilinear"
+    ).view_as(history)
+    return history + level * (0.7 * torch.randn_like(history) + 0.7 * smooth)
+
+
+def channel_weights(device: torch.device) -> Tensor:
+    """Loss weight of every channel, ``[12, 1, 1, 1]``."""
+    weights = torch.full((CHANNELS, 1, 1, 1), 1.5, device=device)
+    for channels, weight in CHANNEL_WEIGHTS:
+        weights[channels] = weight
+    return weights
+
+
+def loss_of(estimate: Tensor, truth: Tensor, last: Tensor, weights: Tensor) -> Tensor:
+    """Squared error, heavier where something changes (against the lure of standing still)."""
+    moving = (truth - last).abs()
+    emphasis = 1 + 2 * moving / (moving.mean((2, 3, 4), keepdim=True) + 0.05)
+    return (weights * emphasis * (estimate - truth).square()).mean()
+
+
+def sigmas(count: int, device: torch.device) -> Tensor:
+    """Noise levels: the two that sampling uses most often, the rest spread."""
+    kind = torch.rand(count, device=device)
+    spread = 0.02 + 0.98 * torch.rand(count, device=device)
+    return torch.where(kind < 0.4, 1.0, torch.where(kind < 0.7, 0.5, spread))
+
+
+@torch.no_grad()
+def sample(
+    network: nn.Module, last: Tensor, scene: Scene, text: Text, window: list[KeyValue], steps: tuple[float, ...]
+) -> Tensor:
+    """Few-step sampling of the next latent ``[n, 12, 1, h, w]``."""
+    noisy = torch.randn_like(last)
+    estimate = noisy
+    for index, sigma in enumerate(steps):
+        level = torch.full((len(last),), sigma, device=last.device)
+        estimate = network.denoise(noisy, last, level, scene, text, window).float()  # type: ignore[operator]
+        if index + 1 < len(steps):
+            noisy = (1 - steps[index + 1]) * estimate + steps[index + 1] * torch.randn_like(last)
+    return estimate
+
+
+def part(scene: Scene, text: Text, window: list[KeyValue], n: int) -> tuple[Scene, Text, list[KeyValue]]:
+    """The first ``n`` streams, without gradient."""
+
+    def cut(pairs: list[KeyValue]) -> list[KeyValue]:
+        return [(k[:n].detach(), v[:n].detach()) for k, v in pairs]
+
+    return (
+        Scene(scene.add[:n].detach(), cut(scene.sink), scene.masks[:n]),
+        Text(cut(text.cross), text.pooled[:n].detach()),
+        cut(window),
+    )
+
+
+class Trainer:
+    """One run: network, its running mean, the pool, the optimiser."""
+
+    def __init__(self, data: Dataset, words: Path, recipe: Recipe, resume: Path | None) -> None:
+        torch.manual_seed(recipe.seed + (resume is not None))
+        self.device, self.data, self.recipe = data.pictures.device, data, recipe
+        self.network = PocketNetwork(PocketConfig()).to(self.device)
+        table = np.load(words)
+        self.network.text.table.copy_(torch.from_numpy(table["table"]))
+        self.network.text.table_scale.copy_(torch.from_numpy(table["scale"]))
+        nn.init.normal_(self.network.transformer.head.head.weight, std=0.01)
+        nn.init.zeros_(self.network.transformer.head.head.bias)
+        if resume is not None:
+            stored = {k: v.to(self.device) for k, v in load_file(resume).items()}
+            self.network.load_state_dict({k: v if v.dtype == torch.int8 else v.float() for k, v in stored.items()})
+        self.mean = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.pool = fresh(data, data.train, recipe.streams, self.network.config.window)
+        decayed = [p for p in self.network.parameters() if p.ndim > 1]
+        plain = [p for p in self.network.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
+        self.weights = channel_weights(self.device)
+        self.lead = recipe.streams  # streams led by the model come first in the pool
+        self.step_number = 0
+
+    def step(self, progress: float) -> dict[str, Tensor]:
+        """Make one step at this share of the run; returns losses as tensors (no host sync)."""
+        recipe, pool, network = self.recipe, self.pool, self.network
+        begun = max(0.0, progress - recipe.self_rollout_from) / (1 - recipe.self_rollout_from)
+        led = int(recipe.streams * recipe.self_rollout_share * min(1.0, 4 * begun))
+        renew(pool, self.data, recipe)
+        now, before = pool.history[:, -1], pool.history[:, -2]
+        truth = advance(now, before, pool.goal)[:, :, None]
+        past = corrupt(pool.history, recipe)
+        past[:led] = pool.history[:led]
+        last = past[:, -1][:, :, None]
+        sigma = sigmas(recipe.streams, self.device)
+        level = sigma[:, None, None, None, None]
+        noisy = (1 - level) * truth + level * torch.randn_like(truth)
+        with torch.autocast("cuda", torch.bfloat16):
+            scene = network.encode_picture(pool.picture)
+            window = window_of(network, scene, past)
+            text = network.encode_text(*blur_words(network, self.data.train.ids[pool.prompt]))
+            estimate = network.denoise(noisy, last, sigma, scene, text, window).float()
+            mask_loss = F.binary_cross_entropy_with_logits(scene.masks.float(), pool.masks)
+            loss = loss_of(estimate, truth, last, self.weights)
+        self._descend(loss + 0.1 * mask_loss, progress)
+        nxt = truth
+        if led:
+            with torch.autocast("cuda", torch.bfloat16):
+                own = sample(network, last[:led], *part(scene, text, window, led), (1.0, 0.5))
+            nxt = torch.cat([own, truth[led:]])
+        pool.history = torch.cat([pool.history[:, 1:], nxt[:, None, :, 0]], dim=1)
+        return {"loss": loss.detach(), "mask": mask_loss.detach()}
+
+    def _descend(self, loss: Tensor, progress: float) -> None:
+        warm = min(1.0, (self.step_number + 1) / self.recipe.warm_up_steps)
+        rate = self.recipe.learning_rate * warm * (0.03 + 0.97 * (1 - progress)) ** 1.0
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimiser.step()
+        self.step_number += 1
+        keep = min(self.recipe.ema, 1 - 1 / (self.step_number + 1))
+        state = self.network.state_dict()
+        floats = [k for k, v in state.items() if v.is_floating_point()]
+        torch._foreach_lerp_([self.mean[k] for k in floats], [state[k] for k in floats], 1 - keep)
+
+    def save(self, path: Path) -> None:
+        """Write the running mean in float16 (the word table in int8)."""
+        half = {k: v if v.dtype == torch.int8 else v.half() for k, v in self.mean.items()}
+        save_file({k: v.contiguous().cpu() for k, v in half.items()}, path)
+
+    def averaged(self) -> PocketNetwork:
+        """A network with the running mean's weights, for evaluation."""
+        network = PocketNetwork(PocketConfig()).to(self.device).eval()
+        network.load_state_dict(self.mean)
+        return network
+
+
+@torch.no_grad()
+def rollout(network: PocketNetwork, data: Dataset, prompts: Prompts, rows: Tensor, latents: int) -> tuple[Tensor, Tensor]:
+    """Field error of own roll-outs on held-out pictures.
+
+    Returns:
+        Latents ``[n, 12, h, w]`` at the end, and those of the truth's own roll-out.
+    """
+    count, device = len(rows), data.pictures.device
+    pick = torch.arange(count, device=device) % len(data.held_pictures)
+    picture, masks = crops(data.held_pictures, data.held_masks, pick, plain=True)
+    goal = target(prompts.intents[rows], masks)
+    history = torch.zeros(count, network.config.window, CHANNELS, *GRID, device=device)
+    with torch.autocast("cuda", torch.bfloat16):
+        scene = network.encode_picture(picture)
+        text = network.encode_text(prompts.ids[rows])
+        for _ in range(latents):
+            window = window_of(network, scene, history)
+            nxt = sample(network, history[:, -1][:, :, None], scene, text, window, (1.0, 0.5))
+            history = torch.cat([history[:, 1:], nxt[:, None, :, 0].float()], dim=1)
+    truth = torch.zeros(2, count, CHANNELS, *GRID, device=device)
+    now, before = truth[0], truth[1]
+    for _ in range(latents):
+        now, before = advance(now, before, goal), now
+    return history[:, -1], now
+
+
+def report(network: PocketNetwork, data: Dataset, latents: int = 12) -> str:
+    """Score own roll-outs by class: share of streams whose fields match the truth's more than rest does."""
+    lines: list[str] = []
+    for name, prompts in (("train", data.train), ("held", data.held)):
+        classes = data.held_class if name == "held" else None
+        count = len(prompts.ids) if classes is not None else 600
+        rows = torch.arange(count, device=data.pictures.device)
+        good: list[Tensor] = []
+        for part_rows in rows.split(256):
+            made, truth = rollout(network, data, prompts, part_rows, latents)
+            wrong = (made - truth)[:, [0, 1, 4, 5, 6, 7, 8, 9, 10, 11]].square().mean((1, 2, 3)).sqrt()
+            size = truth[:, [0, 1, 4, 5, 6, 7, 8, 9, 10, 11]].square().mean((1, 2, 3)).sqrt()
+            good.append(wrong < 0.04 + 0.35 * size)
+        right = torch.cat(good).float()
+        lines.append(f"{name}: {right.mean():.3f}")
+        if classes is not None:
+            scores = {int(c): right[classes == c].mean().item() for c in classes.unique()}
+            lines.append(" ".join(f"{c}:{s:.2f}" for c, s in scores.items()))
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pack", type=Path)
+    parser.add_argument("words", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--seconds", type=float, default=540.0)
+    parser.add_argument("--resume", type=Path)
+    parser.add_argument("--learning-rate", type=float, default=Recipe.learning_rate)
+    parser.add_argument("--streams", type=int, default=Recipe.streams)
+    parser.add_argument("--rollout-from", type=float, default=Recipe.self_rollout_from)
+    args = parser.parse_args()
+    torch.backends.cuda.matmul.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True
+    recipe = Recipe(
+        streams=args.streams, learning_rate=args.learning_rate, self_rollout_from=args.rollout_from
+    )
+    data = load(args.pack, torch.device("cuda"))
+    trainer = Trainer(data, args.words, recipe, args.resume)
+    begun = shown = time.monotonic()
+    while (now := time.monotonic()) - begun < args.seconds:
+        losses = trainer.step((now - begun) / args.seconds)
+        if now - shown > 15 or trainer.step_number in (1, 10, 50):
+            shown = now
+            text = " ".join(f"{k} {v.item():.4f}" for k, v in losses.items())
+            print(f"{now - begun:6.1f} s step {trainer.step_number} {text}", flush=True)
+    trainer.save(args.out)
+    print(f"{trainer.step_number} steps, peak {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
+    print(report(trainer.averaged(), data))
+
+
+if __name__ == "__main__":
+    main()

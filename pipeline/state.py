@@ -1,0 +1,40 @@
+"""What one stream's generation is, as one value; weights are elsewhere."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from pipeline.cache import KVCache
+from pipeline.pocket.canvas import Canvas
+from pipeline.pocket.decoder import Motion
+from pipeline.pocket.network import Scene
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Boundary:
+    """Everything that a latent boundary needs to be gone back to, but the cache, which truncates itself."""
+
+    latents: int
+    frames: int
+    chunks: int
+    last: Tensor
+    motion: Motion
+
+
+@dataclass(slots=True, eq=False)
+class StreamState:
+    """One stream of an anchored causal model.
+
+    ``now`` is the boundary that the next chunk begins at, ``past`` older ones, newest last. ``pending`` is the
+    clean latent ``[1, C, 1, h, w]`` whose context is not in the cache yet.
+    """
+
+    seed: int
+    canvas: Canvas
+    scene: Scene
+    cache: KVCache
+    now: Boundary
+    past: deque[Boundary] = field(default_factory=deque[Boundary])
+    pending: Tensor | None = None
+    closed: bool = False

@@ -1,0 +1,98 @@
+"""The values that cross the border between ``stream`` and ``pipeline``; plain data, no torch."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Mode = Literal["t2v", "i2v"]
+Policy = Literal["blend", "recache", "flush", "cut", "auto"]
+ImageEntry = Literal["none", "first_latent", "clip", "anchor"]
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFormat:
+    """What a pipeline makes: pixel size, nominal rate, and how frames group into latents and chunks."""
+
+    width: int
+    height: int
+    fps: Fraction
+    latents_per_chunk: int
+    frames_per_latent: int
+
+    @property
+    def chunk_seconds(self) -> Fraction:
+        """Playing time of one chunk in seconds; it is the same at every rate.
+
+        >>> VideoFormat(832, 480, Fraction(16), 1, 4).chunk_seconds
+        Fraction(1, 4)
+        """
+        return Fraction(self.latents_per_chunk * self.frames_per_latent) / self.fps
+
+
+@dataclass(frozen=True, slots=True)
+class QualityLevel:
+    """One rung of a model's quality ladder: a name for people and the frame rate it makes."""
+
+    name: str
+    fps: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a model can do, told truthfully to clients.
+
+    ``quality`` runs from best to least; rung 0 is the nominal one. ``truncatable_latents`` is how far
+    back :meth:`pipeline.interface.Pipeline.truncate` reaches.
+    """
+
+    model: str
+    modes: tuple[Mode, ...]
+    image_entry: ImageEntry
+    policies: tuple[Policy, ...]
+    sizes: tuple[tuple[int, int], ...]
+    quality: tuple[QualityLevel, ...]
+    max_streams: int
+    truncatable_latents: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Conditioning:
+    """What was asked for, as it stood at one chunk boundary.
+
+    ``image`` is the whole upright sRGB picture, ``uint8 [H, W, 3]``, or None. The pipeline scales it to
+    cover the format and crops the centre (:func:`pipeline.geometry.cover_crop`). ``revision`` grows by
+    one with every command, ``quality`` indexes :attr:`Capabilities.quality`.
+    """
+
+    mode: Mode
+    prompt: str
+    image: Pixels | None
+    seed: int
+    revision: int = 0
+    policy: Policy = "auto"
+    quality: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chunk:
+    """Frames that the model made together.
+
+    ``frames`` is ``uint8 [F, H, W, 3]`` RGB in host memory; F follows from the quality's rate, so trust
+    the array. ``first_frame`` and ``first_latent`` count from this ``open``. ``timings_ms`` is
+    milliseconds by stage.
+    """
+
+    index: int
+    first_frame: int
+    first_latent: int
+    latents: int
+    frames: Pixels
+    fps: Fraction
+    revision: int
+    quality: int
+    timings_ms: dict[str, float] = field(default_factory=dict[str, float])
