@@ -19,8 +19,8 @@ from pipeline.networks.transformer import KeyValue
 class KVCache:
     """Ring and sink of one stream.
 
-    ``ring`` holds keys and values ``[layers, 2, slots, B, P, N, D]``, P the tokens of a latent. ``rest`` stands for every
-    latent before the first: a stream begins as if it had always been at rest. ``latents`` counts what was
+    ``ring`` holds keys and values ``[layers, 2, slots, B, P, N, D]``, P the tokens of a latent. ``rest`` stands for
+    every latent before the first: a stream begins as if it had always been at rest. ``latents`` counts what was
     appended.
     """
 
@@ -67,5 +67,5 @@ class KVCache:
     def truncate(self, latents: int) -> None:
         """Forget what came after the first ``latents``. Raises TruncationError beyond what the ring still holds."""
         if not 0 <= latents <= self.latents or self.latents - latents > self.spare:
-            raise TruncationError(f"the cache holds {self.latents} latents and can go back {self.spare}, not to {latents}")
+            raise TruncationError(f"a cache of {self.latents} latents can go back {self.spare}, not to {latents}")
         self.latents = latents

@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class PipelineConfig:
-    """Which model makes the video, and how. ``range`` in a field's metadata bounds its value, both ends included."""
+    """Which model makes the video, and how.
+
+    In a field's metadata, ``range`` bounds a number, both ends included, and ``choices`` names all that fits.
+    """
 
     kind: str = field(default="pocket", metadata={"choices": ("pocket",)})
     weights: str = ""

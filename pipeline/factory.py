@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.config import PipelineConfig
@@ -34,7 +33,7 @@ def _build_pocket(config: PipelineConfig) -> "Pipeline[object]":
     # Fields that fade out pass through denormal numbers, which a CPU computes a hundred times slower.
     torch.set_flush_denormal(True)
     network = PocketNetwork(PocketConfig())
-    dtype = {"auto": _faster_dtype, "float32": lambda: torch.float32, "bfloat16": lambda: torch.bfloat16}[config.dtype]()
+    dtype = _faster_dtype() if config.dtype == "auto" else getattr(torch, config.dtype)
     weights.load(network, Path(config.weights) if config.weights else POCKET_WEIGHTS, dtype)
     encode = tokenizer(network.config.text.length)
     return CausalPipeline(

@@ -63,19 +63,35 @@ class Camera:
 
 
 def outside_share(pose: Pose) -> float:
-    """Share of the view that lies outside the picture, 0..1, on a grid of 27 by 15 points.
+    """Share of the view that lies outside the picture, 0..1: the view's quadrangle less what the picture covers.
 
     >>> outside_share(REST), outside_share(Pose(x=1e6))
     (0.0, 1.0)
     """
     (a, b, c), (d, e, f) = pose.affine()
-    out = 0
-    for row in range(-7, 8):
-        y = row * HEIGHT / 15
-        for column in range(-13, 14):
-            x = column * WIDTH / 27
-            out += abs(a * x + b * y + c) > WIDTH / 2 or abs(d * x + e * y + f) > HEIGHT / 2
-    return out / 405
+    corners = [(sx * WIDTH / 2, sy * HEIGHT / 2) for sx, sy in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+    view = [(a * x + b * y + c, d * x + e * y + f) for x, y in corners]
+    seen = view
+    for axis, limit in ((0, WIDTH / 2), (1, HEIGHT / 2)):
+        seen = _clip(_clip(seen, axis, 1.0, limit), axis, -1.0, limit)
+    return max(0.0, 1 - _area(seen) / _area(view))
+
+
+def _clip(corners: list[tuple[float, float]], axis: int, sign: float, limit: float) -> list[tuple[float, float]]:
+    """What of a polygon lies on the inner side of one edge (Sutherland and Hodgman, 1974)."""
+    out: list[tuple[float, float]] = []
+    for p, q in zip(corners, corners[1:] + corners[:1], strict=True):
+        before, after = limit - sign * p[axis], limit - sign * q[axis]
+        if before >= 0:
+            out.append(p)
+        if before * after < 0:
+            share = before / (before - after)
+            out.append((p[0] + share * (q[0] - p[0]), p[1] + share * (q[1] - p[1])))
+    return out
+
+
+def _area(corners: list[tuple[float, float]]) -> float:
+    return abs(sum(p[0] * q[1] - q[0] * p[1] for p, q in zip(corners, corners[1:] + corners[:1], strict=True))) / 2
 
 
 def soften(velocity: float) -> float:
@@ -90,8 +106,12 @@ def glide(camera: Camera, velocity: tuple[float, float, float, float]) -> tuple[
         Poses at the SUBSTEPS + 1 even times of the latent, ends included, and the state at its end.
     """
     goal = tuple(soften(v) for v in velocity)
-    begin = camera.velocity
     axes = tuple(_hear(axis, v) for axis, v in zip(camera.axes, goal, strict=True))
+    # A new move begins with the velocity that is really there, turned or not, so that the path has no corner.
+    begin = [
+        v if new.way == old.way else v * old.way
+        for v, old, new in zip(camera.velocity, camera.axes, axes, strict=True)
+    ]
     assist = _needs_room(camera.pose, goal, axes)
     pose, poses = camera.pose, [camera.pose]
     dt = 1 / LATENTS_PER_SECOND / SUBSTEPS
@@ -110,7 +130,7 @@ def _hear(axis: Axis, velocity: float) -> Axis:
     sign = 0 if abs(velocity) < 0.1 else int(math.copysign(1, velocity))
     if sign == axis.asked:
         return replace(axis, held_s=axis.held_s + 1 / LATENTS_PER_SECOND)
-    return Axis(asked=sign)
+    return replace(axis, asked=0) if not sign else Axis(asked=sign)
 
 
 def _plan(pose: Pose, index: int, axis: Axis, goal: tuple[float, ...]) -> Axis:

@@ -24,7 +24,7 @@ BLUR_LEVELS = 5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Canvas:
-    """``texture float32 [1, 3, H, W]`` in 0..255 at SCALE, margins included; ``rest uint8 [H, W, 3]`` is the view at rest."""
+    """``texture float32 [1, 3, H, W]`` in 0..255 at SCALE, with margins; ``rest uint8 [H, W, 3]``: the resting view."""
 
     texture: Tensor
     rest: Tensor
@@ -42,8 +42,8 @@ def prepare(image: Pixels, width: int, height: int) -> Canvas:
     box = (left, top, picture.width - right, picture.height - bottom)
     view = np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC, box=box))
     factor = SCALE * width / (box[2] - box[0])
-    reach = [min(m, room * factor) for m, room in zip((MARGIN[1], MARGIN[0]) * 2, (left, top, right, bottom), strict=True)]
-    known = [int(r) for r in reach]
+    rooms = (left, top, right, bottom)
+    known = [int(min(m, room * factor)) for m, room in zip((MARGIN[1], MARGIN[0]) * 2, rooms, strict=True)]
     wide = tuple(edge + sign * k / factor for edge, sign, k in zip(box, (-1, -1, 1, 1), known, strict=True))
     size = (SCALE * width + known[0] + known[2], SCALE * height + known[1] + known[3])
     texture = _float(np.asarray(picture.resize(size, Image.Resampling.BICUBIC, box=wide)))

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.networks.text_bpe import TextConfig
+from pipeline.pocket.language import Prompt, held_out_prompts, sample
 from pipeline.pocket.latents import GRID
 from pipeline.pocket.network import PICTURE_SIZE
 from pipeline.pocket.tokens import tokenizer
@@ -104,7 +105,7 @@ def crops(pictures: Tensor, masks: Tensor, rows: Tensor, plain: bool = False) ->
     return image * 2 - 1, mask
 
 
-def encode_intents(prompts: list["object"]) -> dict[str, npt.NDArray[np.generic]]:
+def encode_intents(prompts: list[Prompt]) -> dict[str, npt.NDArray[np.generic]]:
     """Meanings of :class:`pipeline.pocket.language.Prompt` values as columns of :class:`Intents`."""
     n = len(prompts)
     columns: dict[str, npt.NDArray[np.generic]] = {
@@ -116,9 +117,9 @@ def encode_intents(prompts: list["object"]) -> dict[str, npt.NDArray[np.generic]
         "speed": np.ones((n, SLOTS), np.float16),
     }
     for row, prompt in enumerate(prompts):
-        intents = prompt.intents  # type: ignore[attr-defined]
+        intents = prompt.intents
         columns["camera"][row] = CAMERAS.index(intents.camera)
-        columns["camera_speed"][row] = intents.camera_speed
+        columns["camera_speed"][row] = intents.speed
         for slot, effect in enumerate(intents.effects[:SLOTS]):
             columns["effect"][row, slot] = EFFECTS.index(effect.name)
             columns["region"][row, slot] = REGIONS.index(effect.region)
@@ -183,13 +184,10 @@ def _pictures(
     return images, small
 
 
-def _prompts(seed: int, count: int) -> tuple[list[object], list[object], list[int]]:
-    from pipeline.pocket import language
-
+def _prompts(seed: int, count: int) -> tuple[list[Prompt], list[Prompt], list[int]]:
     rng = random.Random(seed)
-    train = [language.sample(rng) for _ in range(count)]
-    held = [(index, p) for index, name in enumerate(sorted(language.HELD_OUT)) for p in language.held_out(name)]
-    return list(train), [p for _, p in held], [index for index, _ in held]
+    held = [(index, p) for index, (_, some) in enumerate(sorted(held_out_prompts().items())) for p in some]
+    return [sample(rng) for _ in range(count)], [p for _, p in held], [index for index, _ in held]
 
 
 def main() -> None:

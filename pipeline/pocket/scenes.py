@@ -118,9 +118,9 @@ class _Canvas:
             streak = cv2.resize(self.rng.random((self.height // 2, 12), dtype=np.float32), (self.width, self.height))
             colour = colour * (0.75 + 0.5 * streak[..., None])
         if self.rng.random() < 0.5:
-            shape = _soft(self.y - self.rng.uniform(max(horizon, 0.4), 0.9), 0.01) * np.ones_like(self.x)
+            shape = _soft(self.y - self.rng.uniform(min(max(horizon, 0.4), 0.8), 0.9), 0.01) * np.ones_like(self.x)
         else:
-            x, y = self.rng.uniform(0.2, 0.8), self.rng.uniform(max(horizon, 0.4) + 0.1, 0.95)
+            x, y = self.rng.uniform(0.2, 0.8), self.rng.uniform(min(max(horizon, 0.4), 0.8) + 0.1, 0.95)
             rx, ry = self.rng.uniform(0.15, 0.5), self.rng.uniform(0.05, 0.2)
             shape = _soft(1 - np.hypot((self.x - x) / rx, (self.y - y) / ry), 0.05)
         self.lay(shape.astype(np.float32), colour, 1, 0.0)
@@ -131,8 +131,8 @@ class _Canvas:
         box = ((self.x > x) & (self.x < x + w) & (self.y > base - h) & (self.y < base)).astype(np.float32)
         self.lay(box, self.rng.uniform(60, 230, 3), None, 0.2)
         for column in np.arange(x + 0.015, x + w - 0.02, 0.03):
-            lit = ((abs(self.x - column) < 0.006) & (abs((self.y - base + h) % 0.07 - 0.035) < 0.014)).astype(np.float32)
-            self.lay(lit * box, self.rng.uniform(20, 255, 3), None, 0.0)
+            lit = (abs(self.x - column) < 0.006) & (abs((self.y - base + h) % 0.07 - 0.035) < 0.014)
+            self.lay(lit.astype(np.float32) * box, self.rng.uniform(20, 255, 3), None, 0.0)
 
     def tree(self, horizon: float) -> None:
         x, size = self.rng.uniform(0, 1), self.rng.uniform(0.06, 0.28)

@@ -22,7 +22,7 @@ from pipeline.networks.transformer import KeyValue
 from pipeline.pocket.data import Dataset, Prompts, crops, load
 from pipeline.pocket.latents import CAMERA, CHANNELS, DISPLACEMENT, FLOW, GRID
 from pipeline.pocket.network import PocketConfig, PocketNetwork, Scene, Text
-from pipeline.pocket.truth import SLOTS, Intents, Target, advance, target
+from pipeline.pocket.truth import Target, advance, target
 
 CHANNEL_WEIGHTS = ((CAMERA, 1.0), (DISPLACEMENT, 4.0), (FLOW, 2.0))
 
@@ -32,7 +32,7 @@ class Recipe:
     """Numbers of a run; probabilities are per latent (0.25 s)."""
 
     streams: int = 384
-    learning_rate: float = 1.2e-3
+    learning_rate: float = 1e-3
     warm_up_steps: int = 150
     ema: float = 0.998
     switch: float = 0.08
@@ -204,7 +204,7 @@ class Trainer:
         sigma = sigmas(recipe.streams, self.device)
         level = sigma[:, None, None, None, None]
         noisy = (1 - level) * truth + level * torch.randn_like(truth)
-        with torch.autocast("cuda", torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16):
             scene = network.encode_picture(pool.picture)
             window = window_of(network, scene, past)
             text = network.encode_text(*blur_words(network, self.data.train.ids[pool.prompt]))
@@ -214,7 +214,7 @@ class Trainer:
         self._descend(loss + 0.1 * mask_loss, progress)
         nxt = truth
         if led:
-            with torch.autocast("cuda", torch.bfloat16):
+            with torch.autocast(self.device.type, torch.bfloat16):
                 own = sample(network, last[:led], *part(scene, text, window, led), (1.0, 0.5))
             nxt = torch.cat([own, truth[led:]])
         pool.history = torch.cat([pool.history[:, 1:], nxt[:, None, :, 0]], dim=1)
@@ -248,7 +248,9 @@ class Trainer:
 
 
 @torch.no_grad()
-def rollout(network: PocketNetwork, data: Dataset, prompts: Prompts, rows: Tensor, latents: int) -> tuple[Tensor, Tensor]:
+def rollout(
+    network: PocketNetwork, data: Dataset, prompts: Prompts, rows: Tensor, latents: int
+) -> tuple[Tensor, Tensor]:
     """Field error of own roll-outs on held-out pictures.
 
     Returns:
@@ -259,7 +261,7 @@ def rollout(network: PocketNetwork, data: Dataset, prompts: Prompts, rows: Tenso
     picture, masks = crops(data.held_pictures, data.held_masks, pick, plain=True)
     goal = target(prompts.intents[rows], masks)
     history = torch.zeros(count, network.config.window, CHANNELS, *GRID, device=device)
-    with torch.autocast("cuda", torch.bfloat16):
+    with torch.autocast(device.type, torch.bfloat16):
         scene = network.encode_picture(picture)
         text = network.encode_text(prompts.ids[rows])
         for _ in range(latents):
@@ -301,17 +303,22 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--seconds", type=float, default=540.0)
     parser.add_argument("--resume", type=Path)
-    parser.add_argument("--learning-rate", type=float, default=Recipe.learning_rate)
-    parser.add_argument("--streams", type=int, default=Recipe.streams)
-    parser.add_argument("--rollout-from", type=float, default=Recipe.self_rollout_from)
+    parser.add_argument("--learning-rate", type=float, default=Recipe().learning_rate)
+    parser.add_argument("--streams", type=int, default=Recipe().streams)
+    parser.add_argument("--rollout-from", type=float, default=Recipe().self_rollout_from)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--compile", action="store_true", help="compile the blocks: worth its minute on a long run")
     args = parser.parse_args()
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
     recipe = Recipe(
         streams=args.streams, learning_rate=args.learning_rate, self_rollout_from=args.rollout_from
     )
-    data = load(args.pack, torch.device("cuda"))
+    data = load(args.pack, torch.device(args.device))
     trainer = Trainer(data, args.words, recipe, args.resume)
+    if args.compile:
+        for block in trainer.network.transformer.blocks:
+            block.compile()
     begun = shown = time.monotonic()
     while (now := time.monotonic()) - begun < args.seconds:
         losses = trainer.step((now - begun) / args.seconds)
@@ -320,7 +327,7 @@ def main() -> None:
             text = " ".join(f"{k} {v.item():.4f}" for k, v in losses.items())
             print(f"{now - begun:6.1f} s step {trainer.step_number} {text}", flush=True)
     trainer.save(args.out)
-    print(f"{trainer.step_number} steps, peak {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
+    print(f"{trainer.step_number} steps")
     print(report(trainer.averaged(), data))
 
 

@@ -147,7 +147,9 @@ def _heading(now: Tensor, goal: Target) -> Tensor:
     camera = goal.camera.clone()
     velocity = fit_camera(now[:, CAMERA])[:, :2]
     angle = torch.atan2(velocity[:, 1], velocity[:, 0])
-    angle = torch.where(velocity.norm(dim=1) < 0.06, 0.0, angle + 2 * math.pi / DRIFT_PERIOD_S / LATENTS_PER_SECOND)
+    # The velocity goes CAMERA_RATE of the way to where it is sent, so it is sent that much farther round.
+    turn = 2 * math.pi / DRIFT_PERIOD_S / LATENTS_PER_SECOND / CAMERA_RATE
+    angle = torch.where(velocity.norm(dim=1) < 0.06, 0.0, angle + turn)
     circle = DRIFT_SPEED * torch.stack([angle.cos(), angle.sin()], dim=1)
     camera[:, :2] = torch.where(goal.drift[:, None], circle, camera[:, :2])
     return camera

@@ -100,7 +100,8 @@ def _sheet(rng: np.random.Generator, layer: Layer) -> Tensor:
             for dx in range(-reach, reach + 1):
                 px, py = np.floor(cx) + dx, np.floor(cy) + dy
                 far = np.hypot(px - cx, py - cy if not layer.length else 0.0)
-                cover = np.clip(1.5 - far / max(layer.radius, 0.6), 0, 1) if layer.radius < 2 else _disc(far, layer.radius)
+                sharp = np.clip(1.5 - far / max(layer.radius, 0.6), 0, 1)
+                cover = sharp if layer.radius < 2 else _disc(far, layer.radius)
                 np.maximum.at(sheet, (py.astype(int) % HEIGHT, px.astype(int) % WIDTH), cover * weight * fade)
     return _tile(sheet)
 

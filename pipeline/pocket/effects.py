@@ -1,0 +1,158 @@
+"""Which effect a clip shows: statistics of its frames against the still picture, and one documented rule.
+
+The thresholds were fixed on the truth's own renders over training pictures, before any model was measured
+(``python -m pipeline.pocket.evaluate PICTURES --truth`` prints how well the rule reads the truth).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.pocket.measure import REDUCTION, Plane, flow, reduced_grey, texture
+from pipeline.types import Pixels
+
+HALF = 2
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Statistics of a clip; lengths in px of the full frame.
+
+    Attributes:
+        gain: mean log ratio of the temporal median to the picture, red, green, blue.
+        slope, offset: the straight line from the picture's luma to the median's.
+        bright, dark: share of places and times with fine detail brighter, darker than the median by 8 levels.
+        upright: gradient energy of bright detail across over along the frame; 1 for dots, large for streaks.
+        steady: mean velocity less its spread over time (px/s), which a thirtieth of the frame exceeds.
+        across, along: how far places swing sideways and up and down, root mean square over what can be seen.
+        waves: share of the up-and-down swing that is finer than 40 px.
+        opening: correlation of widening and lengthening, 1 for a breath.
+    """
+
+    gain: tuple[float, float, float]
+    slope: float
+    offset: float
+    bright: float
+    dark: float
+    upright: float
+    steady: float
+    across: float
+    along: float
+    waves: float
+    opening: float
+
+
+def read(picture: Pixels, frames: Sequence[Pixels], fps: float) -> Reading:
+    """Read a clip of an effect at its full strength, with the camera at rest.
+
+    Args:
+        picture: the still picture, ``uint8 [H, W, 3]``.
+        frames: about three seconds, eight a second or so.
+        fps: their rate.
+    """
+    small = np.stack([_half(f) for f in frames])
+    rest, median = _half(picture), np.median(small, 0)
+    fair = ((rest > 12) & (rest < 243)).all(-1)
+    gain = np.log((median + 4) / (rest + 4))[fair].mean(0)
+    slope, offset = np.polyfit((rest @ LUMA)[fair], (median @ LUMA)[fair], 1)
+    bright, dark, upright = _particles(small @ LUMA - median @ LUMA)
+    greys = [reduced_grey(f) for f in frames]
+    steady = _steady(greys, fps)
+    across, along, waves, opening = _swing(reduced_grey(picture), greys)
+    return Reading(
+        (float(gain[0]), float(gain[1]), float(gain[2])), float(slope), float(offset),
+        bright, dark, upright, steady, across, along, waves, opening,
+    )  # fmt: skip
+
+
+def effect_class(reading: Reading) -> str:
+    """Name the effect; the first line that holds decides, ``still`` when none does."""
+    r = reading
+    luma = float(np.dot(r.gain, LUMA))
+    tint = r.gain[0] - r.gain[2]
+    rules = (
+        ("rain", r.bright - r.dark > 0.008 and r.bright > 2.5 * r.dark and r.upright > 3),
+        ("snow", r.bright - r.dark > 0.008 and r.bright > 2.5 * r.dark),
+        ("fog", r.offset > 20 and r.slope < 0.88),
+        ("night", luma < -0.16),
+        ("warm", tint > 0.1),
+        ("cold", tint < -0.1),
+        ("clouds", r.steady > 2.5),
+        ("still", math.hypot(r.across, r.along) < 0.08),
+        ("ripple", r.waves > 0.5),
+        ("sway", r.across > 2.9 * r.along),
+        ("breathe", True),
+    )
+    return next(name for name, holds in rules if holds)
+
+
+def level(name: str, picture: Pixels, before: Pixels, frame: Pixels) -> float:
+    """How much of an effect one frame shows, in units of its own; ``before`` is a frame a quarter second earlier."""
+    if name in ("sway", "ripple", "breathe", "clouds"):
+        old = reduced_grey(before if name == "clouds" else picture)
+        move = flow(old, reduced_grey(frame), 15 if name == "clouds" else 9)
+        return math.sqrt(float(np.average((move**2).sum(-1), weights=texture(old) + 1e-6)))
+    now, rest = _half(frame), _half(picture)
+    if name in ("rain", "snow"):
+        return float(np.clip(fine(now @ LUMA - rest @ LUMA), 0, None).mean())
+    if name == "fog":
+        return float(np.polyfit((rest @ LUMA).ravel(), (now @ LUMA).ravel(), 1)[1])
+    gain = np.log((now + 4) / (rest + 4)).mean((0, 1))
+    return float({"night": -(gain @ LUMA), "warm": gain[0] - gain[2], "cold": gain[2] - gain[0]}[name])
+
+
+def _half(frame: Pixels) -> Plane:
+    size = (frame.shape[1] // HALF, frame.shape[0] // HALF)
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def fine(plane: Plane) -> Plane:
+    """What of a half-size plane is finer than about 12 px of the full frame."""
+    return plane - np.asarray(cv2.GaussianBlur(plane, (0, 0), 6))
+
+
+def _particles(change: npt.NDArray[np.floating]) -> tuple[float, float, float]:
+    """Shares of bright and dark fine detail in changes ``[T, h, w]``, and how upright the bright is."""
+    details = [fine(np.asarray(c, np.float32)) for c in change]
+    bright, dark = (float(np.mean([(sign * d > 8).mean() for d in details])) for sign in (1, -1))
+    lit = [np.clip(d - 4, 0, None) for d in details]
+    sides = [sum(float((cv2.Sobel(d, cv2.CV_32F, *axis) ** 2).sum()) for d in lit) for axis in ((1, 0), (0, 1))]
+    return bright, dark, sides[0] / max(sides[1], 1e-6)
+
+
+def _steady(greys: list[Pixels], fps: float) -> float:
+    # A quarter of a second is long enough to see 5 px, and short against the cross-fade of an endless flow.
+    step = max(1, round(fps / 4))
+    pairs = [flow(a, b) for a, b in zip(greys, greys[step:], strict=False)]
+    mean, spread = np.mean(pairs, 0), np.std(pairs, 0)
+    surely = np.linalg.norm(mean, axis=-1) - np.linalg.norm(spread, axis=-1)
+    return float(np.quantile(surely, 1 - 1 / 30)) * REDUCTION * fps / step
+
+
+def _swing(rest: Pixels, greys: list[Pixels]) -> tuple[float, float, float, float]:
+    """Swing across and along, its share of fine waves, and the correlation of widening with lengthening."""
+    weight = texture(rest)
+    total = max(float(weight.sum()), 1e-6)
+    moves = np.stack([flow(rest, g, 9) for g in greys]) * REDUCTION
+    swing = moves - moves.mean(0)
+    across, along = (math.sqrt(float((weight * (swing[..., i] ** 2).mean(0)).sum()) / total) for i in (0, 1))
+    smooth = np.stack([_smooth(s, weight) for s in swing])
+    coarse = math.sqrt(float((weight * (smooth[..., 1] ** 2).mean(0)).sum()) / total)
+    waves = 1 - min(1.0, coarse / max(along, 1e-6))
+    widening, lengthening = np.gradient(smooth[..., 0], axis=2), np.gradient(smooth[..., 1], axis=1)
+    both = float((weight * widening * lengthening).sum())
+    sizes = [float((weight * g * g).sum()) for g in (widening, lengthening)]
+    return across, along, waves, both / max(math.sqrt(sizes[0] * sizes[1]), 1e-9)
+
+
+def _smooth(field: Plane, weight: Plane) -> Plane:
+    """Average over about 40 px of the full frame, by weight."""
+    reach = 28 / REDUCTION
+    total = np.asarray(cv2.GaussianBlur(weight, (0, 0), reach))
+    heavy = np.asarray(cv2.GaussianBlur(field * weight[..., None], (0, 0), reach))
+    return heavy / (total[..., None] + 1e-4)

@@ -1,0 +1,178 @@
+"""Takes to be measured: the real pipeline, or the truth that it learns from, played under a script of prompts.
+
+Both decode by the same anchored decoder, which here renders only the frames that are asked for and notes the
+camera's pose at every frame; all else runs as it does live.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol, cast
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.causal import CausalPipeline
+from pipeline.config import PipelineConfig
+from pipeline.factory import build
+from pipeline.pocket.camera import HEIGHT, WIDTH, Pose
+from pipeline.pocket.canvas import MARGIN, SCALE, Canvas, prepare
+from pipeline.pocket.data import encode_intents
+from pipeline.pocket.decoder import AnchoredDecoder, Motion
+from pipeline.pocket.language import Prompt
+from pipeline.pocket.latents import CHANNELS, GRID, LATENTS_PER_SECOND
+from pipeline.pocket.masks import guess
+from pipeline.pocket.truth import Intents, advance, target
+from pipeline.types import Conditioning, Pixels
+
+FRAMES_PER_LATENT = 4
+FPS = LATENTS_PER_SECOND * FRAMES_PER_LATENT
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Prompts by the latent from which they hold (the first is 0), how many latents, and which frames to render."""
+
+    prompts: tuple[tuple[int, Prompt], ...]
+    latents: int
+    frames: frozenset[int]
+    seed: int = 1
+
+    def prompt_at(self, latent: int) -> Prompt:
+        """The prompt that holds at a latent."""
+        return [prompt for start, prompt in self.prompts if start <= latent][-1]
+
+
+@dataclass(slots=True, eq=False)
+class Take:
+    """What came of a script: the canvas, rendered frames by index at 16 a second, every frame's pose, chunk times."""
+
+    canvas: Canvas
+    frames: dict[int, Pixels] = field(default_factory=dict[int, Pixels])
+    poses: list[Pose] = field(default_factory=list[Pose])
+    chunk_ms: list[float] = field(default_factory=list[float])
+
+    @property
+    def picture(self) -> Pixels:
+        """The picture as the view at rest shows it, ``uint8 [H, W, 3]``."""
+        return self.canvas.rest.numpy()
+
+
+class Player(Protocol):
+    """Plays scripts over pictures."""
+
+    def play(self, image: Pixels, script: Script) -> Take:
+        """Play a script from rest over a picture ``uint8 [H, W, 3]``."""
+        ...
+
+
+class SparseDecoder(AnchoredDecoder):
+    """The decoder, but a frame that nobody wants is the picture at rest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wanted: frozenset[int] = frozenset()
+        self.poses: list[Pose] = []
+
+    def begin(self, wanted: frozenset[int]) -> None:
+        """Start counting frames anew."""
+        self.wanted, self.poses = wanted, []
+
+    def _frame(self, fields: Tensor, pose: Pose, canvas: Canvas, time_s: float) -> Tensor:
+        self.poses.append(pose)
+        if len(self.poses) - 1 not in self.wanted:
+            return canvas.rest
+        return super()._frame(fields, pose, canvas, time_s)
+
+
+class ModelPlayer:
+    """The pipeline that the server runs."""
+
+    def __init__(self, config: PipelineConfig) -> None:
+        self._pipeline = cast(CausalPipeline, build(replace(config, latents_per_chunk=1)))
+        self._decoder = SparseDecoder()
+        self._pipeline._decoder = self._decoder
+
+    def play(self, image: Pixels, script: Script) -> Take:
+        """Open, generate and commit chunk after chunk, as the server's engine does."""
+        pipeline = self._pipeline
+        self._decoder.begin(script.frames)
+        state = pipeline.open(self._conditioning(image, script, 0))
+        take = Take(state.canvas, poses=self._decoder.poses)
+        for latent in range(script.latents):
+            begun = time.perf_counter()
+            chunk = pipeline.generate_chunk(state, self._conditioning(image, script, latent))
+            pipeline.commit(state)
+            take.chunk_ms.append((time.perf_counter() - begun) * 1000)
+            keep(take, chunk.frames, latent, script.frames)
+        pipeline.close(state)
+        return take
+
+    def _conditioning(self, image: Pixels, script: Script, latent: int) -> Conditioning:
+        return Conditioning("i2v", script.prompt_at(latent).text, image, script.seed)
+
+
+class TruthPlayer:
+    """What the network is trained towards: the prompts' meanings rolled out in closed form."""
+
+    def __init__(self) -> None:
+        self._decoder = SparseDecoder()
+
+    @torch.inference_mode()
+    def play(self, image: Pixels, script: Script) -> Take:
+        """Roll the truth out under the prompts' meanings; their words play no part."""
+        canvas = prepare(image, WIDTH, HEIGHT)
+        masks = picture_masks(canvas.rest.numpy())
+        self._decoder.begin(script.frames)
+        take = Take(canvas, poses=self._decoder.poses)
+        now = before = torch.zeros(1, CHANNELS, *GRID)
+        motion = Motion.at_rest()
+        for latent in range(script.latents):
+            goal = target(meaning(script.prompt_at(latent)), masks)
+            now, before = advance(now, before, goal), now
+            pixels, motion = self._decoder.decode(motion, now[0], canvas, FRAMES_PER_LATENT)
+            keep(take, pixels.numpy(), latent, script.frames)
+        return take
+
+
+def picture_masks(picture: Pixels) -> Tensor:
+    """Guessed masks of a view, ``float32 [1, 4, 32, 56]``."""
+    small = [cv2.resize(m, GRID[::-1], interpolation=cv2.INTER_AREA) for m in guess(picture)]
+    return torch.from_numpy(np.stack(small)).float()[None] / 255
+
+
+def meaning(prompt: Prompt) -> Intents:
+    """A prompt's meaning as a batch of one."""
+    columns = {key: torch.from_numpy(value) for key, value in encode_intents([prompt]).items()}
+    return Intents(**{k: v.float() if v.is_floating_point() else v.long() for k, v in columns.items()})
+
+
+def keep(take: Take, frames: Pixels, latent: int, wanted: frozenset[int]) -> None:
+    """Put a latent's wanted frames into the take."""
+    first = latent * FRAMES_PER_LATENT
+    take.frames.update((first + n, frame) for n, frame in enumerate(frames) if first + n in wanted)
+
+
+def script(
+    *prompts: tuple[float, Prompt], seconds: float, frames: Sequence[int] = (), every: int = 0, seed: int = 1
+) -> Script:
+    """Make a script from prompts by their second; ``every`` renders each so many frames, ``frames`` more of them."""
+    latents = round(seconds * LATENTS_PER_SECOND)
+    regular = range(0, latents * FRAMES_PER_LATENT, every) if every else ()
+    starts = tuple((round(at * LATENTS_PER_SECOND), prompt) for at, prompt in prompts)
+    return Script(starts, latents, frozenset([*frames, *regular]), seed)
+
+
+def view(canvas: Canvas, pose: Pose) -> Pixels:
+    """The canvas from a pose, sampled four times as densely and averaged: a reference that no decoder made."""
+    texture = canvas.texture[0].permute(1, 2, 0).numpy()
+    (a, b, c), (d, e, f) = pose.affine()
+    # From a pixel of the doubled frame to its place from the middle, to the picture, to a pixel of the canvas.
+    place = np.array([[0.5, 0, 0.25 - WIDTH / 2], [0, 0.5, 0.25 - HEIGHT / 2], [0, 0, 1]])
+    around = np.array([[SCALE, 0, SCALE * WIDTH / 2 + MARGIN[1] - 0.5], [0, SCALE, SCALE * HEIGHT / 2 + MARGIN[0] - 0.5]])
+    matrix = around @ np.array([[a, b, c], [d, e, f], [0, 0, 1]]) @ place
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    double = cv2.warpAffine(texture, matrix, (2 * WIDTH, 2 * HEIGHT), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.resize(double, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA).round().clip(0, 255).astype(np.uint8)

@@ -1,0 +1,198 @@
+"""The trials of an evaluation: each plays one script over one held-out picture and measures what its frames show."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pipeline.geometry import cover_crop
+from pipeline.pocket.camera import HEIGHT, WIDTH, outside_share
+from pipeline.pocket.effects import effect_class, level, read
+from pipeline.pocket.language import DEFAULT_REGION, Effect, Intents, Prompt, held_out_prompts
+from pipeline.pocket.measure import Look, camera_class, half_way, look, psnr, similarity
+from pipeline.pocket.takes import FPS, Player, Take, script, view
+from pipeline.types import Pixels
+
+Result = dict[str, Any]
+
+# Plain words, fixed before training. The first prompt of each class is also what the longer trials ask for.
+CAMERA_PHRASES = {
+    "pan_left": ("the camera pans left", "pan left", "move the camera to the left"),
+    "pan_right": ("the camera pans right", "pan right", "move the camera to the right"),
+    "tilt_up": ("the camera tilts up", "tilt up", "look up"),
+    "tilt_down": ("the camera tilts down", "tilt down", "look down"),
+    "zoom_in": ("the camera zooms in", "zoom in", "move closer"),
+    "zoom_out": ("the camera zooms out", "zoom out", "pull back"),
+    "roll_cw": ("rotate the picture clockwise", "roll clockwise", "the view rotates clockwise"),
+    "roll_ccw": ("rotate the picture counterclockwise", "roll counterclockwise", "the view rotates anticlockwise"),
+    "still": ("the camera stays still", "hold still", "nothing moves"),
+}
+EFFECT_PHRASES = {
+    "night": ("night falls", "it is night", "make it dark"),
+    "warm": ("warm golden light", "the light turns warm", "sunset colours"),
+    "cold": ("cold blue light", "the light turns cold", "make it look cold"),
+    "rain": ("rain falls", "it is raining", "make it rain"),
+    "snow": ("snow falls", "it is snowing", "let it snow"),
+    "fog": ("fog rolls in", "it is foggy", "add fog"),
+    "sway": ("the leaves sway in the wind", "the plants sway", "wind moves the leaves"),
+    "ripple": ("ripples on the water", "the water ripples", "gentle waves"),
+    "breathe": ("the subject breathes", "it breathes gently", "breathing"),
+    "clouds": ("the clouds drift by", "clouds move across the sky", "drifting clouds"),
+}
+AXIS = {"pan": 0, "tilt": 1, "zoom": 2, "roll": 3}
+SWITCH_S, EFFECT_SWITCH_S = 1.5, 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What is tried: kind, class, picture, which phrasing, and for how many seconds where that varies."""
+
+    kind: str
+    name: str
+    picture: str
+    variant: int = 0
+    seconds: float = 0.0
+
+    @property
+    def key(self) -> str:
+        """A name that stands for the whole trial."""
+        return f"{self.kind}/{self.name}/{self.picture}/{self.variant}/{self.seconds:g}"
+
+
+def camera_prompt(name: str, variant: int = 0) -> Prompt:
+    """A plain prompt for a camera class."""
+    return Prompt(CAMERA_PHRASES[name][variant % 3], Intents(name))
+
+
+def effect_prompt(name: str, variant: int = 0) -> Prompt:
+    """A plain prompt for an effect."""
+    return Prompt(EFFECT_PHRASES[name][variant % 3], Intents("none", 1.0, (Effect(name, DEFAULT_REGION[name]),)))
+
+
+def run(player: Player, image: Pixels, trial: Trial) -> Result:
+    """Run a trial over its picture; give plain numbers and words."""
+    return TRIALS[trial.kind](player, image, trial)
+
+
+def _camera(player: Player, image: Pixels, trial: Trial) -> Result:
+    # Half of the trials begin at rest, half in the midst of another move; to hold still is only tried from a move.
+    names = list(CAMERA_PHRASES)
+    another = names[(names.index(trial.name) + 3) % len(names)]
+    start = "still" if trial.variant % 2 == 0 and trial.name != "still" else another
+    before = camera_prompt("pan_left" if start == trial.name else start, trial.variant)
+    return _switch(player, image, before, camera_prompt(trial.name, trial.variant), trial.name)
+
+
+def _switch(player: Player, image: Pixels, before: Prompt, after: Prompt, name: str) -> Result:
+    """Switch the camera's prompt; read the 3 s after it, and how soon the new move has half of its speed."""
+    switch = round(SWITCH_S * FPS)
+    marks = range(switch, switch + 3 * FPS + 1, FPS // 2)
+    # The frame at the very end of the third second belongs to the next latent.
+    frames = [*marks, *range(switch, switch + 17)]
+    take = player.play(image, script((0, before), (SWITCH_S, after), seconds=SWITCH_S + 3.25, frames=frames))
+    speeds = [similarity(take.frames[a], take.frames[a + FPS // 2]).nominal(0.5) for a in marks[:-1]]
+    middle = np.median(speeds, axis=0).tolist()
+    result: Result = {"class": camera_class(middle), "nominal": [round(v, 3) for v in middle], "prompt": after.text}
+    if name.partition("_")[0] in AXIS:
+        axis = AXIS[name.partition("_")[0]]
+        goal = float(np.mean([s[axis] for s in speeds[-2:]]))
+        steps = [similarity(take.frames[switch + n], take.frames[switch + n + 1]) for n in range(16)]
+        half = half_way([s.nominal(1 / FPS)[axis] for s in steps], goal)
+        result |= {"speed": round(abs(goal), 3), "half_frames": None if half is None else half + 1}
+    return result
+
+
+def _effect(player: Player, image: Pixels, trial: Trial) -> Result:
+    return _appear(player, image, effect_prompt(trial.name, trial.variant), trial.name)
+
+
+def _appear(player: Player, image: Pixels, prompt: Prompt, name: str) -> Result:
+    """Ask for an effect after a second of rest; read 1.5 s to 4.5 s after the switch, and how soon half is there."""
+    switch = round(EFFECT_SWITCH_S * FPS)
+    frames = range(switch, switch + round(4.5 * FPS), 2)
+    scripted = script((0, camera_prompt("still")), (EFFECT_SWITCH_S, prompt), seconds=5.5, frames=frames)
+    take = player.play(image, scripted)
+    reading = read(take.picture, [take.frames[f] for f in frames[12:]], FPS / 2)
+    levels = [level(name, take.picture, take.frames[max(switch, f - 4)], take.frames[f]) for f in frames]
+    # A swing passes through rest, so its size is the farthest it goes.
+    goal = max(levels[12:]) if name in ("sway", "ripple", "breathe") else float(np.median(levels[24:]))
+    half = half_way(levels, goal)
+    return {
+        "class": effect_class(reading),
+        "prompt": prompt.text,
+        "half_frames": None if half is None else 2 * half,
+        "luma": round(math.exp(float(np.dot(reading.gain, (0.299, 0.587, 0.114)))), 3),
+        "swing_px": round(math.hypot(reading.across, reading.along), 2),
+    }
+
+
+def _phrase(player: Player, image: Pixels, trial: Trial) -> Result:
+    prompt = held_out_prompts()[trial.name][trial.variant]
+    if trial.name in EFFECT_PHRASES:
+        return _appear(player, image, prompt, trial.name)
+    before = camera_prompt("pan_left" if trial.name == "still" else "still")
+    return _switch(player, image, before, prompt, trial.name)
+
+
+def _still(player: Player, image: Pixels, trial: Trial) -> Result:
+    """Fidelity at rest: the first frame, and each tenth of the time after it."""
+    last = round(trial.seconds * FPS) - 1
+    marks = [round(last * share / 10) for share in range(11)]
+    asked = script((0, camera_prompt("still")), seconds=trial.seconds, frames=marks)
+    take = player.play(image, asked)
+    values = [psnr(take.frames[m], take.picture) for m in marks]
+    return {
+        "first": _finite(values[0]),
+        "first_against_lanczos": _finite(psnr(take.frames[0], lanczos(image))),
+        "end": _finite(values[-1]),
+        "least": _finite(min(values)),
+    }
+
+
+def _drift(player: Player, image: Pixels, trial: Trial) -> Result:
+    """Looks late against looks early, each against the same picture seen from the same pose."""
+    end = round(trial.seconds * FPS)
+    early, late = range(4 * FPS, 12 * FPS, FPS), range(end - 8 * FPS, end, FPS)
+    asked = script((0, camera_prompt(trial.name)), seconds=trial.seconds, frames=[*early, *late])
+    take = player.play(image, asked)
+    looks = {when: _looks(take, frames) for when, frames in (("early", early), ("late", late))}
+    return {when: [round(v, 4) for v in one.values()] for when, one in looks.items()} | {
+        "psnr": _finite(float(np.mean([psnr(take.frames[f], view(take.canvas, take.poses[f])) for f in late])))
+    }
+
+
+def _looks(take: Take, frames: Sequence[int]) -> Look:
+    ratios = [look(take.frames[f]).against(look(view(take.canvas, take.poses[f]))).values() for f in frames]
+    return Look(*np.mean(ratios, axis=0).tolist())
+
+
+def _outside(player: Player, image: Pixels, trial: Trial) -> Result:
+    asked = script((0, camera_prompt(trial.name)), seconds=trial.seconds)
+    shares = [outside_share(pose) for pose in player.play(image, asked).poses]
+    return {"largest": round(max(shares), 4), "mean": round(float(np.mean(shares)), 4)}
+
+
+def lanczos(image: Pixels) -> Pixels:
+    """The picture, cover-cropped to the frame by another filter than the pipeline's: an outsider's reference."""
+    height, width = image.shape[:2]
+    left, top, right, bottom = cover_crop(width, height, (WIDTH, HEIGHT))
+    box = (left, top, width - right, height - bottom)
+    return np.asarray(Image.fromarray(image).resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS, box=box))
+
+
+def _finite(decibels: float) -> float:
+    """Equal pictures count as 99 dB, so that results stay plain JSON."""
+    return round(min(decibels, 99.0), 2)
+
+
+TRIALS: dict[str, Callable[[Player, Pixels, Trial], Result]] = {
+    "camera": _camera,
+    "effect": _effect,
+    "phrase": _phrase,
+    "still": _still,
+    "drift": _drift,
+    "outside": _outside,
+}

@@ -1,0 +1,51 @@
+"""Small stand-ins for pocket's parts: random weights of few layers, a drawn picture, made once."""
+
+from functools import cache
+
+import numpy as np
+import torch
+
+from pipeline.causal import CausalPipeline
+from pipeline.networks.text_bpe import TextConfig
+from pipeline.pocket.network import PocketConfig, PocketNetwork
+from pipeline.types import Conditioning, Pixels
+
+TEXT = TextConfig(vocabulary=300, table_dim=8, dim=32, num_layers=1, num_heads=2, length=12)
+SMALL = PocketConfig(dim=32, ffn_dim=48, num_heads=2, num_layers=2, text=TEXT)
+
+
+@cache
+def network() -> PocketNetwork:
+    """A tiny network whose outputs are far from rest, so that nothing hides behind a dead zone."""
+    torch.manual_seed(7)
+    made = PocketNetwork(SMALL).eval().requires_grad_(False)
+    made.text.table.copy_(torch.randint(-127, 127, made.text.table.shape, dtype=torch.int8))
+    made.text.table_scale.fill_(0.02)
+    torch.nn.init.normal_(made.transformer.head.head.weight, std=0.15)
+    return made
+
+
+def ids(text: str) -> torch.Tensor:
+    """Bytes of a text as token ids ``int64 [1, 12]``."""
+    row = np.frombuffer(text.encode()[:12].ljust(12, b"\0"), np.uint8).astype(np.int64)
+    return torch.from_numpy(row)[None]
+
+
+def pipeline(latents_per_chunk: int = 1, max_streams: int = 2, steps: int = 2) -> CausalPipeline:
+    """A pipeline around :func:`network`."""
+    return CausalPipeline(
+        network(), ids, steps=steps, latents_per_chunk=latents_per_chunk, max_streams=max_streams, examples=("pan",)
+    )
+
+
+def picture(seed: int = 0, height: int = 500, width: int = 900) -> Pixels:
+    """A smooth picture ``uint8 [H, W, 3]``."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width] / 60
+    waves = [np.sin(x * a + b) * np.cos(y * c) for a, b, c in rng.random((3, 3)) * 2 + 0.5]
+    return (np.stack(waves, axis=-1) * 100 + 127).astype(np.uint8)
+
+
+def conditioning(prompt: str = "pan left", seed: int = 3, quality: int = 0, picture_seed: int = 0) -> Conditioning:
+    """A conditioning in i2v."""
+    return Conditioning("i2v", prompt, picture(picture_seed), seed, quality=quality)

@@ -1,0 +1,77 @@
+import math
+
+import pytest
+
+from pipeline.pocket.camera import FREE_S, OUTSIDE_LIMIT, REST, SUBSTEPS, Camera, Pose, glide, outside_share
+import itertools
+
+MOVES = {
+    "pan left": (-1.0, 0.0, 0.0, 0.0), "pan right": (1.0, 0.0, 0.0, 0.0), "tilt up": (0.0, -1.0, 0.0, 0.0),
+    "tilt down": (0.0, 1.0, 0.0, 0.0), "zoom in": (0.0, 0.0, 1.0, 0.0), "zoom out": (0.0, 0.0, -1.0, 0.0),
+    "roll clockwise": (0.0, 0.0, 0.0, 1.0), "roll back": (0.0, 0.0, 0.0, -1.0),
+}  # fmt: skip
+
+
+def way(camera: Camera, move: tuple[float, float, float, float], latents: int) -> tuple[list[Pose], Camera]:
+    poses: list[Pose] = [camera.pose]
+    for _ in range(latents):
+        more, camera = glide(camera, move)
+        poses += more[1:]
+    return poses, camera
+
+
+def along(pose: Pose, move: tuple[float, ...]) -> float:
+    return sum(p * m for p, m in zip((pose.x, pose.y, pose.zoom, pose.roll), move, strict=True))
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_a_move_runs_at_its_speed_for_three_seconds(name: str) -> None:
+    """From one second after the switch to three, every half second covers about the same way, in the right sense."""
+    poses, _ = way(Camera(), MOVES[name], 12)
+    marks = [along(poses[int(s * 4 * SUBSTEPS)], MOVES[name]) for s in (1.0, 1.5, 2.0, 2.5, 3.0)]
+    legs = [b - a for a, b in itertools.pairwise(marks)]
+    assert min(legs) > 0
+    assert max(legs) / min(legs) < 1.12
+
+
+@pytest.mark.parametrize("name", MOVES)
+@pytest.mark.parametrize("speed", [0.5, 1.0])
+def test_no_more_than_fifteen_hundredths_is_outside(name: str, speed: float) -> None:
+    """In a minute of one move from rest the border never takes more than its share."""
+    move = tuple(speed * v for v in MOVES[name])
+    poses, _ = way(Camera(), move, 240)  # type: ignore[arg-type]
+    assert max(outside_share(p) for p in poses[::12]) <= 0.15
+
+
+def test_the_path_has_no_corners() -> None:
+    """Between two substeps the velocity never jumps, at switches and turns too."""
+    poses, camera = way(Camera(), MOVES["pan right"], 40)
+    more, camera = way(camera, MOVES["tilt up"], 30)
+    poses += more[1:]
+    x = [p.x for p in poses]
+    steps = [b - a for a, b in itertools.pairwise(x)]
+    assert max(abs(b - a) for a, b in itertools.pairwise(steps)) < 0.1 * max(map(abs, steps))
+
+
+def test_a_move_asked_for_at_the_border_still_goes_its_way() -> None:
+    """A pan to the right that is asked for where one just turned goes right for three seconds."""
+    _, camera = way(Camera(), MOVES["pan right"], 15)
+    _, camera = way(camera, (0.0, 0.0, 0.0, 0.0), 4)
+    poses, _ = way(camera, MOVES["pan right"], int(FREE_S * 4) - 2)
+    assert poses[-1].x > poses[SUBSTEPS * 2].x > poses[0].x
+    assert max(outside_share(p) for p in poses[::12]) <= OUTSIDE_LIMIT + 0.06
+
+
+def test_rest_stays_rest_under_a_small_bias() -> None:
+    """A velocity inside the dead zone moves nothing, for ever."""
+    poses, _ = way(Camera(), (0.02, -0.02, 0.02, 0.02), 400)
+    assert poses[-1] == REST
+
+
+def test_affine_turns_and_scales_about_the_middle() -> None:
+    """Closer means a smaller piece of picture; a clockwise roll of the picture looks up the other way round."""
+    (a, b, c), (d, e, f) = Pose(x=5, y=-3, zoom=math.log(2), roll=0.0).affine()
+    assert (a, b, c, d, e, f) == (0.5, 0.0, 5, 0.0, 0.5, -3)
+    (a, b, _), (d, e, _) = Pose(roll=math.pi / 2).affine()
+    # What stands to the right on the screen was above in the picture: it has turned clockwise.
+    assert (round(a), round(b), round(d), round(e)) == (0, 1, -1, 0)

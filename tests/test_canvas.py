@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from pipeline.geometry import cover_crop
+from pipeline.pocket.canvas import MARGIN, SCALE, prepare
+from tests.pocket_parts import picture
+
+
+@pytest.mark.parametrize(("height", "width"), [(480, 832), (960, 1664), (300, 300), (1100, 900), (90, 1000)])
+def test_the_view_at_rest_is_the_picture_scaled_and_cropped(height: int, width: int) -> None:
+    """Averaging the canvas two by two gives the frame's own picture exactly, whatever its shape."""
+    image = picture(height=height, width=width)
+    canvas = prepare(image, 832, 480)
+    left, top, right, bottom = cover_crop(width, height, (832, 480))
+    box = (left, top, width - right, height - bottom)
+    wanted = np.asarray(Image.fromarray(image).resize((832, 480), Image.Resampling.BICUBIC, box=box))
+    assert np.array_equal(canvas.rest.numpy(), wanted)
+    core = canvas.texture[..., MARGIN[0] : -MARGIN[0], MARGIN[1] : -MARGIN[1]]
+    torch.testing.assert_close(F.avg_pool2d(core, SCALE)[0].permute(1, 2, 0), canvas.rest.float(), atol=1e-3, rtol=0)
+
+
+def test_what_the_crop_left_over_stands_around_the_view() -> None:
+    """A tall picture's own top and bottom are there to tilt to, not an invention."""
+    image = np.zeros((1200, 832, 3), np.uint8)
+    image[:200, :, 0] = 200
+    canvas = prepare(image, 832, 480)
+    assert canvas.texture[0, 0, : MARGIN[0]].abs().max() < 60
+    image[200:360, :, 1] = 180
+    canvas = prepare(image, 832, 480)
+    green = canvas.texture[0, 1, 20 : MARGIN[0] - 20, MARGIN[1] + 20 : -MARGIN[1] - 20]
+    assert green.min() > 170
+
+
+def test_beyond_the_picture_detail_fades_and_colour_goes_on() -> None:
+    """Far outside, fine stripes have become their mean: no mirror can be made out."""
+    image = np.zeros((480, 832, 3), np.uint8)
+    image[:, ::16] = image[:, 1::16] = image[:, 2::16] = image[:, 3::16] = 200
+    canvas = prepare(image, 832, 480)
+    far = canvas.texture[0, 0, MARGIN[0] : -MARGIN[0], :80]
+    near = canvas.texture[0, 0, MARGIN[0] : -MARGIN[0], MARGIN[1] : MARGIN[1] + 80]
+    assert far.std() < 0.1 * near.std()
+    assert abs(far.mean() - 50) < 10

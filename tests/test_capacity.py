@@ -1,0 +1,146 @@
+from fractions import Fraction
+
+import pytest
+
+from pipeline.types import QualityLevel
+from stream.capacity import Capacity
+from stream.errors import StreamError
+
+LADDER = [
+    QualityLevel("full", Fraction(16)),
+    QualityLevel("less", Fraction(16)),
+    QualityLevel("half", Fraction(8)),
+    QualityLevel("too low", Fraction(4)),
+]
+
+
+class Machine:
+    """A capacity on a clock of its own, whose chunks cost the measured seconds times a slowness."""
+
+    def __init__(self, *seconds: float, max_streams: int = 8) -> None:
+        self.seconds = seconds
+        self.time = 0.0
+        self.busy = 0.0
+        self.capacity = Capacity(LADDER, seconds, 0.25, max_streams, lambda: self.time)
+
+    def run(self, chunks: int, slowness: float = 1.0, late: bool = False) -> None:
+        for _ in range(chunks):
+            self.time += 0.25 / max(1, self.capacity.running)
+            self.busy += self.seconds[self.capacity.level] * slowness
+            self.capacity.observe(self.capacity.level, self.busy, late)
+
+
+def refusal(machine: Machine, stream_id: str) -> StreamError:
+    with pytest.raises(StreamError) as caught:
+        machine.capacity.admit(stream_id)
+    return caught.value
+
+
+def test_quality_goes_down_before_anyone_is_refused() -> None:
+    """Streams are admitted at ever lower rungs, then refused with how many run before."""
+    machine = Machine(0.12, 0.08, 0.05, 0.01)
+    levels = []
+    for stream_id in "abcd":
+        machine.capacity.admit(stream_id)
+        levels.append(machine.capacity.level)
+    assert levels == [0, 1, 2, 2]
+    error = refusal(machine, "e")
+    assert (error.code, error.extra["ahead"], error.retryable) == ("at_capacity", 4, True)
+    assert machine.capacity.level == 2
+
+
+def test_rungs_below_half_the_rate_are_not_used() -> None:
+    """Nobody is made at less than half the nominal rate: rather is the next one refused."""
+    machine = Machine(0.2, 0.2, 0.2, 0.001)
+    machine.capacity.admit("a")
+    refusal(machine, "b")
+    assert [rung.name for rung in machine.capacity.rungs] == ["full", "less", "half"]
+
+
+def test_one_stream_is_always_admitted() -> None:
+    """A machine that was measured too slow for any stream still takes one."""
+    machine = Machine(1.0, 1.0, 1.0, 1.0)
+    machine.capacity.admit("a")
+    assert machine.capacity.level == 2
+
+
+def test_release_makes_room() -> None:
+    """A stream that pauses, stops or ends makes room for another; doing it twice is harmless."""
+    machine = Machine(0.2, 0.2, 0.2, 0.2)
+    machine.capacity.admit("a")
+    machine.capacity.admit("a")
+    machine.capacity.release("a", keep_state=True)
+    machine.capacity.admit("b")
+    assert refusal(machine, "a").extra["ahead"] == 1
+    machine.capacity.release("b")
+    machine.capacity.release("b")
+    machine.capacity.admit("a")
+
+
+def test_paused_streams_hold_their_place() -> None:
+    """A paused stream's place in the model is not given away, so that it can go on where it froze."""
+    machine = Machine(0.01, 0.01, 0.01, 0.01, max_streams=1)
+    machine.capacity.admit("a")
+    machine.capacity.release("a", keep_state=True)
+    refusal(machine, "b")
+    machine.capacity.admit("a")
+    machine.capacity.release("a")
+    machine.capacity.admit("b")
+
+
+def test_slow_chunks_lower_the_quality() -> None:
+    """When chunks come to take longer than measured, the common rung goes down to one that fits."""
+    machine = Machine(0.12, 0.08, 0.05, 0.01)
+    machine.capacity.admit("a")
+    machine.run(40, slowness=2.2)
+    assert machine.capacity.level == 1
+
+
+def test_late_chunks_lower_the_quality() -> None:
+    """Chunks that come late lower the rung even when their cost alone would not."""
+    machine = Machine(0.12, 0.08, 0.05, 0.01)
+    machine.capacity.admit("a")
+    machine.run(12)
+    assert machine.capacity.level == 0
+    machine.run(4, late=True)
+    assert machine.capacity.level == 1
+
+
+def test_one_late_chunk_changes_nothing() -> None:
+    """A single late chunk now and then leaves the rung as it is."""
+    machine = Machine(0.12, 0.08, 0.05, 0.01)
+    machine.capacity.admit("a")
+    for _ in range(10):
+        machine.run(12)
+        machine.run(1, late=True)
+    assert machine.capacity.level == 0
+
+
+def test_quality_comes_back_with_patience() -> None:
+    """When a stream ends the rung goes up again, one at a time, and only after a while of room."""
+    machine = Machine(0.12, 0.08, 0.05, 0.01)
+    for stream_id in "abc":
+        machine.capacity.admit(stream_id)
+    machine.run(30)
+    assert machine.capacity.level == 2
+    machine.capacity.release("c")
+    machine.capacity.release("b")
+    machine.run(16)
+    assert machine.capacity.level == 2
+    machine.run(12)
+    assert machine.capacity.level == 1
+    machine.run(40)
+    assert machine.capacity.level == 0
+
+
+def test_the_rung_does_not_swing() -> None:
+    """A load that fits the lower rung but not, with air, the upper one stays at the lower."""
+    machine = Machine(0.12, 0.10, 0.05, 0.01)
+    machine.capacity.admit("a")
+    machine.capacity.admit("b")
+    assert machine.capacity.level == 1
+    seen = set()
+    for _ in range(200):
+        machine.run(1)
+        seen.add(machine.capacity.level)
+    assert seen == {1}

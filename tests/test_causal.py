@@ -1,0 +1,153 @@
+import numpy as np
+import pytest
+
+from pipeline.errors import CapacityError, ConditioningError, TruncationError
+from pipeline.types import Chunk, Conditioning
+from tests.pocket_parts import conditioning, picture, pipeline
+
+
+def run(count: int, latents_per_chunk: int = 1, seed: int = 3) -> list[Chunk]:
+    model = pipeline(latents_per_chunk)
+    state = model.open(conditioning(seed=seed))
+    return [model.generate_chunk(state, conditioning(seed=seed)) for _ in range(count)]
+
+
+def frames(chunks: list[Chunk]) -> np.ndarray:
+    return np.concatenate([c.frames for c in chunks])
+
+
+def test_the_first_frame_is_the_picture() -> None:
+    """A take begins at rest: its first frame is the scaled and cropped picture, to the grey level."""
+    model = pipeline()
+    state = model.open(conditioning())
+    assert np.array_equal(model.generate_chunk(state, conditioning()).frames[0], state.canvas.rest.numpy())
+
+
+def test_frames_are_the_same_however_latents_are_chunked() -> None:
+    """Four chunks of one latent are two chunks of two."""
+    assert np.array_equal(frames(run(4)), frames(run(2, latents_per_chunk=2)))
+
+
+def test_same_seed_same_bytes_beside_another_stream() -> None:
+    """What another stream makes in between changes nothing, and another seed gives another video."""
+    model = pipeline()
+    mine, other = conditioning(), conditioning("night", seed=9, picture_seed=1)
+    a, b = model.open(mine), model.open(other)
+    made: list[Chunk] = []
+    for _ in range(3):
+        made.append(model.generate_chunk(a, mine))
+        model.generate_chunk(b, other)
+    assert np.array_equal(frames(made), frames(run(3)))
+    assert not np.array_equal(frames(made), frames(run(3, seed=4)))
+
+
+def test_truncate_is_never_having_made_what_followed() -> None:
+    """Going back to a boundary and on again gives the same bytes, counters and cache."""
+    model, asked = pipeline(), conditioning()
+    state = model.open(asked)
+    made = [model.generate_chunk(state, asked) for _ in range(6)]
+    model.commit(state)
+    model.truncate(state, 3)
+    again = [model.generate_chunk(state, asked) for _ in range(3)]
+    assert np.array_equal(frames(made[3:]), frames(again))
+    assert [c.first_frame for c in again] == [12, 16, 20]
+    assert [c.first_latent for c in again] == [3, 4, 5]
+    assert [c.index for c in again] == [3, 4, 5]
+
+
+def test_truncate_after_another_prompt_forgets_it() -> None:
+    """Frames made under a prompt that was overtaken leave no trace."""
+    model, asked = pipeline(), conditioning()
+    state = model.open(asked)
+    made = [model.generate_chunk(state, asked) for _ in range(2)]
+    model.generate_chunk(state, conditioning("snow"))
+    model.truncate(state, 2)
+    made += [model.generate_chunk(state, asked) for _ in range(2)]
+    assert np.array_equal(frames(made), frames(run(4)))
+
+
+@pytest.mark.parametrize("latent", [-1, 9, 2])
+def test_truncate_refuses_what_it_cannot_reach(latent: int) -> None:
+    """Ahead, before the start, or farther back than is kept: an error, and the stream goes on as it was."""
+    model, asked = pipeline(), conditioning()
+    state = model.open(asked)
+    for _ in range(8 + 3):
+        model.generate_chunk(state, asked)
+    with pytest.raises(TruncationError):
+        model.truncate(state, latent if latent != 9 else 12)
+    assert model.generate_chunk(state, asked).first_latent == 11
+
+
+def test_commit_twice_is_commit_once() -> None:
+    """A second commit changes nothing, and a chunk made without one makes it itself."""
+    model, asked = pipeline(), conditioning()
+    state = model.open(asked)
+    made = [model.generate_chunk(state, asked)]
+    model.commit(state)
+    model.commit(state)
+    made.append(model.generate_chunk(state, asked))
+    made.append(model.generate_chunk(state, asked))
+    assert np.array_equal(frames(made), frames(run(3)))
+
+
+@pytest.mark.parametrize("quality", [0, 1, 2, 3])
+def test_every_quality_lasts_as_long_and_moves_as_fast(quality: int) -> None:
+    """A chunk is a quarter of a second at each rate, and its first frame is the same moment."""
+    model, asked = pipeline(), conditioning(quality=quality)
+    state = model.open(asked)
+    chunk = model.generate_chunk(state, asked)
+    assert len(chunk.frames) / chunk.fps == model.format.chunk_seconds
+    second = model.generate_chunk(state, asked)
+    assert second.first_frame == len(chunk.frames)
+    if quality in (2, 3):
+        one_step = model.open(conditioning(quality=1))
+        reference = [model.generate_chunk(one_step, conditioning(quality=1)) for _ in range(2)]
+        assert np.array_equal(second.frames[0], reference[1].frames[0])
+
+
+def test_a_refused_conditioning_leaves_the_state_as_it_was() -> None:
+    """No picture, a mode it lacks, a quality it lacks: an error that says what to do, and nothing moves."""
+    model, asked = pipeline(), conditioning()
+    state = model.open(asked)
+    made = [model.generate_chunk(state, asked)]
+    refused = [
+        Conditioning("t2v", "a cat", picture(), 3), Conditioning("i2v", "a cat", None, 3), conditioning(quality=7),
+    ]  # fmt: skip
+    for wrong in refused:
+        with pytest.raises(ConditioningError):
+            model.generate_chunk(state, wrong)
+    with pytest.raises(ConditioningError, match="upload"):
+        model.open(refused[1])
+    made.append(model.generate_chunk(state, asked))
+    assert np.array_equal(frames(made), frames(run(2)))
+
+
+def test_a_full_model_refuses_and_a_closed_stream_makes_room() -> None:
+    """The third stream of two is refused; closing twice frees one place, not two."""
+    model = pipeline(max_streams=2)
+    first, _ = model.open(conditioning()), model.open(conditioning())
+    with pytest.raises(CapacityError):
+        model.open(conditioning())
+    model.close(first)
+    model.close(first)
+    model.open(conditioning())
+    with pytest.raises(CapacityError):
+        model.open(conditioning())
+
+
+def test_the_prompt_changes_what_comes() -> None:
+    """Two prompts from the same picture and seed part ways."""
+    model = pipeline()
+    last: list[np.ndarray] = []
+    for prompt in ("pan left", "night"):
+        state = model.open(conditioning(prompt))
+        last.append([model.generate_chunk(state, conditioning(prompt)) for _ in range(3)][-1].frames)
+    assert not np.array_equal(*last)
+
+
+def test_warm_up_times_every_quality() -> None:
+    """One positive number a level, and no place is left taken."""
+    model = pipeline(max_streams=1)
+    assert len(model.warm_up()) == len(model.capabilities.quality)
+    assert min(model.warm_up()) > 0
+    model.open(conditioning())

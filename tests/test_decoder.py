@@ -1,0 +1,101 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.pocket.canvas import Canvas, prepare
+from pipeline.pocket.decoder import AnchoredDecoder, Motion, between, calm
+from pipeline.pocket.latents import CHANNELS, DISPLACEMENT, FLOW, GAIN, GRID, WEATHER, camera_field
+from tests.pocket_parts import picture
+
+DECODER = AnchoredDecoder()
+CANVAS = prepare(picture(), 832, 480)
+
+
+def latent(**values: float) -> torch.Tensor:
+    out = torch.zeros(CHANNELS, *GRID)
+    if "pan" in values:
+        out[:2] = camera_field(torch.tensor([[values["pan"], 0.0, 0.0, 0.0]]))[0]
+    for name, channels in (("swing", DISPLACEMENT), ("flow", FLOW), ("gain", GAIN)):
+        out[channels] = values.get(name, 0.0)
+    for index, name in enumerate(("rain", "snow", "fog")):
+        out[WEATHER.start + index] = values.get(name, 0.0)
+    return out
+
+
+def play(z: torch.Tensor, latents: int, frames: int = 4, canvas: Canvas = CANVAS) -> np.ndarray:
+    motion, out = Motion.at_rest(), []
+    for _ in range(latents):
+        made, motion = DECODER.decode(motion, z, canvas, frames)
+        out.append(made.numpy())
+    return np.concatenate(out)
+
+
+def test_rest_is_the_picture_for_ever() -> None:
+    """Zero latents, and latents inside the dead zone, show the picture itself, bit for bit."""
+    for z in (latent(), torch.full((CHANNELS, *GRID), 0.01)):
+        assert all(np.array_equal(frame, CANVAS.rest.numpy()) for frame in play(z, 4))
+
+
+@pytest.mark.parametrize("frames", [2, 3, 6])
+def test_the_frame_rate_does_not_change_the_motion(frames: int) -> None:
+    """Frames that two rates have in common are the same, so motion keeps its speed when the rate falls."""
+    z = latent(pan=1.0, swing=0.8, snow=0.5)
+    dense, other = play(z, 3, 12), play(z, 3, frames)
+    assert np.array_equal(other, dense[:: 12 // frames])
+
+
+def test_a_pan_to_the_left_moves_the_picture_to_the_right() -> None:
+    """Camera words mean the camera: what was on the left comes into view."""
+    made = play(latent(pan=-1.0), 8)[-1].astype(float)
+    best = min(range(-80, 81, 4), key=lambda d: np.abs(np.roll(CANVAS.rest.numpy().astype(float), d, 1) - made).mean())
+    assert best > 20
+
+
+def test_light_and_weather_do_what_they_say() -> None:
+    """A negative gain darkens, fog takes contrast, rain and snow add something brighter that moves."""
+    rest = CANVAS.rest.numpy().astype(float)
+    assert play(latent(gain=-0.7), 4)[-1].mean() < 0.6 * rest.mean()
+    assert play(latent(fog=1.0), 4)[-1].std() < 0.6 * rest.std()
+    for name in ("rain", "snow"):
+        frames = play(latent(**{name: 1.0}), 4).astype(float)
+        assert np.abs(frames[-1] - frames[-2]).mean() > 1.0
+
+
+def test_flow_is_endless_without_a_jump() -> None:
+    """Over several periods of the cross-fade no step between frames stands out."""
+    frames = play(latent(flow=1.0), 24).astype(float)
+    steps = [np.abs(b - a).mean() for a, b in itertools.pairwise(frames[16:])]
+    assert max(steps) < 2.0 * float(np.median(steps))
+
+
+def test_displacement_has_no_corners() -> None:
+    """The path between latents is smooth: slopes on both sides of a boundary agree."""
+    z = [torch.zeros(CHANNELS, *GRID) for _ in range(5)]
+    for index, value in enumerate((0.0, 0.3, 0.8, 0.6, -0.2)):
+        z[index][DISPLACEMENT] = value
+    step = 1e-3
+    before = between(torch.stack([z[2], z[1], z[0]]), z[3], 1 - step)[DISPLACEMENT]
+    at = z[3][DISPLACEMENT]
+    after = between(torch.stack([z[3], z[2], z[1]]), z[4], step)[DISPLACEMENT]
+    torch.testing.assert_close((at - before) / step, (after - at) / step, atol=0.02, rtol=0)
+
+
+def test_calm_is_continuous_and_keeps_the_sign() -> None:
+    """The dead zone shortens, it does not cut: near its edge nothing jumps."""
+    z = torch.zeros(CHANNELS, *GRID)
+    z[GAIN] = torch.linspace(-0.05, 0.05, z[GAIN].numel()).view_as(z[GAIN])
+    out = calm(z)[GAIN].flatten()
+    assert (out[1:] - out[:-1]).abs().max() < 1e-4
+    assert out.min() < 0 < out.max()
+
+
+def test_decoding_leaves_its_inputs_alone() -> None:
+    """The state before is still good to go back to, and the canvas is not painted on."""
+    motion, z = Motion.at_rest(), latent(pan=1.0, flow=1.0, gain=-0.3, rain=1.0)
+    texture = CANVAS.texture.clone()
+    first, _ = DECODER.decode(motion, z, CANVAS, 4)
+    again, _ = DECODER.decode(motion, z, CANVAS, 4)
+    assert torch.equal(first, again)
+    assert torch.equal(texture, CANVAS.texture)
