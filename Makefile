@@ -1,0 +1,66 @@
+# Two commands: `make run` and `make test`. Each installs what it needs into .venv first, once.
+#   PYTHON=python3.12   another Python for .venv, 3.11 or newer
+#   ARGS="..."          more arguments: make run ARGS="server.port=9000", make test ARGS="-k config"
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+BIN := $(VENV)/bin
+# A person sees how far the download is; a log stays short.
+QUIET := $(shell [ -t 2 ] || echo -qq)
+
+.PHONY: help run test lint chromium clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make run    install what the server needs, then serve http://127.0.0.1:8080"
+	@echo "make test   install what the tests need, then run them all"
+	@echo "make lint   ruff and pyright"
+	@echo "make clean  remove $(VENV)"
+
+run: $(VENV)/.stamp-run
+	@exec $(BIN)/python server.py $(ARGS)
+
+test: $(VENV)/.stamp-dev chromium
+	$(BIN)/ruff check .
+	$(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/.stamp-dev
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Vivant needs Python 3.11 or newer, as PYTHON=python3.12 for example; this is: $$($(PYTHON) --version 2>&1)"; \
+	  exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "This Python can't make virtual environments; on Debian: apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(VENV)/.stamp-run: pyproject.toml | $(BIN)/python
+	@echo "Installing torch, aiortc, aiohttp, PyAV, open_clip and what they need into $(VENV):"
+	@echo "1.2 GB on disk with a CPU build of torch, about 5 GB (a download of 2.7 GB) with the CUDA build."
+	@echo "Nothing outside $(VENV) is touched. This takes a few minutes, once."
+	@$(BIN)/python -m pip install $(QUIET) -e .
+	@touch $@
+
+$(VENV)/.stamp-dev: pyproject.toml | $(BIN)/python
+	@echo "Installing the server's packages (torch, aiortc, aiohttp, PyAV, open_clip) and the test tools (pytest,"
+	@echo "ruff, pyright, Playwright, OpenCV) into $(VENV): 1.6 GB on disk with a CPU build of torch, about 5.5 GB"
+	@echo "(a download of 3 GB) with the CUDA build. Nothing else is touched. This takes a few minutes, once."
+	@$(BIN)/python -m pip install $(QUIET) -e '.[dev]'
+	@touch $(VENV)/.stamp-run $@
+
+# The browser tests use the system's Chromium; $$CHROMIUM names another.
+chromium:
+	@if [ -n "$$CHROMIUM" ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
+	  || command -v google-chrome >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing Chromium for the browser tests with apt-get: 290 MB on disk."; \
+	  { apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
+	    apt-get -qq install -y --no-install-recommends chromium >/dev/null; } \
+	    || echo "Chromium could not be installed."; \
+	else echo "No Chromium: the browser tests will be skipped. To have them: sudo apt-get install chromium"; fi
+
+clean:
+	rm -rf $(VENV)

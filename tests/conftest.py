@@ -1,0 +1,69 @@
+"""What many tests share: the browser, and the rule for machines that lack one."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM_ARGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+)
+
+
+def find_chromium() -> str | None:
+    """Give the path of the browser to test with: ``$CHROMIUM``, or the first one on the PATH."""
+    named = os.environ.get("CHROMIUM")
+    return named or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+
+
+def without_browser(environ: "os._Environ[str] | dict[str, str]") -> None:
+    """End a test that has no browser: a failure in CI, where nobody reads skips, else a skip with the fix."""
+    if environ.get("CI", "").lower() not in ("", "0", "false"):
+        pytest.fail("no Chromium, and CI must run the browser tests: apt-get install chromium", pytrace=False)
+    pytest.skip("no Chromium, so this browser test did NOT run: apt-get install chromium")
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """The browser's executable; without one the test is skipped, in CI failed."""
+    path = find_chromium()
+    if path is None:
+        without_browser(os.environ)
+        raise AssertionError("unreachable")
+    return path
+
+
+@pytest.fixture
+async def browser(chromium_path: str) -> "AsyncIterator[Browser]":
+    """A headless Chromium of this test's own."""
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as playwright:
+        launched = await playwright.chromium.launch(executable_path=chromium_path, args=list(CHROMIUM_ARGS))
+        yield launched
+        await launched.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what is marked ``gpu`` where there is none; torch is imported only if such a test is there."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if not marked:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
