@@ -1,9 +1,9 @@
+import itertools
 import math
 
 import pytest
 
 from pipeline.pocket.camera import FREE_S, OUTSIDE_LIMIT, REST, SUBSTEPS, Camera, Pose, glide, outside_share
-import itertools
 
 MOVES = {
     "pan left": (-1.0, 0.0, 0.0, 0.0), "pan right": (1.0, 0.0, 0.0, 0.0), "tilt up": (0.0, -1.0, 0.0, 0.0),

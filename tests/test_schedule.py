@@ -1,3 +1,5 @@
+import itertools
+
 import torch
 
 from pipeline.schedule import noise, renoise, sigmas
@@ -25,7 +27,7 @@ def test_sampling_begins_at_pure_noise_and_falls() -> None:
         for shift in (1.0, 5.0):
             levels = sigmas(steps, shift)
             assert levels[0] == 1.0
-            assert all(a > b > 0 for a, b in zip(levels, levels[1:], strict=False))
+            assert all(a > b > 0 for a, b in itertools.pairwise(levels))
 
 
 def test_renoise_meets_its_ends() -> None:

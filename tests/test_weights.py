@@ -27,7 +27,9 @@ def test_what_was_saved_is_loaded_in_the_wanted_dtype(tmp_path: Path) -> None:
         ({"weight": torch.ones(3, 3), "bias": torch.ones(2)}, "1 of another shape, as weight"),
     ],
 )
-def test_a_checkpoint_that_does_not_fit_is_told_apart(tmp_path: Path, stored: dict[str, torch.Tensor], told: str) -> None:
+def test_a_checkpoint_that_does_not_fit_is_told_apart(
+    tmp_path: Path, stored: dict[str, torch.Tensor], told: str
+) -> None:
     """Missing, unknown and misshapen keys are named, and the network keeps its weights."""
     save_file(stored, tmp_path / "w.safetensors")
     network = nn.Linear(3, 2)

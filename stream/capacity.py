@@ -1,0 +1,128 @@
+"""How many streams a machine carries, and how well: one quality for all of them alike."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from pipeline.types import QualityLevel
+from stream.errors import StreamError
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 10
+_FULL = 0.97
+_BUSY = 0.88
+_ROOMY = 0.7
+_SETTLE_S = 2.0
+_PATIENCE_S = 6.0
+_LATE_CHUNKS = 3
+_SMOOTHING = 0.1
+
+
+class Capacity:
+    """Admits streams and sets their common quality, by what chunks cost when measured and while it runs.
+
+    ``seconds`` is what a chunk takes at each rung of ``ladder``, ``playing`` how long it plays, ``now``
+    tells the time. Rungs under half the nominal rate are not used: below that a stream is refused. One
+    stream is always admitted, because a measurement taken in a bad moment must not shut the server.
+    """
+
+    def __init__(
+        self,
+        ladder: Sequence[QualityLevel],
+        seconds: Sequence[float],
+        playing: float,
+        max_streams: int,
+        now: Callable[[], float],
+    ) -> None:
+        self.rungs = [rung for rung in ladder if rung.fps >= ladder[0].fps / 2]
+        """The part of the ladder that is used."""
+        self._loads = [cost / playing for _, cost in zip(self.rungs, seconds, strict=False)]
+        self._playing = playing
+        self._max_streams = max_streams
+        self._now = now
+        self._running: set[str] = set()
+        self._holding: set[str] = set()
+        self._slowness = 1.0
+        self._late = 0.0
+        self._busy_s = 0.0
+        self._settled_at = self._roomy_since = now()
+        self.level = 0
+        """The rung of the ladder that every stream is made at."""
+
+    @property
+    def running(self) -> int:
+        """How many streams take capacity."""
+        return len(self._running)
+
+    def load(self, level: int, streams: int) -> float:
+        """Give the share of the machine's time that so many streams would take at a rung."""
+        return streams * self._loads[level] * self._slowness
+
+    def check(self) -> None:
+        """Raise StreamError ``at_capacity`` when one more stream could not run now."""
+        streams = len(self._running)
+        if streams and self.load(len(self._loads) - 1, streams + 1) > _FULL:
+            self._refuse("The machine is busy with other streams")
+        if streams >= self._max_streams:
+            self._refuse(f"At most {self._max_streams} streams run at once")
+
+    def admit(self, stream_id: str) -> None:
+        """Take capacity for a stream; does nothing when it has it. Raises StreamError ``at_capacity``."""
+        if stream_id in self._running:
+            return
+        self.check()
+        if stream_id not in self._holding and len(self._holding) >= self._max_streams:
+            self._refuse("Paused streams hold the places that are left")
+        self._running.add(stream_id)
+        self._holding.add(stream_id)
+        fitting = self._fitting()
+        if fitting > self.level:
+            self._step(fitting, "for one more stream")
+
+    def release(self, stream_id: str, keep_state: bool = False) -> None:
+        """Free a stream's capacity; with ``keep_state`` its place in the model stays taken. Idempotent."""
+        self._running.discard(stream_id)
+        if not keep_state:
+            self._holding.discard(stream_id)
+        if not self._running:
+            # What slowed the machine down may be gone with them; the next stream measures again.
+            self._slowness, self._late, self.level = 1.0, 0.0, 0
+        self._settled_at = self._roomy_since = self._now()
+
+    def observe(self, level: int, busy_s: float, late: bool) -> None:
+        """Take in one chunk: its rung, the engine's busy seconds so far, whether it came too late."""
+        seconds, self._busy_s = busy_s - self._busy_s, busy_s
+        self._slowness += _SMOOTHING * (seconds / self._playing / self._loads[level] - self._slowness)
+        self._late = self._late + 1 if late else max(0.0, self._late - 0.25)
+        now, streams = self._now(), len(self._running)
+        if self._late or self.level == 0 or self.load(self.level - 1, streams) > _ROOMY:
+            self._roomy_since = now
+        if now - self._settled_at < _SETTLE_S:
+            return
+        fitting = self._fitting()
+        if fitting > self.level:
+            self._step(fitting, "because chunks take longer")
+        elif self._late >= _LATE_CHUNKS and self.level < len(self._loads) - 1:
+            self._step(self.level + 1, "because chunks come late")
+        elif now - self._roomy_since >= _PATIENCE_S:
+            self._step(self.level - 1, "because there is room")
+
+    def _fitting(self) -> int:
+        """Give the best rung at which those who run leave the machine some air, or the lowest."""
+        streams = len(self._running)
+        rungs = range(len(self._loads))
+        return next((rung for rung in rungs if self.load(rung, streams) <= _BUSY), rungs[-1])
+
+    def _step(self, level: int, why: str) -> None:
+        streams = len(self._running)
+        logger.info("capacity: quality %s to %s for %s streams, %s", self.level, level, streams, why)
+        self.level = level
+        self._late = 0.0
+        self._settled_at = self._roomy_since = self._now()
+
+    def _refuse(self, why: str) -> NoReturn:
+        ahead = len(self._running)
+        raise StreamError(
+            "at_capacity", f"{why}; try again when one has ended.", ahead=ahead, retry_after=RETRY_AFTER_S
+        )

@@ -1,0 +1,151 @@
+"""What each command of the wire contract does to a stream."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from stream.errors import StreamError
+from stream.generation import Answer, Generation, Services, Shown
+from stream.picture import Picture
+from stream.protocol import (
+    PROTOCOL,
+    ClientMessage,
+    Configure,
+    Hello,
+    Pause,
+    Ping,
+    RecordStart,
+    RecordStop,
+    Reset,
+    Resume,
+    SetMode,
+    SetPrompt,
+    Start,
+    Stop,
+    UploadImage,
+    UseCameraFrame,
+    UseFrame,
+    reply,
+)
+from stream.replies import Message, Turn
+
+FREE_OF_PICTURES: TypeAlias = Hello | SetPrompt | Pause | Resume | Stop | Configure | Ping
+"""Commands that mean the same whether an upload before them is finished or not."""
+
+
+@dataclass(slots=True, eq=False)
+class Command:
+    """A command that has its turn; ``received`` is loop time. An upload's ``outcome`` is missing at first."""
+
+    message: ClientMessage
+    turn: Turn
+    received: float
+    outcome: Picture | StreamError | None = None
+
+
+class Stream(Protocol):
+    """The part of a stream that commands act on."""
+
+    id: str
+    generation: Generation
+    services: Services
+
+    def state_message(self) -> Message:
+        """Make the ``state`` message."""
+        ...
+
+
+def frame_reply(type: str, message_id: int, shown: Shown) -> Message:
+    """Give a reply that names a frame; whoever sends it adds the timestamp, if the frame has one."""
+    message = reply(type, message_id, frame=shown.frame)
+    return message | {"rtp_timestamp": None} if shown.pts is None else message
+
+
+class Commands:
+    """Carries out commands on one stream; ``tell_state`` is called when a state changes later than that."""
+
+    def __init__(self, stream: Stream, tell_state: Callable[[], None]) -> None:
+        self._stream = stream
+        self._generation = stream.generation
+        self._tell_state = tell_state
+
+    def carry_out(self, command: Command) -> None:
+        """Do what a command asks and settle its turn, now or later. Raises StreamError when it is refused."""
+        generation = self._generation
+        match command.message:
+            case Hello() as message:
+                self._welcome(command, message)
+            case SetMode(mode=mode):
+                generation.set_mode(mode, self._applied("mode_applied", command))
+                self._settle(command, "mode_changed", mode=mode)
+            case SetPrompt(prompt=prompt, policy=policy):
+                generation.set_prompt(prompt, policy, self._applied("prompt_applied", command))
+                self._settle(command, "prompt_accepted")
+            case UploadImage():
+                self._use_picture(command)
+            case Start(seed=seed):
+                generation.start(seed, self._done("started", command))
+            case Pause():
+                generation.pause(self._done("paused", command))
+            case Resume():
+                generation.resume(self._done("resumed", command))
+            case Stop():
+                self._done("stopped", command)(generation.stop())
+            case Reset(seed=seed):
+                generation.reset(seed, self._applied("reset_applied", command))
+                command.turn.settle(None)
+            case Configure(fps=fps, bitrate_kbps=kbps, latency=latency):
+                self._settle(command, "configured", **generation.configure(fps, kbps, latency))
+            case Ping(t=t):
+                now_ms = round(asyncio.get_running_loop().time() * 1000, 3)
+                self._settle(command, "pong", t=t, server_ms=now_ms)
+            case UseFrame() | UseCameraFrame() | RecordStart() | RecordStop() as message:
+                raise StreamError("not_supported", f"This server can't {message.type} yet.")
+
+    def _settle(self, command: Command, type: str, **values: object) -> None:
+        command.turn.settle(reply(type, command.message.id, **values))
+
+    def _welcome(self, command: Command, message: Hello) -> None:
+        if message.protocol != PROTOCOL:
+            raise StreamError("unsupported_protocol", f"This server speaks protocol {PROTOCOL} only.")
+        capabilities = dict(self._stream.services.describe)
+        state = self._stream.state_message()
+        self._settle(command, "welcome", stream=self._stream.id, capabilities=capabilities, state=state)
+
+    def _use_picture(self, command: Command) -> None:
+        if isinstance(command.outcome, StreamError):
+            raise command.outcome
+        assert command.outcome is not None
+        picture = command.outcome
+        self._settle(
+            command,
+            "image_uploaded",
+            width=picture.width,
+            height=picture.height,
+            sha256=picture.sha256,
+            cropped=list(picture.cropped),
+        )
+        self._generation.set_picture(picture, self._applied("image_applied", command))
+
+    def _done(self, type: str, command: Command) -> Answer:
+        """Make the answer that is a command's first reply."""
+
+        def answer(shown: Shown) -> None:
+            command.turn.settle(frame_reply(type, command.message.id, shown), shown.pts)
+            self._tell_state()
+
+        return answer
+
+    def _applied(self, type: str, command: Command) -> Answer:
+        """Make the answer that follows the first reply, and is what control latency is measured by."""
+        generation = self._generation
+        # Before a start, while paused, or kept for another mode, a command waits for its director.
+        waits = generation.state != "live" or (type == "image_applied" and generation.control.mode != "i2v")
+
+        def answer(shown: Shown) -> None:
+            if not waits:
+                generation.meter.command(shown.at - command.received)
+            command.turn.follow(frame_reply(type, command.message.id, shown), shown.pts)
+
+        return answer

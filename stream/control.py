@@ -1,0 +1,112 @@
+"""The mailbox of a stream: commands fold into the next conditioning, each remembers who waits for it."""
+
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from pipeline.types import Conditioning, Mode, Pixels, Policy
+
+AckT = TypeVar("AckT")
+
+
+class Picture(Protocol):
+    """The part of :class:`stream.picture.Picture` that conditions a model: uint8 [H, W, 3], upright sRGB."""
+
+    @property
+    def pixels(self) -> Pixels:
+        """The picture."""
+        ...
+
+
+PictureT = TypeVar("PictureT", bound=Picture)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """What the next chunk is made under, and in which take: another take begins the model's state anew."""
+
+    conditioning: Conditioning
+    take: int
+
+
+class Control(Generic[PictureT, AckT]):
+    """What was asked for so far; the last command wins, and every one of them is answered.
+
+    An ``ack`` is whatever the caller wants back when the frame that answers the command is sent. A command
+    that another overtakes before its chunk is answered with that other one's frame, because a chunk's
+    revision answers all revisions up to it.
+    """
+
+    def __init__(self, mode: Mode) -> None:
+        self.mode: Mode = mode
+        self.prompt = ""
+        self.picture: PictureT | None = None
+        self.seed: int | None = None
+        """None until a take was given one."""
+        self.revision = 0
+        self.take = 0
+        self._policy: Policy = "auto"
+        self._acks: list[tuple[int, AckT]] = []
+        self._take_acks: list[tuple[int, AckT]] = []
+        self._kept_acks: list[AckT] = []
+
+    def set_prompt(self, prompt: str, policy: Policy, ack: AckT) -> None:
+        """Ask for another prompt."""
+        self.prompt, self._policy = prompt, policy
+        self._fold(ack)
+
+    def set_mode(self, mode: Mode, ack: AckT) -> None:
+        """Ask for another mode, in a new take; the one in force is answered like any command."""
+        if mode != self.mode:
+            self.mode = mode
+            self.take += 1
+        self._fold(ack)
+        if mode == "i2v":
+            self._acks += [(self.revision, kept) for kept in self._kept_acks]
+            self._kept_acks = []
+
+    def set_picture(self, picture: PictureT, ack: AckT) -> None:
+        """Ask for another picture: a new take in i2v; in t2v it is kept, and answered when the mode turns."""
+        self.picture = picture
+        if self.mode == "i2v":
+            self.take += 1
+            self._fold(ack)
+        else:
+            self._kept_acks.append(ack)
+
+    def begin_take(self, seed: int, ack: AckT) -> None:
+        """Ask for a new take under a seed."""
+        self.seed = seed
+        self.take += 1
+        self.revision += 1
+        self._take_acks.append((self.revision, ack))
+
+    def _fold(self, ack: AckT) -> None:
+        self.revision += 1
+        self._acks.append((self.revision, ack))
+
+    def snapshot(self, quality: int) -> Snapshot:
+        """Freeze what was asked so far for one chunk; ``quality`` indexes the model's ladder."""
+        image = self.picture.pixels if self.picture is not None and self.mode == "i2v" else None
+        conditioning = Conditioning(
+            mode=self.mode,
+            prompt=self.prompt,
+            image=image,
+            seed=self.seed or 0,
+            revision=self.revision,
+            policy=self._policy,
+            quality=quality,
+        )
+        return Snapshot(conditioning, self.take)
+
+    def answered_by(self, revision: int) -> list[AckT]:
+        """Give, once, the acks of the commands that a chunk of this revision answers, oldest first."""
+        ready = sorted((pair for pair in self._acks + self._take_acks if pair[0] <= revision), key=lambda pair: pair[0])
+        self._acks = [pair for pair in self._acks if pair[0] > revision]
+        self._take_acks = [pair for pair in self._take_acks if pair[0] > revision]
+        return [ack for _, ack in ready]
+
+    def abandon_take(self) -> list[AckT]:
+        """Give, once, the acks of takes that a stop overtook; other commands wait for the next start."""
+        acks = [ack for _, ack in self._take_acks]
+        self._take_acks = []
+        return acks

@@ -1,0 +1,114 @@
+"""Where generation runs and where the state of models lives."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+from pipeline.errors import PipelineError
+from pipeline.interface import Pipeline
+from pipeline.types import Capabilities, Chunk, Conditioning, VideoFormat
+from stream.engine_jobs import DeathCallback, EngineInfo, Job, PipelineHost, ScheduledEngine, completed
+from stream.errors import StreamError
+
+logger = logging.getLogger(__name__)
+
+
+class Engine(Protocol):
+    """Models at work, for many streams by id; never blocks the event loop, on which all of it is called.
+
+    A stream's calls run in the order they were made; among streams the earliest deadline goes first. A call
+    raises what the pipeline raises where that is a PipelineError, and StreamError ``internal`` for anything
+    else that goes wrong; no stream's failure touches another.
+    """
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model is warm and can be asked."""
+        ...
+
+    @property
+    def format(self) -> VideoFormat:
+        """What is made. Known from :meth:`start` on, as are the next two."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the model can do."""
+        ...
+
+    @property
+    def chunk_seconds(self) -> tuple[float, ...]:
+        """Seconds that a chunk takes at each quality, as measured when the model was warmed up."""
+        ...
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds spent on calls so far, all streams together."""
+        ...
+
+    async def start(self) -> None:
+        """Build and warm up the model. Raises PipelineError or StreamError ``internal`` when that fails."""
+        ...
+
+    async def open(self, stream_id: str, conditioning: Conditioning) -> None:
+        """Begin a take. Raises ConditioningError or CapacityError as :meth:`Pipeline.open` does."""
+        ...
+
+    async def generate(self, stream_id: str, conditioning: Conditioning, deadline: float) -> Chunk:
+        """Make the next chunk, wanted at ``deadline`` (loop time)."""
+        ...
+
+    async def commit(self, stream_id: str) -> None:
+        """Write the clean context of the chunk made last; as urgent as the stream's next chunk."""
+        ...
+
+    async def truncate(self, stream_id: str, latent: int) -> None:
+        """Go back to the boundary before ``latent``. Raises TruncationError."""
+        ...
+
+    async def close_stream(self, stream_id: str) -> None:
+        """Free the stream's state; idempotent."""
+        ...
+
+    def on_death(self, callback: DeathCallback) -> None:
+        """Have this called when streams are lost because what runs them died."""
+        ...
+
+    async def close(self) -> None:
+        """End it all; calls still waiting raise StreamError ``internal``. Idempotent."""
+        ...
+
+
+class ThreadEngine(ScheduledEngine):
+    """An engine whose model lives in one thread of this process."""
+
+    def __init__(self, build: Callable[[], Pipeline[Any]]) -> None:
+        super().__init__()
+        self._build = build
+        self._thread = ThreadPoolExecutor(1, "engine")
+        self._host: PipelineHost[Any] | None = None
+
+    async def _launch(self) -> EngineInfo:
+        host: PipelineHost[Any] = await self._run("the model's start", PipelineHost, self._build)
+        self._host = host
+        return await self._run("the model's start", host.warm_up)
+
+    async def _execute(self, job: Job) -> Any:
+        what = f"stream {job.stream_id}: {job.method}"
+        return await self._run(what, getattr(self._host, job.method), job.stream_id, *job.arguments)
+
+    async def _run(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        future = self._thread.submit(function, *arguments)
+        error = await completed(future)
+        if error is None:
+            return future.result()
+        if isinstance(error, PipelineError):
+            raise error
+        logger.error("%s failed", what, exc_info=error)
+        raise StreamError("internal", f"The model failed: {type(error).__name__}.") from error
+
+    async def _shut(self) -> None:
+        if self._host is not None:
+            await self._run("the model's end", self._host.close)
+        self._thread.shutdown(wait=False, cancel_futures=True)

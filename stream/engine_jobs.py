@@ -1,0 +1,279 @@
+"""The part that all engines share: calls by stream id, queued by deadline, carried out one at a time."""
+
+import asyncio
+import contextlib
+import logging
+import math
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pipeline.errors import PipelineError
+from pipeline.interface import Pipeline
+from pipeline.types import Capabilities, Chunk, Conditioning, VideoFormat
+from stream.errors import StreamError
+
+logger = logging.getLogger(__name__)
+
+DeathCallback = Callable[[list[str], str], None]
+"""(ids of the streams that were lost, a sentence why)."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What a warm model tells of itself."""
+
+    format: VideoFormat
+    capabilities: Capabilities
+    chunk_seconds: tuple[float, ...]
+
+
+StateT = TypeVar("StateT")
+
+
+class PipelineHost(Generic[StateT]):
+    """A pipeline with its streams' states by id; blocking, for the one thread that owns the model."""
+
+    def __init__(self, build: Callable[[], Pipeline[StateT]]) -> None:
+        self._pipeline = build()
+        self._states: dict[str, StateT] = {}
+
+    def warm_up(self) -> EngineInfo:
+        """Warm the model up and tell of it."""
+        seconds = self._pipeline.warm_up()
+        return EngineInfo(self._pipeline.format, self._pipeline.capabilities, seconds)
+
+    def open(self, stream_id: str, conditioning: Conditioning) -> None:
+        """Begin a take, instead of the one before if any."""
+        self.close_stream(stream_id)
+        self._states[stream_id] = self._pipeline.open(conditioning)
+
+    def generate(self, stream_id: str, conditioning: Conditioning) -> Chunk:
+        """Make the next chunk of a stream."""
+        return self._pipeline.generate_chunk(self._states[stream_id], conditioning)
+
+    def commit(self, stream_id: str) -> None:
+        """Write the context of a stream's last chunk."""
+        self._pipeline.commit(self._states[stream_id])
+
+    def truncate(self, stream_id: str, latent: int) -> None:
+        """Take a stream back to a boundary."""
+        self._pipeline.truncate(self._states[stream_id], latent)
+
+    def close_stream(self, stream_id: str) -> None:
+        """Free a stream's state; idempotent."""
+        if stream_id in self._states:
+            self._pipeline.close(self._states.pop(stream_id))
+
+    def close(self) -> None:
+        """Free every stream's state."""
+        for stream_id in list(self._states):
+            self.close_stream(stream_id)
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One call for the model: a method of :class:`PipelineHost`, its arguments after the id, who waits."""
+
+    method: str
+    stream_id: str
+    arguments: tuple[Any, ...]
+    deadline: float
+    result: "asyncio.Future[Any]"
+
+
+class JobQueue:
+    """Jobs by stream: first come, first served within a stream, the earliest deadline first among streams.
+
+    A job that waits behind another of its stream lends it its urgency.
+    """
+
+    def __init__(self) -> None:
+        self._lines: dict[str, deque[Job]] = {}
+
+    def put(self, job: Job) -> None:
+        """Add a job at the end of its stream's line."""
+        self._lines.setdefault(job.stream_id, deque()).append(job)
+
+    def pop(self) -> Job | None:
+        """Take out the most urgent job that anyone still waits for, or give None."""
+        best: str | None = None
+        earliest = math.inf
+        for stream_id in list(self._lines):
+            wanted = (job for job in self._lines[stream_id] if not job.result.done())
+            line = self._lines[stream_id] = deque(wanted)
+            if not line:
+                del self._lines[stream_id]
+            elif best is None or min(job.deadline for job in line) < earliest:
+                best, earliest = stream_id, min(job.deadline for job in line)
+        return None if best is None else self._lines[best].popleft()
+
+    def fail(self, error: StreamError) -> None:
+        """Refuse all that wait."""
+        for line in self._lines.values():
+            for job in line:
+                if not job.result.done():
+                    job.result.set_exception(error)
+        self._lines.clear()
+
+
+async def completed(future: Future[Any]) -> BaseException | None:
+    """Wait for a thread to finish a call; give what that raised. Cancelling the wait leaves the call."""
+    waiting = asyncio.wrap_future(future)
+    # Looked at here, so that nobody is told of an exception that was never retrieved.
+    waiting.add_done_callback(lambda done: done.cancelled() or done.exception())
+    await asyncio.wait({waiting})
+    return future.exception()
+
+
+class ScheduledEngine(ABC):
+    """An engine but for where the calls are carried out."""
+
+    def __init__(self) -> None:
+        self.busy_s = 0.0
+        self._info: EngineInfo | None = None
+        self._jobs = JobQueue()
+        self._arrived = asyncio.Event()
+        self._worker: asyncio.Task[None] | None = None
+        self._running: Job | None = None
+        self._open: dict[str, float] = {}
+        self._on_death: list[DeathCallback] = []
+        self._closed = False
+
+    @abstractmethod
+    async def _launch(self) -> EngineInfo:
+        """Build the model and warm it up. Raises PipelineError or StreamError."""
+
+    @abstractmethod
+    async def _execute(self, job: Job) -> Any:
+        """Carry out one call. Raises PipelineError or StreamError, nothing else."""
+
+    @abstractmethod
+    async def _shut(self) -> None:
+        """Free the model, also one that was never launched."""
+
+    @property
+    def _accepting(self) -> bool:
+        return self._worker is not None and not self._closed
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model is warm and can be asked."""
+        return self._accepting
+
+    @property
+    def _known(self) -> EngineInfo:
+        if self._info is None:
+            raise StreamError("internal", "The engine has not been started.")
+        return self._info
+
+    @property
+    def format(self) -> VideoFormat:
+        """What is made."""
+        return self._known.format
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the model can do."""
+        return self._known.capabilities
+
+    @property
+    def chunk_seconds(self) -> tuple[float, ...]:
+        """Seconds that a chunk takes at each quality, as measured at the warm-up."""
+        return self._known.chunk_seconds
+
+    def on_death(self, callback: DeathCallback) -> None:
+        """Have this called when streams are lost."""
+        self._on_death.append(callback)
+
+    async def start(self) -> None:
+        """Build and warm up the model. Raises PipelineError or StreamError ``internal`` when that fails."""
+        self._info = await self._launch()
+        self._worker = asyncio.create_task(self._work(), name="engine")
+        logger.info("engine: %s is warm, a chunk takes %s s", self.capabilities.model, self.chunk_seconds)
+
+    async def open(self, stream_id: str, conditioning: Conditioning) -> None:
+        """Begin a take."""
+        deadline = self._now() + float(self.format.chunk_seconds)
+        self._open[stream_id] = deadline
+        await self._call("open", stream_id, (conditioning,), deadline)
+
+    async def generate(self, stream_id: str, conditioning: Conditioning, deadline: float) -> Chunk:
+        """Make the next chunk."""
+        if stream_id in self._open:
+            self._open[stream_id] = deadline
+        return await self._call("generate", stream_id, (conditioning,), deadline)
+
+    async def commit(self, stream_id: str) -> None:
+        """Write the clean context of the chunk made last."""
+        # Its stream needs it by the time that its next chunk is due, so others may go first until then.
+        next_due = self._open.get(stream_id, self._now()) + float(self.format.chunk_seconds)
+        await self._call("commit", stream_id, (), next_due)
+
+    async def truncate(self, stream_id: str, latent: int) -> None:
+        """Go back to a boundary."""
+        await self._call("truncate", stream_id, (latent,), self._now())
+
+    async def close_stream(self, stream_id: str) -> None:
+        """Free the stream's state; idempotent, and no error when the engine is gone."""
+        if self._open.pop(stream_id, None) is not None and self._accepting:
+            # What is lost already needs no closing.
+            with contextlib.suppress(StreamError):
+                await self._call("close_stream", stream_id, (), self._now())
+
+    async def close(self) -> None:
+        """End it all; idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._worker is not None:
+            self._worker.cancel()
+            await asyncio.wait({self._worker})
+        gone = StreamError("internal", "The engine was closed.")
+        if self._running is not None and not self._running.result.done():
+            self._running.result.set_exception(gone)
+        self._jobs.fail(gone)
+        self._open.clear()
+        await self._shut()
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def _call(self, method: str, stream_id: str, arguments: tuple[Any, ...], deadline: float) -> Any:
+        if not self._accepting:
+            raise StreamError("internal", "The engine is not running.")
+        if stream_id not in self._open and method != "close_stream":
+            raise StreamError("internal", "The engine does not hold this stream (any more).")
+        result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._jobs.put(Job(method, stream_id, arguments, deadline, result))
+        self._arrived.set()
+        return await result
+
+    async def _work(self) -> None:
+        while True:
+            job = self._running = self._jobs.pop()
+            if job is None:
+                self._arrived.clear()
+                await self._arrived.wait()
+                continue
+            began = self._now()
+            try:
+                value = await self._execute(job)
+            except (PipelineError, StreamError) as error:
+                if not job.result.done():
+                    job.result.set_exception(error)
+            else:
+                if not job.result.done():
+                    job.result.set_result(value)
+            self.busy_s += self._now() - began
+
+    def _lose_streams(self, reason: str) -> None:
+        """Tell that every stream's state is gone."""
+        lost = sorted(self._open)
+        self._open.clear()
+        self._jobs.fail(StreamError("internal", reason))
+        for callback in self._on_death:
+            callback(lost, reason)

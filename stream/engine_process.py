@@ -1,0 +1,281 @@
+"""An engine in a process of its own, whose death costs its streams and nothing else."""
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import signal
+import traceback
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import numpy as np
+
+import pipeline.errors
+from pipeline.errors import PipelineError
+from pipeline.interface import Pipeline
+from pipeline.types import Chunk, Conditioning, Pixels
+from stream.engine_jobs import EngineInfo, Job, PipelineHost, ScheduledEngine, completed
+from stream.errors import StreamError
+
+logger = logging.getLogger(__name__)
+
+Build = Callable[[], Pipeline[Any]]
+_NO_FRAMES: Pixels = np.empty((0, 0, 0, 3), np.uint8)
+_END_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A call. ``picture`` is the shape of the picture that follows, or whether the last one sent stands."""
+
+    method: str
+    stream_id: str
+    arguments: tuple[Any, ...]
+    picture: tuple[int, ...] | bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """What a call raised; ``kind`` names its class, ``is_named`` tells a PipelineError from a surprise."""
+
+    kind: str
+    message: str
+    is_named: bool
+    details: str
+
+
+class ProcessEngine(ScheduledEngine):
+    """An engine whose model lives in a spawned process; a fresh one takes its place when it dies.
+
+    ``build`` must be picklable. Pictures and frames cross as one buffer each, read and written in a thread.
+    The process ends with this one, however this one ends.
+    """
+
+    def __init__(self, build: Build) -> None:
+        super().__init__()
+        self._build = build
+        self._pipe_thread = ThreadPoolExecutor(1, "engine-pipe")
+        self._process: BaseProcess | None = None
+        self._connection: Connection | None = None
+        self._relaunch: asyncio.Task[None] | None = None
+        self._sent_pictures: dict[str, Pixels] = {}
+
+    @property
+    def ready(self) -> bool:
+        """Whether the process is up and the model warm."""
+        return super().ready and self._process is not None and self._relaunch is None
+
+    @property
+    def pid(self) -> int | None:
+        """Id of the process, or None between two."""
+        return None if self._process is None else self._process.pid
+
+    async def _launch(self) -> EngineInfo:
+        spawning = self._pipe_thread.submit(_spawn, self._build)
+        try:
+            process, connection = await asyncio.wrap_future(spawning)
+        except asyncio.CancelledError:
+            spawning.add_done_callback(_discard)
+            raise
+        self._process, self._connection = process, connection
+        asyncio.get_running_loop().add_reader(process.sentinel, self._lost, process)
+        return await self._ask(_Request("warm_up", "", ()), None)
+
+    async def _execute(self, job: Job) -> Any:
+        if self._process is None and self._relaunch is None:
+            self._relaunch = asyncio.create_task(self._start_afresh(None, None), name="engine-relaunch")
+        if self._relaunch is not None:
+            await asyncio.wait({self._relaunch})
+        return await self._ask(*self._split(job))
+
+    def _split(self, job: Job) -> tuple[_Request, Pixels | None]:
+        """Take the picture out of a call's conditioning; it is sent once a stream, not with each chunk."""
+        if job.method == "close_stream":
+            self._sent_pictures.pop(job.stream_id, None)
+        conditioning = job.arguments[0] if job.arguments else None
+        if not isinstance(conditioning, Conditioning) or conditioning.image is None:
+            return _Request(job.method, job.stream_id, job.arguments), None
+        arguments = (replace(conditioning, image=None), *job.arguments[1:])
+        if self._sent_pictures.get(job.stream_id) is conditioning.image:
+            return _Request(job.method, job.stream_id, arguments, picture=True), None
+        self._sent_pictures[job.stream_id] = conditioning.image
+        request = _Request(job.method, job.stream_id, arguments, conditioning.image.shape)
+        return request, np.ascontiguousarray(conditioning.image)
+
+    async def _ask(self, request: _Request, picture: Pixels | None) -> Any:
+        process, connection = self._process, self._connection
+        if process is None or connection is None:
+            raise StreamError("internal", "The engine's process could not be started.")
+        exchange = self._pipe_thread.submit(_exchange, connection, request, picture)
+        error = await completed(exchange)
+        if isinstance(error, EOFError | OSError):
+            self._lost(process)
+            raise StreamError("internal", "The engine's process ended.") from error
+        if error is not None:
+            logger.error("stream %s: %s failed", request.stream_id, request.method, exc_info=error)
+            raise StreamError("internal", "The call did not reach the model.") from error
+        answer = exchange.result()
+        if not isinstance(answer, _Failure):
+            return answer
+        if answer.is_named:
+            raise getattr(pipeline.errors, answer.kind, PipelineError)(answer.message)
+        logger.error("stream %s: %s failed\n%s", request.stream_id, request.method, answer.details)
+        raise StreamError("internal", f"The model failed: {answer.kind}.")
+
+    def _lost(self, process: BaseProcess) -> None:
+        """Note that the process ended by itself: its streams are lost, a fresh one is started."""
+        if process is not self._process:
+            return
+        asyncio.get_running_loop().remove_reader(process.sentinel)
+        connection, self._process, self._connection = self._connection, None, None
+        self._sent_pictures.clear()
+        if self._worker is None or self._relaunch is not None:
+            self._pipe_thread.submit(_bury, process, connection)
+            return
+        logger.error("engine: process %s ended by itself; starting another", process.pid)
+        self._relaunch = asyncio.create_task(self._start_afresh(process, connection), name="engine-relaunch")
+        self._lose_streams("The process that made this video ended.")
+
+    async def _start_afresh(self, process: BaseProcess | None, connection: Connection | None) -> None:
+        try:
+            if process is not None:
+                await asyncio.wrap_future(self._pipe_thread.submit(_bury, process, connection))
+            self._info = await self._launch()
+        except (PipelineError, StreamError) as error:
+            # The next call tries again.
+            logger.error("engine: %s", error)
+        finally:
+            self._relaunch = None
+
+    async def _shut(self) -> None:
+        if self._relaunch is not None:
+            self._relaunch.cancel()
+            await asyncio.wait({self._relaunch})
+        process, self._process = self._process, None
+        if process is not None:
+            asyncio.get_running_loop().remove_reader(process.sentinel)
+            # The thread may be waiting for an answer, and is freed by this.
+            process.terminate()
+            await asyncio.wrap_future(self._pipe_thread.submit(_bury, process, self._connection))
+        self._pipe_thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _spawn(build: Build) -> tuple[BaseProcess, Connection]:
+    # A forked child would inherit locks of threads that it does not have.
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    level = logging.getLogger().getEffectiveLevel()
+    process = context.Process(target=serve, args=(theirs, build, level), name="vivant-engine", daemon=True)
+    process.start()
+    # Held open here as well, it would never show the end of the other side.
+    theirs.close()
+    return process, ours
+
+
+def _discard(spawning: "Future[tuple[BaseProcess, Connection]]") -> None:
+    if not spawning.cancelled() and spawning.exception() is None:
+        process, connection = spawning.result()
+        process.terminate()
+        _bury(process, connection)
+
+
+def _bury(process: BaseProcess, connection: Connection | None) -> None:
+    if connection is not None:
+        connection.close()
+    process.join(_END_S)
+    if process.is_alive():
+        process.kill()
+        process.join()
+    process.close()
+
+
+def _exchange(connection: Connection, request: _Request, picture: Pixels | None) -> Any:
+    """Send a call and wait for its answer. Raises EOFError or OSError when the other side is gone."""
+    connection.send(request)
+    if picture is not None:
+        connection.send_bytes(picture.data.cast("B"))
+    answer = connection.recv()
+    if not isinstance(answer, _Announced):
+        return answer
+    return replace(answer.chunk, frames=_receive_pixels(connection, answer.shape))
+
+
+def _receive_pixels(connection: Connection, shape: tuple[int, ...]) -> Pixels:
+    pixels = np.empty(shape, np.uint8)
+    connection.recv_bytes_into(pixels.data.cast("B"))
+    return pixels
+
+
+@dataclass(frozen=True, slots=True)
+class _Announced:
+    """A chunk without its frames, and the shape of the frames that follow."""
+
+    chunk: Chunk
+    shape: tuple[int, ...]
+
+
+class _Child:
+    """The model in the spawned process: two threads, one that reads the pipe and one that owns the model."""
+
+    def __init__(self, connection: Connection, build: Build) -> None:
+        self._connection = connection
+        self._build = build
+        self._host: PipelineHost[Any] | None = None
+        self._pictures: dict[str, Pixels] = {}
+
+    def read(self) -> _Request:
+        """Wait for a call, with its picture put back. Raises EOFError or OSError when the parent is gone."""
+        request: _Request = self._connection.recv()
+        if request.method == "close_stream":
+            self._pictures.pop(request.stream_id, None)
+        if request.picture is False:
+            return request
+        if request.picture is not True:
+            self._pictures[request.stream_id] = _receive_pixels(self._connection, request.picture)
+        conditioning = replace(request.arguments[0], image=self._pictures[request.stream_id])
+        return replace(request, arguments=(conditioning, *request.arguments[1:]))
+
+    def answer(self, request: _Request) -> Any:
+        """Carry out a call."""
+        if self._host is None:
+            self._host = PipelineHost(self._build)
+        if request.method == "warm_up":
+            return self._host.warm_up()
+        return getattr(self._host, request.method)(request.stream_id, *request.arguments)
+
+    def reply(self, answered: "Future[Any]") -> None:
+        """Send back what came of a call."""
+        error = answered.exception()
+        if error is not None:
+            details = "".join(traceback.format_exception(error))
+            is_named = isinstance(error, PipelineError)
+            self._connection.send(_Failure(type(error).__name__, str(error), is_named, details))
+            return
+        value = answered.result()
+        if not isinstance(value, Chunk):
+            self._connection.send(value)
+            return
+        frames = np.ascontiguousarray(value.frames)
+        self._connection.send(_Announced(replace(value, frames=_NO_FRAMES), frames.shape))
+        self._connection.send_bytes(frames.data.cast("B"))
+
+
+def serve(connection: Connection, build: Build, log_level: int) -> None:
+    """Run the model for the parent process until that closes the pipe or is gone; the child's main."""
+    # Ctrl-C in a terminal goes to every process; the parent ends this one in its own time.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    child = _Child(connection, build)
+    with ThreadPoolExecutor(1, "model") as thread:
+        while True:
+            try:
+                request = child.read()
+            except (EOFError, OSError):
+                # At once, also from the middle of a chunk: nothing of the model outlives the process anyway.
+                os._exit(0)
+            thread.submit(child.answer, request).add_done_callback(child.reply)

@@ -1,0 +1,286 @@
+"""What a stream makes: idle, live or paused, from the commands to the frames handed to the encoder."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from pipeline.errors import PipelineError
+from pipeline.types import Chunk, Mode, Policy
+from stream.capacity import Capacity
+from stream.clock import Timer
+from stream.config import StreamConfig
+from stream.control import Control, Snapshot
+from stream.engine import Engine
+from stream.errors import StreamError
+from stream.meter import Meter, Observer
+from stream.picture import Picture
+from stream.playout import DueFrame, PlayoutBuffer
+from stream.producer import ChunkProducer, GenerationTime, Pace
+from stream.protocol import Latency, StreamState
+from stream.sink import MakeSink
+
+logger = logging.getLogger(__name__)
+
+Answer = Callable[["Shown"], None]
+"""Called once, when the frame that answers a command has been published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A frame that was sent: index in the stream, timestamp in 90 kHz ticks, loop time of its sending.
+
+    Before the stream's first frame the index is 0 and the timestamp None.
+    """
+
+    frame: int
+    pts: int | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all streams of a server share."""
+
+    engine: Engine
+    capacity: Capacity
+    config: StreamConfig
+    timer: Timer
+    observer: Observer
+    picture_thread: Executor
+    """Where pictures are decoded, one at a time."""
+    describe: Mapping[str, Any]
+    """The body of ``GET /capabilities``."""
+
+
+class Generation:
+    """One generation: its state, its conditioning, its frames on their way.
+
+    ``failed(reason)`` is called when it can't go on; :meth:`close` is then up to the owner.
+    """
+
+    def __init__(
+        self,
+        stream_id: str,
+        services: Services,
+        make_sink: MakeSink,
+        failed: Callable[[str], None],
+    ) -> None:
+        self._id = stream_id
+        self._services = services
+        self._failed = failed
+        engine, config = services.engine, services.config
+        self.state: StreamState = "idle"
+        mode: Mode = "i2v" if "i2v" in engine.capabilities.modes else "t2v"
+        self.control: Control[Picture, Answer] = Control(mode)
+        self.playout = PlayoutBuffer(services.timer)
+        self.sink = make_sink(stream_id, self.playout.take_slot)
+        self.meter = Meter(services.timer, services.observer)
+        self.on_chunk: Callable[[int, Snapshot], None] | None = None
+        """Called with each chunk's first frame index when that is sent, and what the chunk was made under."""
+        self.latency: Latency = config.latency
+        self.bitrate_kbps = config.bitrate_kbps
+        self._rung = 0
+        pace = Pace(self._buffer_s(), lambda: self.quality, GenerationTime(engine.chunk_seconds), self._chunk_made)
+        self._producer = ChunkProducer(stream_id, engine, self.playout, self.control, pace)
+        self._producing: asyncio.Task[None] | None = None
+        self._pumping = self._own(self._pump(), "playout")
+        self._next_frame_answers: list[Answer] = []
+        self._pauses: list[Answer] = []
+        self._reset_seed: int | None = None
+
+    @property
+    def quality(self) -> int:
+        """Rung of the model's ladder that the next chunk is made at: the common one, or lower by wish."""
+        return max(self._services.capacity.level, self._rung)
+
+    @property
+    def shown(self) -> Shown:
+        """The frame sent last."""
+        return Shown(self.playout.last_frame or 0, self.playout.last_pts, self._services.timer.time())
+
+    def start(self, seed: int | None, answer: Answer) -> None:
+        """Go live in a new take, under a random seed if none is given.
+
+        Raises StreamError ``wrong_state``, ``no_image``, ``at_capacity``.
+        """
+        if self.state != "idle":
+            raise StreamError("wrong_state", f"The stream is {self.state}; stop it first, or reset it.")
+        if self.control.mode == "i2v":
+            self._require_picture()
+        self._services.capacity.admit(self._id)
+        if seed is None:
+            seed = secrets.randbits(32) if self._reset_seed is None else self._reset_seed
+        self._reset_seed = None
+        self.control.begin_take(seed, answer)
+        self._go_live()
+        self._producing = self._own(self._producer.run(self._producing), "producer")
+        logger.info("stream %s: live, seed %s", self._id, seed)
+
+    def pause(self, answer: Answer) -> None:
+        """Freeze the screen at once, or once the frame on its way is sent. Raises ``wrong_state``."""
+        self._require_running("pause")
+        self._pauses.append(answer)
+        if not (self.state == "live" and self.playout.stands_still):
+            self._freeze(self.shown)
+
+    def resume(self, answer: Answer) -> None:
+        """Go on where the screen froze. Raises ``wrong_state`` when idle, ``at_capacity``."""
+        self._require_running("resume")
+        self._services.capacity.admit(self._id)
+        self._next_frame_answers += [*self._pauses, answer]
+        self._pauses = []
+        if self.state == "paused":
+            self._go_live()
+
+    def stop(self) -> Shown:
+        """Go idle; gives the frame that stays on the screen, which answers what it overtakes."""
+        if self.state in ("live", "paused"):
+            self.state = "idle"
+            self.playout.clear()
+            self._services.capacity.release(self._id)
+            if self._producing is not None:
+                self._producing.cancel()
+            overtaken = self.control.abandon_take() + self._take_next_frame_answers() + self._pauses
+            self._pauses = []
+            self._answer_all(overtaken, self.shown)
+            logger.info("stream %s: stopped after frame %s", self._id, self.playout.last_frame)
+        return self.shown
+
+    def reset(self, seed: int | None, answer: Answer) -> None:
+        """Begin a new take, under the same seed if none is given; when idle, the next start does it."""
+        if self.state == "idle":
+            self._reset_seed = self._reset_seed if seed is None else seed
+        self.control.begin_take((self.control.seed or 0) if seed is None else seed, answer)
+        self._changed()
+
+    def set_mode(self, mode: Mode, answer: Answer) -> None:
+        """Turn to a mode. Raises ``not_supported``, and ``no_image`` when that is missed at once."""
+        modes = self._services.engine.capabilities.modes
+        if mode not in modes:
+            raise StreamError("not_supported", f"This model can't do {mode}; it can {', '.join(modes)}.")
+        if mode == "i2v" and self.state != "idle":
+            self._require_picture()
+        self.control.set_mode(mode, answer)
+        self._changed()
+
+    def set_prompt(self, prompt: str, policy: Policy, answer: Answer) -> None:
+        """Change the prompt. Raises ``not_supported`` for a policy that the model lacks."""
+        policies = self._services.engine.capabilities.policies
+        if policy != "auto" and policy not in policies:
+            known = ", ".join(dict.fromkeys(("auto", *policies)))
+            raise StreamError("not_supported", f"This model can't {policy}; its policies are {known}.")
+        self.control.set_prompt(prompt, policy, answer)
+        self._changed()
+
+    def set_picture(self, picture: Picture, answer: Answer) -> None:
+        """Change the picture: a new take in i2v, kept for later in t2v."""
+        self.control.set_picture(picture, answer)
+        self._changed()
+
+    def configure(
+        self, fps: float | None, bitrate_kbps: int | None, latency: Latency | None
+    ) -> dict[str, float | int | str]:
+        """Set what is given, clamped to what there is; gives the values in force."""
+        config, rungs = self._services.config, self._services.capacity.rungs
+        if fps is not None:
+            self._rung = min(range(len(rungs)), key=lambda rung: abs(rungs[rung].fps - Fraction(fps)))
+        if bitrate_kbps is not None:
+            wanted = max(config.min_bitrate_kbps, min(config.max_bitrate_kbps, bitrate_kbps))
+            self.bitrate_kbps = self.sink.set_bitrate(wanted)
+        if latency is not None:
+            self.latency = latency
+            self._producer.pace.buffer_s = self._buffer_s()
+        self.playout.nudge()
+        rate = rungs[self._rung].fps
+        number = int(rate) if rate.denominator == 1 else round(float(rate), 3)
+        return {"fps": number, "bitrate_kbps": self.bitrate_kbps, "latency": self.latency}
+
+    async def close(self) -> None:
+        """End every task and free what they hold; idempotent."""
+        self.state = "ended"
+        self._services.capacity.release(self._id)
+        self.playout.clear()
+        tasks = {task for task in (self._producing, self._pumping) if task is not None}
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await self.sink.close()
+
+    def _own(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
+        task = asyncio.create_task(work, name=f"{name}-{self._id}")
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if self.state == "ended":
+            return
+        is_named = isinstance(error, PipelineError | StreamError)
+        details = None if is_named else error
+        logger.error("stream %s: %s failed: %s", self._id, task.get_name(), error, exc_info=details)
+        message = error.message if isinstance(error, StreamError) else str(error)
+        self._failed(message if is_named else "Something went wrong in the server.")
+
+    async def _pump(self) -> None:
+        while True:
+            frame = await self.playout.next_frame()
+            shown = Shown(frame.index, frame.pts, self._services.timer.time())
+            self.meter.frame(self.playout.underruns)
+            await self.sink.publish(frame.pixels, frame.index, frame.pts)
+            self._after(frame, shown)
+
+    def _after(self, frame: DueFrame, shown: Shown) -> None:
+        if frame.opens is not None:
+            if self.on_chunk is not None:
+                self.on_chunk(frame.index, frame.opens)
+            self._answer_all(self.control.answered_by(frame.opens.conditioning.revision), shown)
+        self._answer_all(self._take_next_frame_answers(), shown)
+        if self._pauses:
+            self._freeze(shown)
+
+    def _freeze(self, shown: Shown) -> None:
+        if self.state == "live":
+            self.state = "paused"
+            self.playout.freeze()
+            self._services.capacity.release(self._id, keep_state=True)
+        answers, self._pauses = self._pauses, []
+        self._answer_all(self._take_next_frame_answers() + answers, shown)
+
+    def _answer_all(self, answers: list[Answer], shown: Shown) -> None:
+        for answer in answers:
+            answer(shown)
+
+    def _take_next_frame_answers(self) -> list[Answer]:
+        answers, self._next_frame_answers = self._next_frame_answers, []
+        return answers
+
+    def _go_live(self) -> None:
+        self.state = "live"
+        self.meter.begin()
+        self.playout.run()
+
+    def _changed(self) -> None:
+        if self.state in ("live", "paused"):
+            self._producer.overtake()
+
+    def _chunk_made(self, chunk: Chunk, seconds: float, late: bool) -> None:
+        self.meter.chunk(seconds, len(chunk.frames))
+        self._services.capacity.observe(chunk.quality, self._services.engine.busy_s, late)
+
+    def _buffer_s(self) -> float:
+        config = self._services.config
+        return config.low_buffer_s if self.latency == "low" else config.smooth_buffer_s
+
+    def _require_picture(self) -> None:
+        if self.control.picture is None:
+            raise StreamError("no_image", "Upload a picture first; image-to-video begins from one.")
+
+    def _require_running(self, what: str) -> None:
+        if self.state == "idle":
+            raise StreamError("wrong_state", f"There is nothing to {what}; start the stream first.")

@@ -1,0 +1,271 @@
+"""One stream as its directors see it: commands in, replies and news out."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from pipeline.types import VideoFormat
+from stream.clock import Alarm
+from stream.commands import FREE_OF_PICTURES, Command, Commands
+from stream.errors import StreamError
+from stream.generation import Generation, Services
+from stream.picture import Picture, decode_picture
+from stream.protocol import (
+    ClientMessage,
+    ImageInfo,
+    Limits,
+    Stats,
+    StreamState,
+    UploadImage,
+    error_message,
+    reply,
+    state_message,
+    stats_message,
+)
+from stream.replies import Director, Message, ReplyLine
+from stream.sink import FrameSink, MakeSink
+
+__all__ = ["Director", "FrameSink", "LiveStream", "Message", "Services"]
+
+logger = logging.getLogger(__name__)
+
+STATS_INTERVAL_S = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class _Seat:
+    """A director's place: its replies in order, its commands that wait for an upload."""
+
+    line: ReplyLine
+    waiting: list[Command] = field(default_factory=list[Command])
+
+
+class LiveStream:
+    """One generation that goes on until it is stopped, its directors and its viewers.
+
+    ``changed(stream)`` is called when someone comes or leaves, and once when the stream has ended.
+    """
+
+    def __init__(
+        self,
+        stream_id: str,
+        control_token: str,
+        services: Services,
+        make_sink: MakeSink,
+        changed: Callable[["LiveStream"], None],
+    ) -> None:
+        self.id = stream_id
+        self.control_token = control_token
+        self.services = services
+        self._changed = changed
+        self.generation = Generation(stream_id, services, make_sink, self._generation_failed)
+        self._seats: dict[Director, _Seat] = {}
+        self._viewers: set[object] = set()
+        self._commands = Commands(self, self._tell_state)
+        self._told: Message = self.state_message()
+        self._reporting = asyncio.create_task(self._report(), name=f"stats-{stream_id}")
+        self._ending: asyncio.Task[None] | None = None
+        config = services.config
+        self._limits = Limits(config.prompt_chars, config.image_bytes, config.image_pixels)
+
+    @property
+    def state(self) -> StreamState:
+        """What it does: "idle", "live", "paused" or "ended"."""
+        return self.generation.state
+
+    @property
+    def broadcast(self) -> FrameSink:
+        """Where its frames go: what ``make_sink`` made."""
+        return self.generation.sink
+
+    @property
+    def format(self) -> VideoFormat:
+        """Size and nominal rate of its video."""
+        return self.services.engine.format
+
+    @property
+    def has_video(self) -> bool:
+        """Whether a frame was sent."""
+        return self.generation.playout.last_pts is not None
+
+    @property
+    def directors(self) -> int:
+        """How many directors are attached."""
+        return len(self._seats)
+
+    @property
+    def viewers(self) -> int:
+        """How many viewers watch."""
+        return len(self._viewers)
+
+    def attach_director(self, director: Director) -> None:
+        """Add a director, from when its peer is accepted; sends nothing. Raises ``wrong_state``."""
+        if self._ending is not None:
+            raise StreamError("wrong_state", "The stream has ended; make another.")
+        self._seats.setdefault(director, _Seat(ReplyLine(director)))
+        self._changed(self)
+
+    def detach_director(self, director: Director) -> None:
+        """Take a director away; what it waits for is dropped, an upload of it too. Idempotent."""
+        seat = self._seats.pop(director, None)
+        if seat is not None:
+            seat.line.close()
+            seat.waiting.clear()
+            self._changed(self)
+
+    def add_viewer(self) -> Callable[[], None]:
+        """Count one viewer more; call what is given back when it leaves (idempotent)."""
+        viewer = object()
+        self._viewers.add(viewer)
+        self._changed(self)
+        return partial(self._remove_viewer, viewer)
+
+    def _remove_viewer(self, viewer: object) -> None:
+        if viewer in self._viewers:
+            self._viewers.discard(viewer)
+            self._changed(self)
+
+    async def handle(self, director: Director, message: ClientMessage) -> None:
+        """Carry out one command; refusals are sent as ``error`` replies in their turn, none is raised.
+
+        Never suspends, so commands take effect in the order of the calls. An UploadImage only takes its turn:
+        tell what became of that very message by :meth:`upload_progress`, :meth:`upload_complete` or
+        :meth:`upload_failed`; what needs no picture goes on meanwhile, though its replies wait. Messages of
+        one who is not attached are ignored.
+        """
+        if (seat := self._seats.get(director)) is not None:
+            turn = seat.line.take_turn(message.id)
+            seat.waiting.append(Command(message, turn, self.services.timer.time()))
+            self._advance(seat)
+
+    def refuse(self, director: Director, error: StreamError, message_id: int | None) -> None:
+        """Send an ``error`` reply in the turn of this message.
+
+        For text that :func:`stream.protocol.parse` refused, and for a second ``upload_image`` while one is in
+        progress, which must not be passed to :meth:`handle`.
+        """
+        if (seat := self._seats.get(director)) is not None:
+            seat.line.take_turn(message_id).settle(error_message(error, message_id))
+
+    def upload_progress(self, director: Director, message: UploadImage, received: int) -> None:
+        """Send ``upload_progress`` with the bytes received so far."""
+        if (seat := self._seats.get(director)) is not None:
+            seat.line.send(reply("upload_progress", message.id, received=received))
+
+    async def upload_complete(self, director: Director, message: UploadImage, data: bytes) -> None:
+        """Decode the bytes of an upload, whose hash was checked, off the loop and put the picture in use.
+
+        Sends ``image_uploaded``, later ``image_applied``, or the error, each in its turn. Suspends while it
+        decodes; other messages may be handled meanwhile.
+        """
+        loop = asyncio.get_running_loop()
+        cover = (self.format.width, self.format.height)
+        decode = partial(decode_picture, data, self._limits, cover)
+        try:
+            outcome = await loop.run_in_executor(self.services.picture_thread, decode)
+        except StreamError as error:
+            outcome = error
+        self._uploaded(director, message, outcome)
+
+    def upload_failed(self, director: Director, message: UploadImage, error: StreamError) -> None:
+        """Give up an upload that took its turn: refused, timed out, wrong hash. Sends the error in turn."""
+        self._uploaded(director, message, error)
+
+    def state_message(self) -> Message:
+        """Make the ``state`` message."""
+        control, picture = self.generation.control, self.generation.control.picture
+        image = None if picture is None else ImageInfo(picture.sha256, picture.width, picture.height)
+        return state_message(self.generation.state, control.mode, control.prompt, self.generation.shown.frame, image)
+
+    async def end(self, reason: str) -> None:
+        """End for everyone: ``state`` ended, ``goodbye``, then every task and resource. Idempotent; waits."""
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end(reason), name=f"end-{self.id}")
+        await asyncio.shield(self._ending)
+
+    async def _end(self, reason: str) -> None:
+        logger.info("stream %s: ended, %s", self.id, reason)
+        seats, self._seats = self._seats, {}
+        gone = StreamError("internal", reason)
+        self.generation.state = "ended"
+        for director, seat in seats.items():
+            seat.line.settle_all(partial(error_message, gone))
+            seat.line.send(self.state_message())
+            seat.line.close()
+            director.goodbye(reason)
+        self._reporting.cancel()
+        await asyncio.wait({self._reporting})
+        await self.generation.close()
+        self._changed(self)
+
+    def _generation_failed(self, reason: str) -> None:
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end(reason), name=f"end-{self.id}")
+
+    def _uploaded(self, director: Director, message: UploadImage, outcome: Picture | StreamError) -> None:
+        seat = self._seats.get(director)
+        if seat is None:
+            return
+        for command in seat.waiting:
+            if command.message is message:
+                command.outcome = outcome
+        self._advance(seat)
+
+    def _advance(self, seat: _Seat) -> None:
+        """Carry out, in order, what no missing picture holds up."""
+        upload_missing = False
+        for command in list(seat.waiting):
+            if isinstance(command.message, UploadImage) and command.outcome is None:
+                upload_missing = True
+                continue
+            if upload_missing and not isinstance(command.message, FREE_OF_PICTURES):
+                break
+            seat.waiting.remove(command)
+            self._carry_out(command)
+
+    def _carry_out(self, command: Command) -> None:
+        try:
+            self._commands.carry_out(command)
+        except StreamError as error:
+            logger.info("stream %s: %s refused, %s", self.id, command.message.type, error)
+            command.turn.settle(error_message(error, command.message.id))
+        self._tell_state()
+
+    def _tell_state(self) -> None:
+        """Tell every director of the state when more than the frame has changed."""
+        message = self.state_message()
+        if message | {"frame": 0} != self._told | {"frame": 0}:
+            self._told = message
+            for seat in self._seats.values():
+                seat.line.send(message)
+
+    async def _report(self) -> None:
+        """Send ``stats`` to the directors every second."""
+        alarm, timer = Alarm(self.services.timer), self.services.timer
+        due = timer.time()
+        while True:
+            due = max(due + STATS_INTERVAL_S, timer.time())
+            while timer.time() < due:
+                await alarm.wait(due)
+            if self._seats:
+                message = self.stats()
+                for seat in self._seats.values():
+                    seat.line.send(message)
+
+    def stats(self) -> Message:
+        """Make the ``stats`` message; ``quality`` and ``level`` are the rung in force and its number."""
+        generation, level = self.generation, self.generation.quality
+        meter = generation.meter
+        stats = Stats(
+            fps_generated=meter.fps_generated(),
+            fps_sent=meter.fps_sent(),
+            chunk_ms=meter.chunk_ms(),
+            buffered_ms=round(1000 * generation.playout.buffered, 1),
+            control_latency_ms=meter.control_latency_ms(),
+            underruns=generation.playout.underruns,
+            viewers=self.viewers,
+            bitrate_kbps=generation.sink.measured_kbps(),
+        )
+        return stats_message(stats) | {"quality": self.services.capacity.rungs[level].name, "level": level}

@@ -1,0 +1,156 @@
+"""Makes the chunks of one stream, each just in time."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.types import Chunk
+from stream.control import Control, Snapshot
+from stream.engine import Engine
+from stream.playout import PlayoutBuffer, Room
+
+logger = logging.getLogger(__name__)
+
+GUARD_S = 0.03
+"""Seconds between the expected end of a chunk's making and its time, when one is made again."""
+_WINDOW = 32
+
+
+class GenerationTime:
+    """How long a chunk takes from the asking to the having, by quality: the 95th percentile of the last ones.
+
+    ``expected`` is seconds by quality, which stand until enough was seen.
+    """
+
+    def __init__(self, expected: Sequence[float]) -> None:
+        self._expected = expected
+        self._seen = [deque[float](maxlen=_WINDOW) for _ in expected]
+
+    def observe(self, quality: int, seconds: float) -> None:
+        """Take in one chunk."""
+        self._seen[quality].append(seconds)
+
+    def estimate(self, quality: int) -> float:
+        """Give the seconds in which 19 of 20 chunks are there.
+
+        >>> times = GenerationTime([0.5])
+        >>> for number in range(1, 21):
+        ...     times.observe(0, number / 100)
+        >>> times.estimate(0)
+        0.19
+        """
+        seen = sorted(self._seen[quality])
+        if len(seen) < 4:
+            return max([self._expected[quality], *seen])
+        return seen[(len(seen) * 19 + 19) // 20 - 1]
+
+
+@dataclass(slots=True)
+class Pace:
+    """What a producer goes by: seconds of video to keep ahead, the quality to make, how long that takes.
+
+    ``made(chunk, seconds, late)`` is told of each chunk: the seconds it took, whether it missed its time.
+    """
+
+    buffer_s: float
+    quality: Callable[[], int]
+    time: GenerationTime
+    made: Callable[[Chunk, float, bool], None]
+
+
+class ChunkProducer:
+    """The one who asks the engine for chunks, from a start to a stop."""
+
+    def __init__(
+        self, stream_id: str, engine: Engine, playout: PlayoutBuffer, control: Control[Any, Any], pace: Pace
+    ) -> None:
+        self.pace = pace
+        self._id = stream_id
+        self._engine = engine
+        self._playout = playout
+        self._control = control
+        self._take: int | None = None
+        self._rewind: int | None = None
+        self._head_latent = 0
+        self._open_s = 0.0
+        self._busy_until = 0.0
+
+    async def run(self, after: "asyncio.Task[None] | None" = None) -> None:
+        """Produce until cancelled, then close the stream in the engine. Raises what the engine raises.
+
+        ``after`` is the run before this one, which may still be closing the stream.
+        """
+        if after is not None:
+            await asyncio.wait({after})
+        self._take = self._rewind = None
+        try:
+            while True:
+                room = await self._playout.wait_for_room(self._lead)  # the viewers' clock paces the model
+                snapshot = self._control.snapshot(self.pace.quality())  # newest commands, frozen
+                chunk = await self._generate(snapshot, room)  # never on the event loop
+                if self._deliver(room, chunk, snapshot):  # a chunk whole; frames leave it when due
+                    await self._engine.commit(self._id)  # clean-context cache write, off the hot path
+        finally:
+            await self._engine.close_stream(self._id)
+
+    def overtake(self) -> None:
+        """Throw away what was made before the newest command and can be made again in time."""
+        ready = max(self._playout.timer.time(), self._busy_until) + self._estimate() + GUARD_S
+        if self._control.take != self._take:
+            self._playout.drop_unsent(ready + self._open_s)
+            return
+        # One chunk more may be in the making; what lies further back than the model can go stays.
+        oldest = (
+            self._head_latent + self._engine.format.latents_per_chunk - self._engine.capabilities.truncatable_latents
+        )
+        latent = self._playout.drop_unsent(ready, self._take, oldest)
+        if latent is not None:
+            self._rewind = latent
+
+    def _estimate(self) -> float:
+        return self.pace.time.estimate(self.pace.quality())
+
+    def _lead(self) -> float:
+        return self._estimate() + self.pace.buffer_s
+
+    async def _generate(self, snapshot: Snapshot, room: Room) -> Chunk:
+        conditioning, timer = snapshot.conditioning, self._playout.timer
+        can_miss = snapshot.take == self._take and not room.after_gap
+        if snapshot.take != self._take:
+            await self._open(snapshot)
+        elif self._rewind is not None:
+            latent, self._rewind = self._rewind, None
+            await self._engine.truncate(self._id, latent)
+        began, expected = timer.time(), self._estimate()
+        self._busy_until = began + expected
+        # A take that begins, or one that is late already, must not push aside another stream's chunk that can
+        # still be in time: its own frames are shown when they come.
+        chunk = await self._engine.generate(self._id, conditioning, max(room.due, began + expected))
+        self._busy_until = 0.0
+        self._head_latent = chunk.first_latent + chunk.latents
+        ended = timer.time()
+        self.pace.time.observe(conditioning.quality, ended - began)
+        self.pace.made(chunk, ended - began, can_miss and ended > room.due)
+        return chunk
+
+    async def _open(self, snapshot: Snapshot) -> None:
+        began = self._playout.timer.time()
+        is_first = self._take is None
+        self._take, self._rewind, self._head_latent = snapshot.take, None, 0
+        if not is_first:
+            await self._engine.close_stream(self._id)
+        await self._engine.open(self._id, snapshot.conditioning)
+        self._open_s = self._playout.timer.time() - began
+        logger.info("stream %s: take %s begins", self._id, snapshot.take)
+
+    def _deliver(self, room: Room, chunk: Chunk, snapshot: Snapshot) -> bool:
+        """Put the chunk into playout; False when it is not wanted any more, nor is its context."""
+        if not self._playout.put(room, chunk, snapshot):
+            return False
+        logger.debug("stream %s: frames %s+%s made", self._id, room.first_frame, len(chunk.frames))
+        if self._control.revision != chunk.revision:
+            self.overtake()
+        return self._rewind is None

@@ -1,0 +1,154 @@
+"""Reading offers and finishing answers: what aiortc's own SDP handling leaves out.
+
+Everything here works on the text, before and after aiortc, and is wanted as long as aiortc behaves as
+each function says.
+"""
+
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+from aiortc.codecs import CODECS
+from aiortc.rtcpeerconnection import find_common_codecs
+from aiortc.sdp import MediaDescription, SessionDescription
+
+from stream.encoder import Codec
+from stream.errors import StreamError
+
+CODEC_NAMES: dict[str, Codec] = {"H264": "H264", "VP8": "VP8"}
+RECEIVING = ("recvonly", "sendrecv")
+DIRECTIONS = frozenset({"a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive"})
+
+# What aiortc's parser is seen to raise over broken text; it has no error of its own.
+UNREADABLE = (ValueError, AssertionError, AttributeError, LookupError, TypeError, StopIteration)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An offer that can be answered: its text as aiortc is to see it, and the codec it puts first."""
+
+    sdp: str
+    codec: Codec
+
+
+def read_offer(text: object) -> Offer:
+    """Check an offer for video to receive, and clear away what aiortc would stumble over.
+
+    Raises StreamError ``bad_offer`` with what is missing.
+    """
+    if not isinstance(text, str) or not text.lstrip().startswith("v=0"):
+        raise _bad("`sdp` must be the text of a session description, beginning with v=0.")
+    try:
+        cleaned = _clean(text)
+        description = SessionDescription.parse(cleaned)
+        codec = _check(description)
+    except UNREADABLE as error:
+        raise _bad(f"The session description can't be read ({type(error).__name__}: {error}).") from error
+    return Offer(cleaned, codec)
+
+
+def finish_answer(sdp: str) -> str:
+    """Add ``a=rtcp-mux-only`` to every bundled m-section (RFC 8858, wanted by RFC 9725); aiortc has none."""
+    return "".join(
+        line + ("a=rtcp-mux-only\r\n" if line.startswith("a=mid:") else "") for line in sdp.splitlines(keepends=True)
+    )
+
+
+def _bad(message: str) -> StreamError:
+    return StreamError("bad_offer", message)
+
+
+def _clean(text: str) -> str:
+    session, sections = _split(text)
+    mids = [next((line[6:] for line in section if line.startswith("a=mid:")), None) for section in sections]
+    known = {mid for mid in mids if mid}
+    session = [_known_bundle(line, known) if line.startswith("a=group:BUNDLE") else line for line in session]
+    bundle = next((line.split()[1:] for line in session if line.startswith("a=group:BUNDLE")), [])
+    if len(sections) > 1 and not known <= {*bundle}:
+        raise _bad("Video and data must share one transport: bundle every m-section (a=group:BUNDLE).")
+    sections = [list(_clean_section(section)) for section in sections]
+    if bundle:
+        _share_candidates(sections, mids.index(bundle[0]))
+    return "".join(f"{line}\r\n" for lines in (session, *sections) for line in lines)
+
+
+def _split(text: str) -> tuple[list[str], list[list[str]]]:
+    session: list[str] = []
+    sections: list[list[str]] = []
+    for line in text.splitlines():
+        if line.startswith("m="):
+            sections.append([])
+        (sections[-1] if sections else session).append(_setup(line.rstrip()))
+    return session, sections
+
+
+def _setup(line: str) -> str:
+    # Offered the choice, aiortc would answer active, and as DTLS client it offers ECDSA ciphers only:
+    # GStreamer's RSA certificates fail. An offer that says active makes it answer passive.
+    return "a=setup:active" if line == "a=setup:actpass" else line
+
+
+def _known_bundle(line: str, known: set[str]) -> str:
+    # ffmpeg 8.0 bundles a section that it does not offer, over which aiortc raises AttributeError.
+    return " ".join(["a=group:BUNDLE", *(mid for mid in line.split()[1:] if mid in known)])
+
+
+def _clean_section(lines: list[str]) -> Iterator[str]:
+    for line in lines:
+        # Candidates that need a lookup cost a second each, others raise; a peer whose candidates are all
+        # dropped still arrives, as peer-reflexive. So there is no end of candidates either.
+        if line == "a=end-of-candidates" or (line.startswith("a=candidate:") and not _usable(line)):
+            continue
+        yield line
+    if not DIRECTIONS.intersection(lines) and not lines[0].startswith("m=application"):
+        yield "a=sendrecv"  # what its absence means (RFC 8866 section 6.7); aiortc raises
+
+
+def _usable(line: str) -> bool:
+    parts = line.removeprefix("a=candidate:").split()
+    if len(parts) < 8 or parts[2].lower() != "udp" or parts[7] not in ("host", "srflx", "relay"):
+        return False
+    try:
+        ipaddress.ip_address(parts[4])
+        return int(parts[1]) == 1 and int(parts[3]) >= 0 and 0 < int(parts[5]) < 65536
+    except ValueError:
+        return False
+
+
+def _share_candidates(sections: list[list[str]], tagged: int) -> None:
+    # A bundle uses the transport of its first section (RFC 8843 section 7.3.1), aiortc the candidates of
+    # its last one: where a browser gathered for each section, those lead nowhere.
+    candidates = [line for line in sections[tagged] if line.startswith("a=candidate:")]
+    for section in sections:
+        section[:] = [line for line in section if not line.startswith("a=candidate:")] + candidates
+
+
+def _check(description: SessionDescription) -> Codec:
+    video = next((media for media in description.media if media.kind == "video"), None)
+    if video is None:
+        raise _bad("The offer has no video: add a recvonly video transceiver.")
+    if video.direction not in RECEIVING:
+        raise _bad(f"The offer's video is {video.direction}: it must be recvonly, to receive the stream.")
+    for media in description.media:
+        _check_transport(media)
+    if len(description.media) > 1 and not all(media.rtp.muxId for media in description.media):
+        raise _bad("Each m-section needs an a=mid of its own.")
+    common = find_common_codecs(CODECS["video"], video.rtp.codecs)
+    if not common:
+        raise _bad("The offer's video must have VP8, or H264 constrained baseline with packetization-mode=1.")
+    return CODEC_NAMES[cast(str, common[0].mimeType).partition("/")[2].upper()]
+
+
+def _check_transport(media: MediaDescription) -> None:
+    if media.kind not in ("audio", "video", "application"):
+        raise _bad(f"An m-section of kind {media.kind!r} can't be answered.")
+    if not media.ice or not media.ice.usernameFragment or not media.ice.password:
+        raise _bad("The offer lacks a=ice-ufrag and a=ice-pwd.")
+    if media.dtls is None or not media.dtls.fingerprints:
+        raise _bad("The offer lacks a=fingerprint and a=setup.")
+    if media.kind == "application":
+        if "SCTP" not in media.profile or (media.profile != "DTLS/SCTP" and media.sctp_port is None):
+            raise _bad("The application m-section must be a WebRTC data channel with a=sctp-port.")
+    elif not media.rtcp_mux:
+        raise _bad("The offer lacks a=rtcp-mux.")

@@ -1,0 +1,249 @@
+"""Everything HTTP: the routes of the wire contract."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from aiohttp import web
+
+from stream.access import Access, bearer, host_and_origin_middleware
+from stream.broadcast import Broadcast
+from stream.channel import ChannelLimits
+from stream.config import ServerConfig, StreamConfig
+from stream.errors import StreamError
+from stream.ice import connection_configuration
+from stream.live import LiveStream
+from stream.metrics import CONTENT_TYPE, Metrics
+from stream.middleware import allow_cross_origin, answer_errors
+from stream.peer import DirectorPeer, PeerSettings
+from stream.protocol import Limits
+from stream.registry import Streams
+from stream.sdp import Offer, read_offer
+
+WEB = Path(__file__).resolve().parent.parent / "web"
+BODY_BYTES = 262_144
+NOT_BUILT = (
+    ("POST", "/whep/{stream}", "watching by WHEP"),
+    ("POST", "/whip/{stream}", "publishing by WHIP"),
+    ("POST", "/streams", "a stream without a director peer; POST /offer makes one with"),
+    ("PATCH", "/streams/{stream}", "commands over HTTP; the data channel `control` takes them"),
+    ("PUT", "/streams/{stream}/image", "a picture over HTTP; the data channel `control` takes it"),
+    ("GET", "/streams/{stream}/snapshot", "snapshots"),
+    ("GET", "/streams/{stream}/live.ts", "MPEG-TS over HTTP"),
+    ("POST", "/streams/{stream}/publish", "publishing elsewhere"),
+    ("DELETE", "/streams/{stream}/publish", "publishing elsewhere"),
+    ("GET", "/openapi.json", "the OpenAPI description"),
+    ("GET", "/docs", "the reference pages"),
+    *(
+        (method, f"/{kind}/{{stream}}{rest}", f"{kind.upper()} sessions")
+        for kind in ("whep", "whip")
+        for method in ("GET", "OPTIONS", "PATCH", "DELETE")
+        for rest in ("", "/{session}")
+        if rest or method in ("GET", "OPTIONS")
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """What the routes work on: streams, what is told of the server, who may come in, what is counted.
+
+    ``capabilities`` is the body of ``GET /capabilities``, the same that ``welcome`` carries; empty until
+    they are known.
+    ``not_ready`` gives the reason why the server can't serve now, or None when it can.
+    """
+
+    streams: Streams
+    capabilities: Mapping[str, Any]
+    server: ServerConfig
+    stream: StreamConfig
+    metrics: Metrics = field(default_factory=Metrics)
+    not_ready: Callable[[], str | None] = lambda: None
+
+
+def build_app(dependencies: Dependencies) -> web.Application:
+    """Make the application; on shutdown it ends every stream and waits until every peer has been let go."""
+    access = Access(dependencies.server)
+    # The first is the outermost.
+    middlewares = [answer_errors, host_and_origin_middleware(access), allow_cross_origin, answer_errors]
+    app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES)
+    routes = _Routes(dependencies, access)
+    app.add_routes(
+        [
+            web.get("/", routes.page),
+            web.post("/offer", routes.offer),
+            web.get("/watch/{stream}", routes.watch),
+            web.get("/streams/{stream}", routes.show),
+            web.delete("/streams/{stream}", routes.end),
+            web.get("/healthz", routes.healthz),
+            web.get("/readyz", routes.readyz),
+            web.get("/metrics", routes.metrics),
+            web.get("/capabilities", routes.capabilities),
+            *(
+                web.route(method, path, _not_built(what), **({"allow_head": False} if method == "GET" else {}))
+                for method, path, what in NOT_BUILT
+            ),
+            web.static("/web", WEB),
+        ]
+    )
+    app.on_response_prepare.append(_revalidate_files)
+    app.on_shutdown.append(routes.close)
+    return app
+
+
+def _not_built(what: str) -> Callable[[web.Request], Any]:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        raise StreamError("not_supported", f"This server does not have this yet: {what}.")
+
+    return handler
+
+
+class _Routes:
+    """The handlers, and the peers that they made."""
+
+    def __init__(self, dependencies: Dependencies, access: Access) -> None:
+        config = dependencies.stream
+        limits = Limits(config.prompt_chars, config.image_bytes, config.image_pixels)
+        self._dependencies = dependencies
+        self._access = access
+        self._settings = PeerSettings(
+            connection=connection_configuration(dependencies.server.ice_servers),
+            handshake_timeout_s=config.handshake_timeout_s,
+            channel=ChannelLimits(limits, config.upload_timeout_s),
+        )
+        self._peers: set[DirectorPeer] = set()
+
+    async def page(self, request: web.Request) -> web.StreamResponse:
+        """``GET /``"""
+        return web.FileResponse(WEB / "index.html")
+
+    async def watch(self, request: web.Request) -> web.StreamResponse:
+        """``GET /watch/{stream}``"""
+        self._find(request)
+        raise StreamError("not_supported", "This server has no viewer page yet; `/` shows a stream you direct.")
+
+    async def offer(self, request: web.Request) -> web.StreamResponse:
+        """``POST /offer``"""
+        metrics = self._dependencies.metrics
+        try:
+            answer = await self._answer(request)
+        except StreamError as error:
+            metrics.offer_answered(error.code)
+            raise
+        metrics.offer_answered("ok")
+        return web.json_response(answer)
+
+    async def _answer(self, request: web.Request) -> dict[str, Any]:
+        body = await _read_offer_body(request)
+        self._access.check_token(request.headers.get("Authorization"), body.get("access_token"))
+        offer = read_offer(body.get("sdp"))
+        self._require_ready()
+        if body.get("stream") is not None:
+            live = self._join(body)
+            sdp = await self._accept(live, offer)
+        else:
+            live = self._dependencies.streams.create()
+            accepted = False
+            try:
+                sdp = await self._accept(live, offer)
+                accepted = True
+            finally:
+                if not accepted:
+                    await live.end("bad_offer")
+        return {
+            "type": "answer",
+            "sdp": sdp,
+            "stream": live.id,
+            "control_token": live.control_token,
+            **_urls(live),
+        }
+
+    def _join(self, body: dict[str, Any]) -> LiveStream:
+        stream, token = body["stream"], body.get("control_token")
+        if not isinstance(stream, str):
+            raise StreamError("bad_offer", "`stream` must be the id of a stream, a string.")
+        if not isinstance(token, str):
+            raise StreamError("unauthorized", "To join a stream, send its `control_token` with its id.")
+        return self._dependencies.streams.authorise(stream, token)
+
+    async def _accept(self, live: LiveStream, offer: Offer) -> str:
+        broadcast = cast(Broadcast, live.broadcast)
+        peer = DirectorPeer(live, broadcast, self._settings, lambda: self._peers.discard(peer))
+        self._peers.add(peer)
+        return await peer.accept(offer)
+
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        """``GET /streams/{stream}``"""
+        live = self._find(request)
+        state = live.state_message() | {
+            "stream": live.id,
+            "directors": live.directors,
+            "viewers": live.viewers,
+        }
+        return web.json_response(state | _urls(live))
+
+    async def end(self, request: web.Request) -> web.StreamResponse:
+        """``DELETE /streams/{stream}``"""
+        self._find(request)
+        token = bearer(request.headers.get("Authorization"))
+        live = self._dependencies.streams.authorise(request.match_info["stream"], token)
+        await live.end("deleted")
+        return web.Response(status=204)
+
+    async def healthz(self, request: web.Request) -> web.StreamResponse:
+        """``GET /healthz``"""
+        return web.json_response({"alive": True})
+
+    async def readyz(self, request: web.Request) -> web.StreamResponse:
+        """``GET /readyz``"""
+        reason = self._dependencies.not_ready()
+        if reason is None:
+            return web.json_response({"ready": True})
+        return web.json_response({"ready": False, "reason": reason}, status=503)
+
+    async def metrics(self, request: web.Request) -> web.StreamResponse:
+        """``GET /metrics``"""
+        text = self._dependencies.metrics.render()
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
+
+    async def capabilities(self, request: web.Request) -> web.StreamResponse:
+        """``GET /capabilities``"""
+        self._require_ready(known=bool(self._dependencies.capabilities))
+        return web.json_response(dict(self._dependencies.capabilities))
+
+    async def close(self, app: web.Application) -> None:
+        """End every stream with ``goodbye`` and wait for the peers."""
+        await self._dependencies.streams.close()
+        await asyncio.gather(*(peer.close() for peer in list(self._peers)))
+
+    def _require_ready(self, known: bool = False) -> None:
+        reason = self._dependencies.not_ready()
+        if reason is not None and not known:
+            raise StreamError("at_capacity", f"The server is not ready: {reason}.", ahead=0)
+
+    def _find(self, request: web.Request) -> LiveStream:
+        return self._dependencies.streams.find(request.match_info["stream"])
+
+
+def _urls(live: LiveStream) -> dict[str, str]:
+    return {f"{kind}_url": f"/{kind}/{live.id}" for kind in ("watch", "whep", "whip")}
+
+
+async def _read_offer_body(request: web.Request) -> dict[str, Any]:
+    try:
+        body = json.loads(await request.text())
+    except (ValueError, LookupError, RecursionError) as error:
+        raise StreamError("bad_offer", 'Send JSON: {"type": "offer", "sdp": "..."}.') from error
+    if not isinstance(body, dict) or body.get("type") != "offer":
+        raise StreamError("bad_offer", 'Send a JSON object: {"type": "offer", "sdp": "..."}.')
+    return body
+
+
+async def _revalidate_files(request: web.Request, response: web.StreamResponse) -> None:
+    if request.method in ("GET", "HEAD"):
+        # Or a browser would run the page of one version with the modules of another.
+        response.headers.setdefault("Cache-Control", "no-cache")
+    response.headers["X-Content-Type-Options"] = "nosniff"

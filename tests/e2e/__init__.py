@@ -1,0 +1,1 @@
+"""End to end: the page in a real browser, and the page's own modules."""

@@ -1,0 +1,218 @@
+// @ts-check
+/** The page gets its stream, comes back to it, and says why when it can't. */
+
+import { Director } from "../../web/peer.js";
+import { equal, settle, test } from "./harness.mjs";
+
+const CAPABILITIES = { model: "pocket", modes: ["i2v"] };
+
+class FakeChannel extends EventTarget {
+  readyState = "connecting";
+  bufferedAmount = 0;
+  bufferedAmountLowThreshold = 0;
+  /** @type {any[]} */
+  sent = [];
+  send(/** @type {string} */ text) {
+    this.sent.push(JSON.parse(text));
+  }
+  hear(/** @type {object} */ message) {
+    this.dispatchEvent(new MessageEvent("message", { data: JSON.stringify(message) }));
+  }
+}
+
+class FakePeerConnection extends EventTarget {
+  static last = /** @type {any} */ (null);
+  connectionState = "new";
+  localDescription = { type: "offer", sdp: "v=0" };
+  channel = new FakeChannel();
+  constructor() {
+    super();
+    FakePeerConnection.last = this;
+  }
+  createDataChannel() {
+    return this.channel;
+  }
+  addTransceiver() {
+    return { receiver: { track: {} } };
+  }
+  async setLocalDescription() {}
+  async setRemoteDescription() {
+    this.channel.readyState = "open";
+    this.channel.dispatchEvent(new Event("open"));
+  }
+  close() {}
+}
+
+/** Storage as a tab has it. */
+class FakeStorage extends Map {
+  getItem(/** @type {string} */ key) {
+    return this.get(key) ?? null;
+  }
+  setItem(/** @type {string} */ key, /** @type {string} */ value) {
+    this.set(key, value);
+  }
+}
+
+/** Runs a director before a server that answers each offer with the next of these. */
+async function setUp(/** @type {{ status: number, body: any, headers?: any }[]} */ answers, storage = new FakeStorage()) {
+  const offers = /** @type {any[]} */ ([]);
+  const seen = /** @type {any[]} */ ([]);
+  const saved = { RTCPeerConnection: globalThis.RTCPeerConnection, MediaStream: globalThis.MediaStream, fetch: globalThis.fetch };
+  const fakes = {
+    RTCPeerConnection: FakePeerConnection,
+    MediaStream: class {},
+    fetch: async (/** @type {string} */ _url, /** @type {any} */ { body, headers }) => {
+      offers.push({ ...JSON.parse(body), authorization: headers.get("Authorization") });
+      const { status, body: answer, headers: extra } = answers.shift() ?? { status: 500, body: {} };
+      return new Response(JSON.stringify(answer), { status, headers: { "Content-Type": "application/json", ...extra } });
+    },
+  };
+  Object.assign(globalThis, fakes);
+  const director = new Director(
+    {
+      onPhase: (phase) => void seen.push(phase),
+      onVideo() {},
+      onWelcome: (welcome, rejoined) => void seen.push({ welcome: welcome.stream, rejoined }),
+      onMessage() {},
+    },
+    /** @type {any} */ (storage),
+  );
+  void director.run();
+  return {
+    director,
+    offers,
+    seen,
+    storage,
+    get channel() {
+      return FakePeerConnection.last.channel;
+    },
+    async welcome(/** @type {string} */ stream) {
+      for (let i = 0; i < 3; i += 1) await settle();
+      const [hello] = this.channel.sent;
+      this.channel.hear({ type: "welcome", id: hello.id, stream, capabilities: CAPABILITIES, state: {} });
+      await settle();
+    },
+    end() {
+      director.close();
+      Object.assign(globalThis, saved);
+    },
+  };
+}
+
+const accept = (/** @type {string} */ stream) => ({
+  status: 200,
+  body: { type: "answer", sdp: "v=0", stream, control_token: `token of ${stream}` },
+});
+const refuse = (/** @type {number} */ status, /** @type {string} */ code, headers = {}) => ({
+  status,
+  body: { error: { code, message: `It says ${code}.` } },
+  headers,
+});
+
+test("a connection that is lost is made again, with the stream that the page had", async () => {
+  const page = await setUp([accept("one"), accept("one")]);
+  await page.welcome("one");
+  page.channel.dispatchEvent(new Event("close"));
+  await settle();
+  equal(page.seen.at(-1).phase, "waiting");
+  page.director.retryNow();
+  await page.welcome("one");
+  equal(page.offers.map(({ stream, control_token }) => [stream, control_token]), [[null, null], ["one", "token of one"]]);
+  equal(page.seen.filter(({ welcome }) => welcome).map(({ rejoined }) => rejoined), [false, true]);
+  page.end();
+});
+
+test("a reloaded page comes back to its stream by what the tab kept", async () => {
+  const storage = new FakeStorage([["vivant.stream", '{"stream":"one","control_token":"t"}']]);
+  const page = await setUp([accept("one")], storage);
+  await page.welcome("one");
+  equal([page.offers[0].stream, page.offers[0].control_token, page.seen.at(-1).rejoined], ["one", "t", true]);
+  page.end();
+});
+
+test("where the stream is gone the page gets a new one at once", async () => {
+  const storage = new FakeStorage([["vivant.stream", '{"stream":"one","control_token":"t"}']]);
+  const page = await setUp([refuse(404, "not_found"), accept("two")], storage);
+  await page.welcome("two");
+  equal([page.offers[1].stream, page.seen.at(-1)], [undefined, { welcome: "two", rejoined: false }]);
+  equal(JSON.parse(storage.getItem("vivant.stream")).stream, "two");
+  page.end();
+});
+
+test("a stream whose connection never opened is no stream to come back to", async () => {
+  const page = await setUp([accept("one"), accept("one")]);
+  for (let i = 0; i < 3; i += 1) await settle();
+  page.channel.dispatchEvent(new Event("close"));
+  await settle();
+  page.director.retryNow();
+  await page.welcome("one");
+  equal([page.offers[1].stream, page.seen.at(-1).rejoined], ["one", false]);
+  page.end();
+});
+
+test("a full server is asked again when it said, with its reason shown", async () => {
+  const page = await setUp([refuse(503, "at_capacity", { "Retry-After": "40" })]);
+  for (let i = 0; i < 3; i += 1) await settle();
+  const { phase, reason, retryAt } = page.seen.at(-1);
+  equal([phase, reason], ["waiting", "It says at_capacity."]);
+  equal(Math.abs(retryAt - performance.now() - 40_000) < 1_000, true);
+  page.end();
+});
+
+test("an access token is asked for, sent, and kept with the stream", async () => {
+  const storage = new FakeStorage([["vivant.stream", '{"stream":"one","control_token":"t"}']]);
+  const page = await setUp([refuse(401, "unauthorized"), refuse(401, "unauthorized"), accept("one")], storage);
+  for (let i = 0; i < 3; i += 1) await settle();
+  equal(page.seen.at(-1).phase, "token");
+  page.director.useAccessToken("secret");
+  await page.welcome("one");
+  equal([page.offers[2].authorization, page.offers[2].stream, page.seen.at(-1).rejoined], ["Bearer secret", "one", true]);
+  page.end();
+});
+
+test("a command's first reply answers it; a refusal rejects with the code and the sentence", async () => {
+  const page = await setUp([accept("one")]);
+  await page.welcome("one");
+  const done = page.director.command("pause");
+  const refused = page.director.command("resume").catch((error) => [error.code, error.message]);
+  await settle();
+  const [, pause, resume] = page.channel.sent;
+  page.channel.hear({ type: "error", id: resume.id, code: "wrong_state", message: "Start first.", retryable: false });
+  page.channel.hear({ type: "paused", id: pause.id, frame: 3 });
+  equal([(await done).frame, await refused], [3, ["wrong_state", "Start first."]]);
+  page.end();
+});
+
+test("a refused upload is sent to its end, for the server waits for its bytes", async () => {
+  const page = await setUp([accept("one")]);
+  await page.welcome("one");
+  const { channel } = page;
+  let bytes = 0;
+  channel.bufferedAmount = 262_144;
+  channel.send = (/** @type {any} */ data) => {
+    if (typeof data === "string") channel.hear({ type: "error", id: JSON.parse(data).id, code: "image_too_large", message: "No." });
+    else bytes += data.length;
+  };
+  const picture = { bytes: new Uint8Array(200_000), name: "a", mime: "image/png", sha256: "0".repeat(64) };
+  let code = "";
+  void page.director.upload(/** @type {any} */ (picture), () => {}).catch((error) => (code = error.code));
+  await settle();
+  equal(code, "", "before its bytes are out:");
+  channel.bufferedAmount = 0;
+  channel.dispatchEvent(new Event("bufferedamountlow"));
+  await settle();
+  equal([code, bytes], ["image_too_large", 200_000]);
+  page.end();
+});
+
+test("what waits for an answer fails with the connection", async () => {
+  const page = await setUp([accept("one")]);
+  await page.welcome("one");
+  const lost = page.director.command("pause").catch((error) => error.code);
+  await settle();
+  page.channel.hear({ type: "goodbye", reason: "the server stops" });
+  page.channel.dispatchEvent(new Event("close"));
+  await settle();
+  equal([await lost, page.seen.at(-1).reason.includes("the server stops")], ["disconnected", true]);
+  page.end();
+});

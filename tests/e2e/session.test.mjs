@@ -1,0 +1,223 @@
+// @ts-check
+/** What the person chose reaches the stream, also the next one, and what goes wrong is said where it belongs. */
+
+import { CommandError } from "../../web/peer.js";
+import { Session } from "../../web/session.js";
+import { equal, settle, test } from "./harness.mjs";
+
+const CAPABILITIES = {
+  model: "pocket",
+  sizes: [[832, 480]],
+  fps: 16,
+  modes: ["i2v", "t2v"],
+  policies: ["auto"],
+  limits: { prompt_chars: 20, image_bytes: 1_000, image_pixels: 1_000, streams: 2 },
+  examples: ["rain"],
+};
+const IDLE = { state: "idle", mode: "i2v", prompt: "", frame: 0, image: null };
+const LIVE = { ...IDLE, state: "live", prompt: "rain" };
+const PICTURE = { bytes: new Uint8Array(10), name: "sea.png", mime: "image/png", sha256: "ab", width: 3, height: 2 };
+
+/** A session before a director that keeps what it is told. */
+function setUp() {
+  const calls = /** @type {any[]} */ ([]);
+  const errors = /** @type {Record<string, string>} */ ({});
+  const notes = /** @type {string[]} */ ([]);
+  const refusals = /** @type {Record<string, CommandError>} */ ({});
+  let now = 0;
+  /** @type {any} */
+  let events;
+  const answer = (/** @type {string} */ type, /** @type {any} */ fields) => {
+    calls.push([type, fields]);
+    return refusals[type] ? Promise.reject(refusals[type]) : Promise.resolve({ type });
+  };
+  const director = {
+    run: async () => {},
+    close() {},
+    retryNow: () => void calls.push(["retry"]),
+    useAccessToken() {},
+    command: answer,
+    upload: (/** @type {any} */ picture) => answer("upload", picture.name),
+  };
+  const session = new Session(
+    {
+      changed() {},
+      video() {},
+      error: (place, message) => void (errors[place] = message),
+      promptNote: (words) => void notes.push(words),
+      uploading() {},
+      pictureTaken() {},
+    },
+    (given) => ((events = given), director),
+    () => now,
+  );
+  return {
+    session,
+    calls,
+    errors,
+    notes,
+    refusals,
+    say: (/** @type {any} */ message, /** @type {any} */ sent) => events.onMessage(message, sent),
+    phase: (/** @type {any} */ phase) => events.onPhase(phase),
+    wait: (/** @type {number} */ ms) => void (now += ms),
+    async welcome(state = /** @type {any} */ (IDLE), rejoined = false) {
+      events.onPhase({ phase: "open" });
+      events.onWelcome({ type: "welcome", stream: "s", capabilities: CAPABILITIES, state }, rejoined);
+      await settle();
+    },
+  };
+}
+
+test("a picture and a prompt chosen before there is a connection go up with it", async () => {
+  const { session, calls, welcome } = setUp();
+  session.usePicture(/** @type {any} */ (PICTURE));
+  await session.applyPrompt("rain");
+  equal(calls, []);
+  await welcome();
+  equal(calls, [["set_prompt", { prompt: "rain" }], ["upload", "sea.png"]]);
+});
+
+test("a start sends the prompt in the box first, and only where it is new", async () => {
+  const { session, calls, welcome } = setUp();
+  await welcome();
+  session.usePicture(/** @type {any} */ (PICTURE));
+  await session.start("rain", 7);
+  await session.start("rain", 8);
+  equal(calls, [
+    ["upload", "sea.png"],
+    ["set_prompt", { prompt: "rain" }],
+    ["start", { seed: 7 }],
+    ["start", { seed: 8 }],
+  ]);
+});
+
+test("a stream that is still there is left as it is", async () => {
+  const { session, calls, welcome, phase } = setUp();
+  await welcome();
+  session.usePicture(/** @type {any} */ (PICTURE));
+  await session.start("rain", 7);
+  calls.length = 0;
+  phase({ phase: "waiting", reason: "gone", retryAt: 1 });
+  await welcome({ ...LIVE, prompt: "snow" }, true);
+  equal([calls, session.prompt, session.stream.state], [[], "snow", "live"]);
+});
+
+test("a prompt given while there was no connection is sent when the stream is back", async () => {
+  const { session, calls, welcome, phase } = setUp();
+  await welcome();
+  phase({ phase: "waiting", reason: "gone", retryAt: 1 });
+  await session.applyPrompt("fog");
+  await welcome(LIVE, true);
+  equal(calls, [["set_prompt", { prompt: "fog" }]]);
+});
+
+test("a new stream gets mode, prompt and picture again, and plays on if it had played a while", async () => {
+  for (const [played, restarts] of /** @type {[number, boolean][]} */ ([[60_000, true], [500, false]])) {
+    const { session, calls, welcome, phase, say, wait } = setUp();
+    await welcome();
+    session.usePicture(/** @type {any} */ (PICTURE));
+    await session.start("rain", 7);
+    await session.setMode("t2v");
+    say({ ...LIVE, type: "state", mode: "t2v" });
+    wait(played);
+    calls.length = 0;
+    phase({ phase: "waiting", reason: "gone", retryAt: 1 });
+    await welcome(IDLE, false);
+    await settle();
+    const wanted = ["set_mode", "set_prompt", ...(restarts ? ["start"] : []), "upload"];
+    equal(calls.map(([type]) => type).sort(), wanted, `after ${played} ms:`);
+  }
+});
+
+test("a refused picture leaves the one before it, and the reason stands at the picture", async () => {
+  const { session, errors, refusals, welcome } = setUp();
+  await welcome();
+  session.usePicture(/** @type {any} */ (PICTURE));
+  await settle();
+  refusals.upload = new CommandError("image_corrupt", "It is damaged.");
+  session.usePicture(/** @type {any} */ ({ ...PICTURE, name: "bad.png" }));
+  await settle();
+  equal([session.picture?.name, errors.picture], ["sea.png", "It is damaged."]);
+});
+
+test("a picture that the connection lost is sent again with the next", async () => {
+  const { session, calls, refusals, welcome, phase } = setUp();
+  await welcome();
+  refusals.upload = new CommandError("disconnected", "lost");
+  session.usePicture(/** @type {any} */ (PICTURE));
+  await settle();
+  phase({ phase: "waiting", reason: "gone", retryAt: 1 });
+  delete refusals.upload;
+  await welcome(IDLE, true);
+  equal(calls, [["upload", "sea.png"], ["upload", "sea.png"]]);
+});
+
+test("of pictures chosen quickly only the last one waits its turn", async () => {
+  const { session, calls, welcome } = setUp();
+  await welcome();
+  for (const name of ["a", "b", "c"]) session.usePicture(/** @type {any} */ ({ ...PICTURE, name }));
+  await settle();
+  equal(calls, [["upload", "c"]]);
+});
+
+test("each refusal is shown where it belongs", async () => {
+  for (const [command, code, place] of [
+    ["start", "no_image", "picture"],
+    ["start", "at_capacity", "status"],
+    ["start", "wrong_state", "control"],
+    ["set_prompt", "not_supported", "prompt"],
+  ]) {
+    const { session, errors, refusals, welcome } = setUp();
+    await welcome({ ...IDLE, mode: "t2v" });
+    refusals[command] = new CommandError(code, "Because.");
+    await session.start("rain", 1);
+    equal(errors[place], "Because.", `${code} of ${command}:`);
+  }
+});
+
+test("a prompt too long is refused here, counted in code points, and nothing is started", async () => {
+  const { session, calls, errors, welcome } = setUp();
+  await welcome({ ...IDLE, mode: "t2v" });
+  await session.start("\u{1F600}".repeat(21), 1);
+  equal([calls, errors.prompt.includes("20")], [[], true]);
+  await session.start("\u{1F600}".repeat(20), 1);
+  equal(calls.map(([type]) => type), ["set_prompt", "start"]);
+});
+
+test("what was said before the start counts from the start", async () => {
+  const { session, notes, say, wait, welcome } = setUp();
+  await welcome({ ...IDLE, mode: "t2v" });
+  wait(60_000);
+  await session.start("rain", 1);
+  wait(400);
+  say({ type: "prompt_applied", id: 1, frame: 0, rtp_timestamp: 9_000 }, { type: "set_prompt", sentAt: 0 });
+  session.frameShown(9_000, 60_450);
+  equal([session.latency, notes.at(-1)], [450, ""]);
+});
+
+test("a live prompt says when it is on the screen", async () => {
+  const { session, notes, say, welcome } = setUp();
+  await welcome(LIVE);
+  await session.applyPrompt("snow");
+  say({ type: "prompt_applied", id: 1, frame: 9, rtp_timestamp: 9_000 }, { type: "set_prompt", sentAt: 100 });
+  equal(notes.at(-1), "On its way…");
+  session.frameShown(9_000, 480);
+  equal(notes.at(-1), "On screen after 0.38 s.");
+});
+
+test("the quality is the server's word, or told by the rate it sends", async () => {
+  const { session, say, welcome } = setUp();
+  await welcome(LIVE);
+  const told = [{ fps_sent: 16 }, { fps_sent: 12 }, { fps_sent: 12, quality: "two steps" }].map((stats) => {
+    say({ type: "stats", ...stats });
+    return session.quality;
+  });
+  equal(told, ["full", "reduced", "two steps"]);
+});
+
+test("an error that no command asked for stands at the status", async () => {
+  const { errors, say, welcome } = setUp();
+  await welcome();
+  say({ type: "error", code: "internal", message: "It broke.", retryable: true });
+  equal(errors.status, "It broke.");
+});

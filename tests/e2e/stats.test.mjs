@@ -1,0 +1,71 @@
+// @ts-check
+/** The page's own figures are right. */
+
+import { CommandLatency, FrameRate, rtpDistance } from "../../web/stats.js";
+import { equal, test } from "./harness.mjs";
+
+test("RTP timestamps are compared across their wrap", () => {
+  equal([rtpDistance(5, 2 ** 32 - 5), rtpDistance(2 ** 32 - 5, 5), rtpDistance(7, 7)], [10, -10, 0]);
+});
+
+test("frames at an even rate give that rate", () => {
+  const rate = new FrameRate();
+  for (let i = 0; i <= 80; i += 1) rate.frame(i * 62.5, i);
+  equal(rate.fps(80 * 62.5 + 30).toFixed(2), "16.00");
+});
+
+test("frames that nobody called back for count too", () => {
+  const rate = new FrameRate();
+  for (let i = 0; i <= 40; i += 1) rate.frame(i * 125, 2 * i);
+  equal(rate.fps(40 * 125).toFixed(2), "16.00");
+});
+
+test("the rate falls when the video stands still, to nothing", () => {
+  const rate = new FrameRate();
+  for (let i = 0; i <= 32; i += 1) rate.frame(i * 62.5, i);
+  equal(rate.fps(3_000) < 16, true);
+  equal(rate.fps(5_000), 0);
+});
+
+test("a new video that counts from nothing begins a new rate", () => {
+  const rate = new FrameRate();
+  for (let i = 0; i <= 32; i += 1) rate.frame(i * 62.5, 1_000 + i);
+  for (let i = 0; i <= 8; i += 1) rate.frame(2_100 + i * 100, i);
+  equal(rate.fps(2_900).toFixed(2), "10.00");
+});
+
+test("a command is on the screen with the frame that its reply names, not with an earlier one", () => {
+  const latency = new CommandLatency();
+  latency.frame(1_000, 110);
+  equal(latency.applied(100, 3_000, 150), false);
+  equal(latency.frame(2_000, 160), false);
+  equal([latency.frame(3_000, 480), latency.last], [true, 380]);
+  latency.frame(4_000, 540);
+  equal(latency.last, 380);
+});
+
+test("a reply that comes after its frame counts from when that was shown", () => {
+  const latency = new CommandLatency();
+  for (let i = 0; i < 10; i += 1) latency.frame(2 ** 32 - 9_000 + i * 3_000, 100 + i * 10);
+  equal([latency.applied(95, (2 ** 32 - 9_000 + 4 * 3_000) % 2 ** 32, 300), latency.last], [true, 45]);
+});
+
+test("a frame that was shown before the command was sent is not its picture", () => {
+  const latency = new CommandLatency();
+  latency.frame(9_000, 50);
+  equal(latency.applied(100, 3_000, 150), false);
+});
+
+test("without a timestamp the reply itself counts", () => {
+  const latency = new CommandLatency();
+  equal([latency.applied(100, undefined, 350), latency.last], [true, 250]);
+});
+
+test("frames of a lost connection are forgotten", () => {
+  const latency = new CommandLatency();
+  latency.applied(100, 3_000, 150);
+  latency.clear();
+  equal([latency.frame(3_000, 200), latency.last], [false, null]);
+  latency.clear();
+  equal(latency.applied(150, 3_000, 300), false);
+});

@@ -1,0 +1,352 @@
+"""The page in a real browser, before the real server with a fake model: what a person sees and does.
+
+Screenshots are kept in ``artifacts/``.
+"""
+
+import asyncio
+import base64
+import contextlib
+import io
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.async_api import Page, async_playwright, expect
+
+from tests.conftest import CHROMIUM_ARGS
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).parents[2]
+SHOTS = ROOT / "artifacts"
+# Real addresses instead of mDNS names, and loopback among them: nothing leaves the machine.
+WEBRTC_ARGS = ("--disable-features=WebRtcHideLocalIpsWithMdns", "--allow-loopback-in-peer-connection")
+PATIENCE_MS = 15_000
+
+DROP = """({name, type, bytes}) => {
+  const transfer = new DataTransfer();
+  const data = Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0));
+  transfer.items.add(new File([data], name, { type }));
+  const target = document.getElementById("stage");
+  for (const kind of ["dragenter", "dragover", "drop"]) {
+    target.dispatchEvent(new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true }));
+  }
+}"""
+PASTE = """({name, type, bytes}) => {
+  const transfer = new DataTransfer();
+  const data = Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0));
+  transfer.items.add(new File([data], name, { type }));
+  document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true }));
+}"""
+FRAMES = "document.getElementById('video').getVideoPlaybackQuality().totalVideoFrames"
+PIXEL = """() => {
+  const video = document.getElementById("video");
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+  const context = canvas.getContext("2d");
+  context.drawImage(video, 0, 0);
+  return Array.from(context.getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data);
+}"""
+
+
+DROP_NOISE = """async ([width, height]) => {
+  const pixels = new Uint8ClampedArray(width * height * 4);
+  for (let at = 0; at < pixels.length; at += 64_000) crypto.getRandomValues(pixels.subarray(at, at + 64_000));
+  for (let at = 3; at < pixels.length; at += 4) pixels[at] = 255;
+  const canvas = new OffscreenCanvas(width, height);
+  canvas.getContext("2d").putImageData(new ImageData(pixels, width, height), 0, 0);
+  const file = new File([await canvas.convertToBlob({ type: "image/png" })], "noise.png");
+  const transfer = new DataTransfer();
+  transfer.items.add(file);
+  const drop = new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true });
+  document.getElementById("stage").dispatchEvent(drop);
+  return file.size;
+}"""
+
+
+def picture(kind: str = "PNG", size: tuple[int, int] = (200, 120)) -> bytes:
+    """Make a picture file: a gradient."""
+    width, height = size
+    pixels = np.linspace(40, 220, width * height * 3).reshape(height, width, 3).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind)
+    return file.getvalue()
+
+
+def as_file(data: bytes, name: str = "sea.png", type: str = "image/png") -> dict[str, str]:
+    """Give what DROP and PASTE take."""
+    return {"name": name, "type": type, "bytes": base64.b64encode(data).decode()}
+
+
+class Server:
+    """A server process that can be ended and started again at the same address."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.arguments = arguments
+        self.port = 0
+        self.process: subprocess.Popen[str] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where its page is."""
+        return f"http://127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        """Start, and wait until the model is warm."""
+        command = [sys.executable, "-m", "tests.serve_fake", f"server.port={self.port}", *self.arguments]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
+                self.port = int(found[1])
+            if line.startswith("Ready."):
+                return
+        raise AssertionError("the server ended before it was ready")
+
+    def end(self) -> None:
+        """Ask it to end, and wait until it has."""
+        assert self.process is not None
+        self.process.terminate()
+        self.process.communicate(timeout=20)
+
+
+@contextlib.contextmanager
+def serving(*arguments: str) -> Iterator[Server]:
+    server = Server(*arguments)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.end()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    # A test's stream makes room for the next one's soon after its page is closed.
+    with serving("stream.director_grace_s=1") as running:
+        yield running
+
+
+@pytest.fixture
+def own_server() -> Iterator[Server]:
+    """A server that one test may end."""
+    with serving() as running:
+        yield running
+
+
+@pytest.fixture
+async def open_page(chromium_path: str) -> AsyncIterator[Callable[..., Any]]:
+    """Opens pages; at the end none may have logged an error but those that the test cleared."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium_path, args=[*CHROMIUM_ARGS, *WEBRTC_ARGS])
+        errors: list[str] = []
+
+        async def open_page(url: str, width: int = 1280, height: int = 800, **options: Any) -> Page:
+            context = await browser.new_context(viewport={"width": width, "height": height}, **options)
+            page = await context.new_page()
+            page.set_default_timeout(PATIENCE_MS)
+            page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+            page.on("pageerror", lambda error: errors.append(str(error)))
+            page.errors = errors  # type: ignore[attr-defined]
+            await page.goto(url)
+            return page
+
+        yield open_page
+        for context in browser.contexts:
+            for page in context.pages:
+                # Left as a person leaves it, so that the server knows at once.
+                await page.goto("about:blank")
+        await browser.close()
+        assert errors == []
+
+
+async def is_state(page: Page, words: str) -> None:
+    await expect(page.locator("#state-text")).to_have_text(words, timeout=PATIENCE_MS)
+
+
+async def shows(page: Page, what: str) -> None:
+    await expect(page.locator("#stage")).to_have_attribute("data-shows", what, timeout=PATIENCE_MS)
+
+
+async def start_with_picture(page: Page, prompt: str = "pan left") -> None:
+    """Do what a person does first."""
+    await is_state(page, "Ready")
+    await page.evaluate(DROP, as_file(picture()))
+    await shows(page, "still")
+    await page.fill("#prompt", prompt)
+    await page.click("#primary")
+    await shows(page, "video")
+
+
+async def keep(page: Page, name: str) -> None:
+    SHOTS.mkdir(exist_ok=True)
+    await page.screenshot(path=SHOTS / f"{name}.png")
+
+
+async def test_a_dropped_picture_moves_and_a_prompt_turns_it(server: Server, open_page: Callable[..., Any]) -> None:
+    """A picture is dropped, started and plays; a new prompt is on the screen and its latency is shown."""
+    page = await open_page(server.url)
+    await is_state(page, "Ready")
+    await expect(page.locator("#examples button")).to_have_count(2)
+    await expect(page.locator("input[value=t2v]")).to_be_disabled()
+    await expect(page.locator("#mode-note")).to_contain_text("fake")
+    await start_with_picture(page)
+    await is_state(page, "Live")
+    await expect(page.locator("#picture-name")).to_have_text("sea.png")
+    await expect(page.locator("#picture-facts")).to_contain_text("200 \u00d7 120")
+
+    first = await page.evaluate(FRAMES)
+    await page.wait_for_function(f"{FRAMES} >= {first + 16}")
+    pixel = await page.evaluate(PIXEL)
+    await page.wait_for_function(f"(before) => String(({PIXEL})()) !== String(before)", arg=pixel)
+
+    await page.fill("#prompt", "snow falls")
+    await page.press("#prompt", "Enter")
+    await expect(page.locator("#prompt-note")).to_have_text(
+        re.compile(r"On screen after \d\.\d\d s\."), timeout=PATIENCE_MS
+    )
+    await expect(page.locator("#latency")).to_have_text(re.compile(r"^\d\.\d\d s$"))
+    await expect(page.locator("#received")).to_have_text(re.compile(r"^1[4-7]\.\d fps$"), timeout=PATIENCE_MS)
+    await expect(page.locator("#generated")).to_have_text(re.compile(r"^\d+\.\d fps$"))
+    await keep(page, "live")
+
+
+async def test_pause_resume_reset_and_stop(server: Server, open_page: Callable[..., Any]) -> None:
+    """The buttons do what they say, and the state says so."""
+    page = await open_page(server.url)
+    await start_with_picture(page)
+    await page.click("#primary")
+    await is_state(page, "Paused")
+    await expect(page.locator("#primary")).to_have_text(re.compile("Resume"))
+    await page.click("#primary")
+    await is_state(page, "Live")
+    await page.fill("#seed", "not one")
+    await expect(page.locator("#control-error")).to_contain_text("whole number")
+    await page.fill("#seed", "42")
+    await expect(page.locator("#control-error")).to_be_hidden()
+    await page.click("#reset")
+    await is_state(page, "Live")
+    await page.click("#stop")
+    await is_state(page, "Ready")
+    await shows(page, "still")
+    await page.click("#primary")
+    await is_state(page, "Live")
+
+
+async def test_a_bad_file_is_refused_at_the_picture(server: Server, open_page: Callable[..., Any]) -> None:
+    """A text file named .png and a cut picture show their reason at the picture; a good one clears it."""
+    page = await open_page(server.url)
+    await is_state(page, "Ready")
+    await page.evaluate(DROP, as_file(b"just some notes\n", "notes.png"))
+    await expect(page.locator("#picture-error")).to_be_visible()
+    await expect(page.locator("#picture-error")).to_contain_text("notes.png: This is a text file")
+    await shows(page, "empty")
+    await keep(page, "bad-file")
+    await page.click("#primary")
+    await expect(page.locator("#picture-error")).to_contain_text("Choose a picture first")
+
+    await page.evaluate(DROP, as_file(picture(size=(300, 200))[:-20], "cut.png"))
+    await expect(page.locator("#picture-error")).to_contain_text("damaged or incomplete")
+    await page.set_input_files("#file", {"name": "sea.jpg", "mimeType": "image/jpeg", "buffer": picture("JPEG")})
+    await expect(page.locator("#picture-error")).to_be_hidden()
+    await shows(page, "still")
+
+
+async def test_a_pasted_picture_and_enter_start_it(server: Server, open_page: Callable[..., Any]) -> None:
+    """A picture can be pasted, an example clicked, and Enter in the prompt starts."""
+    page = await open_page(server.url)
+    await is_state(page, "Ready")
+    await page.evaluate(PASTE, as_file(picture("WEBP"), "image.webp", "image/webp"))
+    await shows(page, "still")
+    await page.click("#examples button >> nth=1")
+    await expect(page.locator("#prompt")).to_have_value("snow")
+    await page.press("#prompt", "Enter")
+    await is_state(page, "Live")
+
+
+async def test_a_large_picture_goes_up_in_pieces(server: Server, open_page: Callable[..., Any]) -> None:
+    """Nearly ten megabytes arrive whole while the stream plays, and it plays on."""
+    page = await open_page(server.url)
+    await start_with_picture(page)
+    assert 9_000_000 < await page.evaluate(DROP_NOISE, [1900, 1600]) < 10_485_760
+    await expect(page.locator("#picture-name")).to_have_text("noise.png", timeout=PATIENCE_MS)
+    await page.wait_for_function("JSON.parse(sessionStorage['vivant.still'] ?? '{}').url?.length > 100000")
+    await expect(page.locator("#picture-error")).to_be_hidden()
+    first = await page.evaluate(FRAMES)
+    await page.wait_for_function(f"{FRAMES} > {first}")
+
+
+async def test_a_reloaded_page_rejoins_its_stream(own_server: Server, open_page: Callable[..., Any]) -> None:
+    """After a reload the same stream plays on, with its prompt and picture shown."""
+    page = await open_page(own_server.url)
+    await start_with_picture(page, "snow")
+    await page.wait_for_function("sessionStorage['vivant.still'] !== undefined")
+    stream = await page.evaluate("JSON.parse(sessionStorage['vivant.stream']).stream")
+    await page.reload()
+    await is_state(page, "Live")
+    await shows(page, "video")
+    assert await page.evaluate("JSON.parse(sessionStorage['vivant.stream']).stream") == stream
+    await expect(page.locator("#prompt")).to_have_value("snow")
+    await expect(page.locator("#thumbnail")).to_be_visible()
+
+
+async def test_a_page_outlives_its_server(own_server: Server, open_page: Callable[..., Any]) -> None:
+    """When the server comes back without the stream, the page brings picture and prompt to a new one."""
+    page = await open_page(own_server.url)
+    await start_with_picture(page, "snow")
+    stream = await page.evaluate("JSON.parse(sessionStorage['vivant.stream']).stream")
+    await asyncio.to_thread(own_server.end)
+    await is_state(page, "Reconnecting…")
+    await expect(page.locator("#status-error")).to_be_visible()
+    await asyncio.to_thread(own_server.start)
+    await is_state(page, "Ready")
+    assert await page.evaluate("JSON.parse(sessionStorage['vivant.stream']).stream") != stream
+    await page.click("#primary")
+    await is_state(page, "Live")
+    await shows(page, "video")
+    page.errors.clear()  # the offers that nobody answered
+
+
+async def test_an_access_token_is_asked_for(open_page: Callable[..., Any]) -> None:
+    """A server with an access token lets the page in when it is typed, and says when it is wrong."""
+    with serving("server.access_token=open-sesame-open-sesame") as server:
+        page = await open_page(server.url)
+        await expect(page.locator("#token-dialog")).to_be_visible()
+        await page.fill("#token", "wrong")
+        await page.press("#token", "Enter")
+        await expect(page.locator("#token-error")).to_be_visible()
+        await page.fill("#token", "open-sesame-open-sesame")
+        await page.press("#token", "Enter")
+        await is_state(page, "Ready")
+        page.errors.clear()  # the browser logs each 401
+
+
+async def test_everything_is_reached_by_keyboard(server: Server, open_page: Callable[..., Any]) -> None:
+    """Tab goes from the stage through the controls in the order they are seen, each with a visible focus."""
+    page = await open_page(server.url)
+    await is_state(page, "Ready")
+    reached = []
+    for _ in range(7):
+        await page.keyboard.press("Tab")
+        focused = await page.evaluate(
+            "(({ activeElement: e }) => [e.id || e.value || e.textContent, getComputedStyle(e).outlineStyle])(document)"
+        )
+        reached.append(focused[0])
+        assert focused[1] != "none" or focused[0] in ("prompt", "i2v"), "their frames show the focus"
+    assert reached == ["choose", "prompt", "primary", "pan left", "snow", "i2v", "seed"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_it_fits_a_phone(server: Server, open_page: Callable[..., Any], scheme: str) -> None:
+    """At 360 pixels nothing sticks out, and the video has the whole width."""
+    page = await open_page(server.url, 360, 740, color_scheme=scheme)
+    await start_with_picture(page)
+    assert await page.evaluate("document.documentElement.scrollWidth") == 360
+    assert await page.evaluate("document.getElementById('stage').clientWidth") > 320
+    await keep(page, f"phone-{scheme}")

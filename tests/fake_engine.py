@@ -1,0 +1,85 @@
+"""An engine on a fake clock, for what stands around engines."""
+
+from typing import Any
+
+from pipeline.types import Chunk, Conditioning
+from stream.clock import Alarm
+from stream.engine_jobs import DeathCallback, PipelineHost
+from stream.errors import StreamError
+from tests.fakes import FakeClock, FakePipeline
+
+
+class FakeEngine:
+    """An engine on a fake clock: chunks take the seconds told for their quality."""
+
+    def __init__(
+        self, clock: FakeClock, pipeline: FakePipeline, seconds: tuple[float, ...] = (0.1, 0.08, 0.06)
+    ) -> None:
+        self._clock = clock
+        self._alarm = Alarm(clock)
+        self._host = PipelineHost(lambda: pipeline)
+        self._opened: set[str] = set()
+        self._death: list[DeathCallback] = []
+        self.pipeline = pipeline
+        self.format, self.capabilities = pipeline.format, pipeline.capabilities
+        self.chunk_seconds = seconds
+        self.seconds = seconds
+        self.open_s = self.close_s = 0.0
+        self.busy_s = 0.0
+        self.ready = True
+        self.calls: list[tuple[Any, ...]] = []
+
+    async def start(self) -> None:
+        """Do nothing."""
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+    def on_death(self, callback: DeathCallback) -> None:
+        """Note who wants to know."""
+        self._death.append(callback)
+
+    def die(self, reason: str = "gone") -> None:
+        """Lose every stream."""
+        lost, self._opened = sorted(self._opened), set()
+        for callback in self._death:
+            callback(lost, reason)
+
+    async def open(self, stream_id: str, conditioning: Conditioning) -> None:
+        """Begin a take."""
+        self.calls.append(("open", conditioning.revision))
+        self._opened.add(stream_id)
+        await self._spend(self.open_s)
+        self._host.open(stream_id, conditioning)
+
+    async def generate(self, stream_id: str, conditioning: Conditioning, deadline: float) -> Chunk:
+        """Make a chunk."""
+        self.calls.append(("generate", conditioning.revision, round(deadline, 6)))
+        await self._spend(self.seconds[conditioning.quality])
+        try:
+            return self._host.generate(stream_id, conditioning)
+        except ZeroDivisionError as error:
+            raise StreamError("internal", "The model failed.") from error
+
+    async def commit(self, stream_id: str) -> None:
+        """Write the context."""
+        self.calls.append(("commit",))
+        self._host.commit(stream_id)
+
+    async def truncate(self, stream_id: str, latent: int) -> None:
+        """Go back."""
+        self.calls.append(("truncate", latent))
+        self._host.truncate(stream_id, latent)
+
+    async def close_stream(self, stream_id: str) -> None:
+        """Free the state."""
+        self.calls.append(("close_stream",))
+        self._opened.discard(stream_id)
+        await self._spend(self.close_s)
+        self._host.close_stream(stream_id)
+
+    async def _spend(self, seconds: float) -> None:
+        until = self._clock.time() + seconds
+        while self._clock.time() < until:
+            await self._alarm.wait(until)
+        self.busy_s += seconds

@@ -1,0 +1,187 @@
+"""One encode feeds everyone; a keyframe comes to who needs one, also while the video is frozen."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from pipeline.types import Pixels
+from stream.broadcast import Broadcast, Subscription, SubscriptionEnded
+from stream.congestion import BitrateBounds
+from stream.encoder import Codec, EncodedPacket
+
+CODECS: list[Codec] = ["H264", "VP8"]
+STEP = 5625
+
+
+def frame(number: int) -> Pixels:
+    """A small picture, hard to compress, that differs from its neighbours."""
+    return np.random.default_rng(number).integers(0, 255, (48, 64, 3), np.uint8)
+
+
+class Slots:
+    """A stand-in for the stream's clock: gives slots after the last one published."""
+
+    def __init__(self) -> None:
+        self.pts = 0
+
+    def __call__(self) -> int:
+        self.pts += STEP
+        return self.pts
+
+
+class Stage:
+    """A broadcast and the frames published into it."""
+
+    def __init__(self) -> None:
+        self.slots = Slots()
+        self.broadcast = Broadcast("test", self.slots, Fraction(16), BitrateBounds(1000, 300, 4000))
+        self.numbers: Iterator[int] = iter(range(10_000))
+
+    async def publish(self, count: int = 1) -> None:
+        """Publish frames one slot apart, as fast as they encode."""
+        for _ in range(count):
+            number = next(self.numbers)
+            await self.broadcast.publish(frame(number), number, self.slots())
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    """A stage that is closed after the test."""
+    made = Stage()
+    yield made
+    await made.broadcast.close()
+
+
+async def take(subscription: Subscription, count: int = 1) -> list[EncodedPacket]:
+    """Wait for packets, not for ever."""
+    async with asyncio.timeout(5):
+        return [await subscription.next() for _ in range(count)]
+
+
+@pytest.mark.parametrize("codec", CODECS)
+async def test_every_subscription_gets_the_same_packets(stage: Stage, codec: Codec) -> None:
+    """Two viewers of one codec share one encode: the very same packets, in order, from a keyframe on."""
+    first, second = stage.broadcast.subscribe(codec), stage.broadcast.subscribe(codec)
+    await stage.publish(4)
+    packets = await take(first, 4)
+    assert [id(packet) for packet in packets] == [id(packet) for packet in await take(second, 4)]
+    assert [packet.pts for packet in packets] == [STEP, 2 * STEP, 3 * STEP, 4 * STEP]
+    assert [packet.is_keyframe for packet in packets] == [True, False, False, False]
+
+
+async def test_nothing_is_encoded_while_nobody_watches(stage: Stage) -> None:
+    """Without a viewer, frames cost nothing, and the measured rate is 0."""
+    await stage.publish(3)
+    assert stage.broadcast.measured_kbps() == 0
+    subscription = stage.broadcast.subscribe("VP8")
+    await stage.publish(2)
+    assert stage.broadcast.measured_kbps() > 0
+    subscription.close()
+    assert stage.broadcast.measured_kbps() == 0
+
+
+@pytest.mark.parametrize("codec", CODECS)
+async def test_who_joins_a_frozen_video_sees_its_last_frame(stage: Stage, codec: Codec) -> None:
+    """With no frame to come, a joiner gets a keyframe of the last one, at a later slot."""
+    await stage.publish(3)
+    (packet,) = await take(stage.broadcast.subscribe(codec))
+    assert packet.is_keyframe
+    assert packet.pts is not None
+    assert packet.pts > 3 * STEP
+    await stage.publish(1)
+    assert stage.slots.pts > packet.pts
+
+
+async def test_a_second_joiner_of_a_frozen_video_does_not_wait_for_movement(stage: Stage) -> None:
+    """While paused, each who joins gets a keyframe soon; those before get it too, at a later time."""
+    await stage.publish(1)
+    first = stage.broadcast.subscribe("VP8")
+    seen = await take(first)
+    second = stage.broadcast.subscribe("VP8")
+    (packet,) = await take(second)
+    assert packet.is_keyframe
+    seen += await take(first)
+    assert seen[0].pts is not None
+    assert seen[1].pts is not None
+    assert seen[1].pts > seen[0].pts
+
+
+async def test_a_frozen_video_is_sent_again_about_once_a_second(stage: Stage) -> None:
+    """A receiver that hears nothing for long takes the link for dead; the last frame keeps it alive."""
+    subscription = stage.broadcast.subscribe("VP8")
+    await stage.publish(1)
+    began = asyncio.get_running_loop().time()
+    packets = await take(subscription, 2)
+    assert not packets[1].is_keyframe
+    assert asyncio.get_running_loop().time() - began > 0.8
+
+
+@pytest.mark.parametrize("codec", CODECS)
+async def test_keyframe_requests_share_one_keyframe(stage: Stage, codec: Codec) -> None:
+    """Many requests within half a second give one keyframe, and not before half a second after the last."""
+    subscription = stage.broadcast.subscribe(codec)
+    await stage.publish(1)
+    for _ in range(5):
+        subscription.request_keyframe()
+    await stage.publish(3)
+    assert [packet.is_keyframe for packet in await take(subscription, 4)] == [True, False, False, False]
+    await asyncio.sleep(0.55)
+    await stage.publish(2)
+    keyframes = [packet.is_keyframe for packet in await take(subscription, 2)]
+    assert keyframes == [True, False]
+
+
+async def test_a_slow_reader_begins_anew_at_a_keyframe(stage: Stage) -> None:
+    """Who does not read for a while loses what waited, asks for a keyframe, and holds up nobody."""
+    slow, quick = stage.broadcast.subscribe("VP8"), stage.broadcast.subscribe("VP8")
+    for _ in range(12):
+        await stage.publish(1)
+        await take(quick)
+    await asyncio.sleep(0.55)
+    await stage.publish(1)
+    (packet,) = await take(slow)
+    assert packet.is_keyframe
+    assert packet.pts is not None
+    assert packet.pts >= 13 * STEP
+
+
+async def test_a_timestamp_that_does_not_rise_is_left_out(stage: Stage) -> None:
+    """Whatever the caller does, timestamps on the wire rise strictly."""
+    subscription = stage.broadcast.subscribe("H264")
+    await stage.publish(2)
+    await stage.broadcast.publish(frame(9), 9, STEP)
+    await stage.publish(1)
+    assert [packet.pts for packet in await take(subscription, 3)] == [STEP, 2 * STEP, 3 * STEP]
+
+
+async def test_a_lower_frame_rate_is_noticed(stage: Stage) -> None:
+    """A run of longer steps makes the encoder count on that rate, at the price of a keyframe."""
+    subscription = stage.broadcast.subscribe("VP8")
+    await stage.publish(1)
+    packets = await take(subscription)
+    for number in range(1, 12):
+        await stage.broadcast.publish(frame(number), number, STEP + number * 2 * STEP)
+        packets += await take(subscription)
+    assert [packet.is_keyframe for packet in packets].count(True) == 2
+
+
+async def test_the_rate_asked_for_is_bounded(stage: Stage) -> None:
+    """A wish beyond the configured bounds gives the bound."""
+    assert [stage.broadcast.set_bitrate(kbps) for kbps in (1, 1500, 10_000)] == [300, 1500, 4000]
+
+
+async def test_closing_ends_every_subscription(stage: Stage) -> None:
+    """A waiting reader is told, a later subscription is over at once, closing again does nothing."""
+    subscription = stage.broadcast.subscribe("VP8")
+    waiting = asyncio.create_task(subscription.next(), name="reader")
+    await asyncio.sleep(0)
+    await stage.broadcast.close()
+    with pytest.raises(SubscriptionEnded):
+        await waiting
+    with pytest.raises(SubscriptionEnded):
+        await stage.broadcast.subscribe("VP8").next()
+    await stage.publish(1)
+    await stage.broadcast.close()

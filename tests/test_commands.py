@@ -1,0 +1,279 @@
+import hashlib
+from collections.abc import AsyncIterator
+from itertools import pairwise
+
+import pytest
+
+from stream.protocol import (
+    Configure,
+    Hello,
+    Pause,
+    Ping,
+    RecordStart,
+    Reset,
+    Resume,
+    SetMode,
+    SetPrompt,
+    Start,
+    Stop,
+    UseCameraFrame,
+    UseFrame,
+)
+from tests.studio import Studio, png
+
+
+@pytest.fixture
+async def studio() -> AsyncIterator[Studio]:
+    studio = Studio()
+    yield studio
+    await studio.close()
+
+
+@pytest.fixture
+async def both_modes() -> AsyncIterator[Studio]:
+    studio = Studio(modes=("t2v", "i2v"))
+    yield studio
+    await studio.close()
+
+
+async def test_upload_then_start(studio: Studio) -> None:
+    """A picture and a start given before any frame are answered with frame 0 and its timestamp."""
+    upload = await studio.upload(120)
+    start = await studio.do(Start, seed=7)
+    await studio.clock.advance(1.0)
+    uploaded, applied = [message for message in studio.director.messages if message.get("id") == upload]
+    assert (uploaded["type"], uploaded["width"], uploaded["height"]) == ("image_uploaded", 80, 40)
+    assert (uploaded["cropped"], uploaded["sha256"]) == ([0, 0, 0, 0], hashlib.sha256(png(120)).hexdigest())
+    assert (applied["type"], applied["frame"]) == ("image_applied", 0)
+    started = studio.answer(start)
+    assert (started["type"], started["frame"]) == ("started", 0)
+    studio.assert_names_a_frame(started)
+    state = studio.director.of("state")[-1]
+    assert (state["state"], state["mode"], state["image"]["width"]) == ("live", "i2v", 80)
+    assert studio.sink.pixels[0][5, 5, 0] == 120
+
+
+async def test_hello(studio: Studio) -> None:
+    """A hello is answered with the stream's id, the capabilities and the state."""
+    welcome = studio.answer(await studio.do(Hello, protocol=1))
+    assert (welcome["type"], welcome["stream"]) == ("welcome", "s")
+    assert welcome["capabilities"] == {"model": "fake"}
+    assert welcome["state"]["state"] == "idle"
+
+
+async def test_a_prompt_is_applied_by_its_first_frame(studio: Studio) -> None:
+    """A prompt is accepted at once and applied when its first frame is sent, which is made under it."""
+    await studio.go_live()
+    prompt = await studio.do(SetPrompt, prompt="snow!")
+    assert studio.answer(prompt)["type"] == "prompt_accepted"
+    await studio.clock.advance(0.6)
+    applied = studio.answer(prompt)
+    assert applied["type"] == "prompt_applied"
+    studio.assert_names_a_frame(applied)
+    lengths = [int(pixels[0, 1, 1]) for pixels in studio.sink.pixels]
+    assert lengths.index(5) == applied["frame"]
+    assert studio.director.of("state")[-1]["prompt"] == "snow!"
+
+
+async def test_an_overtaken_prompt_is_applied_with_the_later_one(studio: Studio) -> None:
+    """Two prompts before one chunk are both applied, with the same frame."""
+    await studio.go_live()
+    first = await studio.do(SetPrompt, prompt="one")
+    second = await studio.do(SetPrompt, prompt="three")
+    await studio.clock.advance(0.6)
+    assert studio.answer(first)["type"] == studio.answer(second)["type"] == "prompt_applied"
+    assert studio.answer(first)["frame"] == studio.answer(second)["frame"]
+
+
+async def test_pause_freezes_at_once_and_resume_goes_on(studio: Studio) -> None:
+    """Pause names the last frame sent, resume the next one; again, each is answered and changes nothing."""
+    await studio.go_live()
+    last = studio.sink.frames[-1][1]
+    paused = studio.answer(await studio.do(Pause))
+    assert (paused["type"], paused["frame"]) == ("paused", last)
+    studio.assert_names_a_frame(paused)
+    await studio.clock.advance(3.0)
+    assert studio.sink.frames[-1][1] == last
+    assert studio.answer(await studio.do(Pause))["frame"] == last
+    resume = await studio.do(Resume)
+    await studio.clock.advance(0.5)
+    assert (studio.answer(resume)["type"], studio.answer(resume)["frame"]) == ("resumed", last + 1)
+    studio.assert_names_a_frame(studio.answer(resume))
+    again = await studio.do(Resume)
+    await studio.clock.advance(0.2)
+    assert studio.answer(again)["type"] == "resumed"
+    assert [message["state"] for message in studio.director.of("state")][-2:] == ["paused", "live"]
+
+
+async def test_stop_and_start_again(studio: Studio) -> None:
+    """Stop makes idle and names the last frame sent; the next start is a new take whose index goes on."""
+    await studio.go_live()
+    stopped = studio.answer(await studio.do(Stop))
+    last = studio.sink.frames[-1][1]
+    assert (stopped["type"], stopped["frame"], studio.stream.state) == ("stopped", last, "idle")
+    await studio.clock.advance(2.0)
+    assert studio.sink.frames[-1][1] == last
+    assert studio.engine.pipeline.open_states == 0
+    assert studio.answer(await studio.do(Stop))["frame"] == last
+    start = await studio.do(Start, seed=9)
+    await studio.clock.advance(0.6)
+    assert studio.answer(start)["frame"] == last + 1
+    assert studio.sink.pixels[last + 1][0, 0, 0] == 0
+    assert studio.sink.pixels[last + 1][0, 1, 0] == 9
+
+
+async def test_reset_begins_anew_under_the_same_seed(studio: Studio) -> None:
+    """Reset is a new take from its frame on, under the same seed or the one given; nobody waits behind it."""
+    await studio.go_live(seed=7)
+    reset = await studio.do(Reset)
+    ping = await studio.do(Ping, t=3.5)
+    assert studio.answer(ping)["type"] == "pong"
+    await studio.clock.advance(1.0)
+    frame = studio.answer(reset)["frame"]
+    assert studio.answer(reset)["type"] == "reset_applied"
+    studio.assert_names_a_frame(studio.answer(reset))
+    assert list(studio.sink.pixels[frame][0, 1]) == [7, 0, 0]
+    assert studio.sink.pixels[frame][0, 0, 0] == 0
+    again = await studio.do(Reset, seed=8)
+    await studio.clock.advance(1.0)
+    assert studio.sink.pixels[studio.answer(again)["frame"]][0, 1, 0] == 8
+
+
+async def test_reset_before_start(studio: Studio) -> None:
+    """A reset while idle is applied with the first frame, and its seed is the one of a start without."""
+    await studio.upload()
+    reset = await studio.do(Reset, seed=11)
+    prompt = await studio.do(SetPrompt, prompt="x")
+    assert studio.answer(prompt)["type"] == "prompt_accepted"
+    await studio.do(Start)
+    await studio.clock.advance(0.5)
+    assert (studio.answer(reset)["frame"], studio.answer(prompt)["frame"]) == (0, 0)
+    assert studio.sink.pixels[0][0, 1, 0] == 11
+
+
+async def test_a_live_picture_is_a_hard_cut(studio: Studio) -> None:
+    """A picture that comes while live is shown from the next chunk on, and the index goes on."""
+    await studio.go_live()
+    upload = await studio.upload(222)
+    await studio.clock.advance(1.0)
+    applied = studio.answer(upload)
+    assert applied["type"] == "image_applied"
+    assert studio.sink.pixels[applied["frame"]][5, 5, 0] == 222
+    assert studio.sink.pixels[applied["frame"] - 1][5, 5, 0] != 222
+    assert [index for _, index, _ in studio.sink.frames] == list(range(len(studio.sink.frames)))
+
+
+async def test_a_picture_in_t2v_waits_for_the_mode(both_modes: Studio) -> None:
+    """In t2v a picture is kept; it is applied with the frame by which the mode turns."""
+    studio = both_modes
+    await studio.do(SetMode, mode="t2v")
+    await studio.do(Start)
+    await studio.clock.advance(0.5)
+    upload = await studio.upload(99)
+    await studio.clock.advance(1.0)
+    assert studio.answer(upload)["type"] == "image_uploaded"
+    mode = await studio.do(SetMode, mode="i2v")
+    assert studio.answer(mode)["type"] == "mode_changed"
+    await studio.clock.advance(1.0)
+    assert studio.answer(mode)["type"] == "mode_applied"
+    assert (studio.answer(upload)["type"], studio.answer(upload)["frame"]) == (
+        "image_applied",
+        studio.answer(mode)["frame"],
+    )
+
+
+async def test_refusals(studio: Studio) -> None:
+    """What can't be done is refused with its code, and the stream goes on unchanged."""
+    assert studio.error_code(await studio.do(Start)) == "no_image"
+    assert studio.error_code(await studio.do(Pause)) == "wrong_state"
+    assert studio.error_code(await studio.do(Resume)) == "wrong_state"
+    assert studio.error_code(await studio.do(SetMode, mode="t2v")) == "not_supported"
+    assert studio.error_code(await studio.do(SetPrompt, prompt="x", policy="blend")) == "not_supported"
+    assert studio.error_code(await studio.do(Hello, protocol=2)) == "unsupported_protocol"
+    for kind in (UseFrame, UseCameraFrame, RecordStart):
+        assert studio.error_code(await studio.do(kind)) == "not_supported"
+    await studio.go_live()
+    assert studio.error_code(await studio.do(Start)) == "wrong_state"
+    assert studio.director.of("state")[-1]["prompt"] == ""
+
+
+async def test_i2v_without_a_picture_while_live(both_modes: Studio) -> None:
+    """Turning to i2v while live, with no picture, is refused; while idle it is not."""
+    studio = both_modes
+    await studio.do(SetMode, mode="t2v")
+    await studio.do(Start)
+    await studio.clock.advance(0.5)
+    assert studio.error_code(await studio.do(SetMode, mode="i2v")) == "no_image"
+    await studio.do(Stop)
+    assert studio.answer(await studio.do(SetMode, mode="i2v"))["type"] == "mode_changed"
+
+
+async def test_capacity_is_taken_and_freed(studio: Studio) -> None:
+    """Start and resume take capacity or are refused with who is ahead; pause, stop and the end free it."""
+    for other in "abcd":
+        studio.capacity.admit(other)
+    await studio.upload()
+    refused = studio.answer(await studio.do(Start))
+    assert (refused["code"], refused["ahead"], studio.stream.state) == ("at_capacity", 4, "idle")
+    studio.capacity.release("d")
+    await studio.do(Start)
+    assert studio.capacity.running == 4
+    await studio.clock.advance(0.5)
+    await studio.do(Pause)
+    studio.capacity.admit("a")
+    assert studio.capacity.running == 3
+    await studio.do(Resume)
+    await studio.do(Stop)
+    assert studio.capacity.running == 3
+    await studio.do(Start)
+    await studio.stream.end("enough")
+    assert studio.capacity.running == 3
+
+
+async def test_pause_before_the_first_frame(studio: Studio) -> None:
+    """A pause right after a start freezes on the first frame: both are answered, in order, naming it."""
+    await studio.upload()
+    start, pause = await studio.do(Start), await studio.do(Pause)
+    await studio.clock.advance(2.0)
+    assert [studio.answer(number)["frame"] for number in (start, pause)] == [0, 0]
+    assert (len(studio.sink.frames), studio.stream.state) == (1, "paused")
+    resume = await studio.do(Resume)
+    await studio.clock.advance(0.2)
+    assert studio.answer(resume)["frame"] == 1
+
+
+async def test_a_resume_overtakes_a_pause_that_waits(studio: Studio) -> None:
+    """Start, pause and resume before the first frame are all answered with it, and the stream stays live."""
+    await studio.upload()
+    commands = [await studio.do(kind) for kind in (Start, Pause, Resume)]
+    await studio.clock.advance(1.0)
+    assert [studio.answer(number)["type"] for number in commands] == ["started", "paused", "resumed"]
+    assert [studio.answer(number)["frame"] for number in commands] == [0, 0, 0]
+    assert (studio.stream.state, len(studio.sink.frames) > 10) == ("live", True)
+
+
+async def test_stop_before_the_first_frame(studio: Studio) -> None:
+    """A start that a stop overtakes is answered all the same, with the frame of the stop."""
+    await studio.upload()
+    start, stop = await studio.do(Start), await studio.do(Stop)
+    await studio.clock.advance(2.0)
+    assert [studio.answer(number)["type"] for number in (start, stop)] == ["started", "stopped"]
+    assert [studio.answer(number)["frame"] for number in (start, stop)] == [0, 0]
+    assert studio.sink.frames == []
+    assert studio.answer(stop)["rtp_timestamp"] is None
+
+
+async def test_configure(studio: Studio) -> None:
+    """Values are clamped to what there is and told; a lower rate comes with an even, larger step."""
+    await studio.go_live()
+    values = studio.answer(await studio.do(Configure, fps=9, bitrate_kbps=10**9, latency="smooth"))
+    assert values | {"id": 0} == {
+        "type": "configured", "id": 0, "fps": 8, "bitrate_kbps": 4000, "latency": "smooth",
+    }  # fmt: skip
+    assert studio.sink.kbps == 4000
+    assert studio.answer(await studio.do(Configure))["fps"] == 8
+    await studio.clock.advance(3.0)
+    steps = [later[2] - earlier[2] for earlier, later in pairwise(studio.sink.frames)]
+    assert set(steps) == {5625, 11250}
+    assert steps == sorted(steps)
+    assert studio.stream.stats()["buffered_ms"] > 700

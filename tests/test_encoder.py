@@ -1,0 +1,146 @@
+"""The encoders keep their rate, their timestamps, and a picture good enough to look at."""
+
+from fractions import Fraction
+from typing import cast
+
+import av
+import numpy as np
+import pytest
+from av.video.codeccontext import VideoCodecContext
+
+from pipeline.types import Pixels
+from stream.encoder import Codec, EncodedPacket, StreamEncoder, VpxEncoder, YuvConverter, create_encoder
+from stream.encoder_bench import DECODERS, draw_photo, measure, pan
+
+CODECS: list[Codec] = ["H264", "VP8"]
+FPS = Fraction(16)
+WIDTH, HEIGHT = 416, 240
+
+
+@pytest.fixture(scope="module")
+def clip() -> list[Pixels]:
+    """Four seconds of a panned picture."""
+    return list(pan(draw_photo(WIDTH + 155, HEIGHT + 34), WIDTH, HEIGHT, 64))
+
+
+def encode(encoder: StreamEncoder, frames: list[Pixels], first: int = 0, keyframe: bool = False) -> list[EncodedPacket]:
+    """Encode frames at 16 a second from frame number ``first`` on; ``keyframe`` asks for one at the start."""
+    converter = YuvConverter()
+    packets = [
+        encoder.encode(converter.convert(frame), (first + number) * 5625, keyframe and number == 0)
+        for number, frame in enumerate(frames)
+    ]
+    assert None not in packets
+    return cast(list[EncodedPacket], packets)
+
+
+def kbps(packets: list[EncodedPacket], fps: int = 16) -> float:
+    """Give the mean rate of packets."""
+    return sum(packet.size for packet in packets) * 8 / 1000 * fps / len(packets)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_each_frame_gives_one_packet_with_its_own_timestamp(codec: Codec, clip: list[Pixels]) -> None:
+    """Every frame comes out at once, as one packet with its PTS in 1/90000 s; the first is a keyframe."""
+    packets = encode(create_encoder(codec, FPS, 1000, 4000), clip[:10])
+    assert [packet.pts for packet in packets] == [number * 5625 for number in range(10)]
+    assert all(packet.time_base == Fraction(1, 90_000) for packet in packets)
+    assert [packet.is_keyframe for packet in packets] == [True] + [False] * 9
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_the_rate_asked_for_is_the_rate_sent_at_16_frames_a_second(codec: Codec, clip: list[Pixels]) -> None:
+    """At 16 frames a second the payload keeps to the rate asked for less the headers' share, and fills it."""
+    packets = encode(create_encoder(codec, FPS, 800, 4000), clip)
+    assert 0.75 * 800 < kbps(packets[16:]) < 800
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_panned_photo_stays_good_to_look_at(codec: Codec, clip: list[Pixels]) -> None:
+    """A quarter of the full frame at a quarter of the rate: 40 dB in the mean, 37 dB in the worst frames."""
+    result = measure(codec, clip, FPS, 800)
+    assert result.psnr_mean >= 40
+    assert result.psnr_p5 >= 37
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_keyframe_comes_when_asked(codec: Codec, clip: list[Pixels]) -> None:
+    """A requested keyframe comes with that very frame, and decodes with nothing before it."""
+    encoder = create_encoder(codec, FPS, 1000, 4000)
+    encode(encoder, clip[:5])
+    packets = encode(encoder, clip[5:8], first=5, keyframe=True)
+    assert [packet.is_keyframe for packet in packets] == [True, False, False]
+    decoder = cast(VideoCodecContext, av.CodecContext.create(DECODERS[codec], "r"))
+    decoded = [picture for packet in packets for picture in decoder.decode(av.Packet(bytes(packet)))]
+    assert [(picture.width, picture.height) for picture in decoded] == [(WIDTH, HEIGHT)] * 3
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_frame_of_another_size_is_a_keyframe_of_that_size(codec: Codec, clip: list[Pixels]) -> None:
+    """A take of another size goes on in the same encoder."""
+    encoder = create_encoder(codec, FPS, 1000, 4000)
+    encode(encoder, clip[:2])
+    small = [np.ascontiguousarray(frame[:120, :208]) for frame in clip[2:4]]
+    packets = encode(encoder, small, first=2)
+    assert [packet.is_keyframe for packet in packets] == [True, False]
+
+
+def test_h264_is_constrained_baseline(clip: list[Pixels]) -> None:
+    """The parameter set says profile 66 with constraint flags 0 and 1: what every WebRTC client accepts."""
+    (packet,) = encode(create_encoder("H264", FPS, 1000, 4000), clip[:1])
+    data = bytes(packet)
+    sps = data.index(b"\x00\x00\x01\x67") + 4
+    assert data[sps] == 66
+    assert data[sps + 1] & 0xC0 == 0xC0
+
+
+def test_h264_changes_its_rate_in_place_both_ways(clip: list[Pixels]) -> None:
+    """The rate goes down and up again with no keyframe, and the packets follow."""
+    encoder = create_encoder("H264", FPS, 1200, 4000)
+    encode(encoder, clip[:16])
+    encoder.set_bitrate(400)
+    low = encode(encoder, clip[16:40], first=16)
+    encoder.set_bitrate(2000)
+    high = encode(encoder, clip[40:64], first=40)
+    assert not any(packet.is_keyframe for packet in low + high)
+    assert kbps(low[12:]) < 500
+    assert kbps(high[12:]) > 1000
+
+
+def test_vp8_follows_only_large_changes_and_seldom(clip: list[Pixels]) -> None:
+    """A re-created encoder costs a keyframe: none for a small change, and none within four seconds."""
+    encoder = VpxEncoder(FPS, 1000)
+    assert encoder.encode(YuvConverter().convert(clip[0]), 0) is not None
+    encoder.set_bitrate(900)
+    packets = encode(encoder, clip[1:32], first=1)
+    encoder.set_bitrate(500)
+    packets += encode(encoder, clip[32:], first=32)
+    assert not any(packet.is_keyframe for packet in packets)
+    packets = encode(encoder, clip, first=64)
+    assert [number for number, packet in enumerate(packets) if packet.is_keyframe] == [0]
+    assert kbps(packets[32:]) < 600
+    encoder.set_bitrate(1000)
+    packets = encode(encoder, clip[:8], first=128)
+    assert [packet.is_keyframe for packet in packets] == [True] + [False] * 7
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_another_frame_rate_keeps_the_bit_rate(codec: Codec, clip: list[Pixels]) -> None:
+    """At half the frames a second each frame may take twice the bits."""
+    encoder = create_encoder(codec, FPS, 600, 4000)
+    encode(encoder, clip[:2])
+    encoder.set_rate(Fraction(8))
+    converter = YuvConverter()
+    packets = [
+        encoder.encode(converter.convert(frame), 20_000 + number * 11_250) for number, frame in enumerate(clip[2::2])
+    ]
+    assert 0.6 * 600 < kbps(cast(list[EncodedPacket], packets)[8:], fps=8) < 630
+
+
+def test_the_converter_keeps_white_white_and_takes_read_only_pixels() -> None:
+    """White is 235 in studio range and has no colour; the pixels given are only read."""
+    pixels = np.full((4, 8, 3), 255, np.uint8)
+    pixels.setflags(write=False)
+    picture = YuvConverter().convert(pixels)
+    planes = [bytes(plane)[0] for plane in picture.planes]
+    assert planes == [235, 128, 128]

@@ -1,0 +1,265 @@
+import asyncio
+from collections.abc import AsyncIterator
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from pipeline.errors import ConditioningError
+from pipeline.types import Chunk
+from stream.control import Control, Snapshot
+from stream.errors import StreamError
+from stream.playout import DueFrame, PlayoutBuffer
+from stream.producer import ChunkProducer, GenerationTime, Pace
+from tests.fake_engine import FakeEngine
+from tests.fakes import FAIL, REFUSE, FakeClock, FakePicture, FakePipeline, settle
+
+
+class Stage:
+    """A producer between a fake engine and a playout that is watched."""
+
+    def __init__(self, buffer_s: float = 0.05) -> None:
+        self.clock = FakeClock()
+        self.engine = FakeEngine(self.clock, FakePipeline())
+        self.playout = PlayoutBuffer(self.clock)
+        self.control: Control[FakePicture, str] = Control("i2v")
+        self.quality = 0
+        self.made: list[tuple[int, float, bool]] = []
+        times = GenerationTime(self.engine.chunk_seconds)
+        self.pace = Pace(buffer_s, lambda: self.quality, times, self._note)
+        self.producer = ChunkProducer("s", self.engine, self.playout, self.control, self.pace)
+        self.frames: list[DueFrame] = []
+        self.sent_at: list[float] = []
+        self.log: list[tuple[int, Snapshot]] = []
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def _note(self, chunk: Chunk, seconds: float, late: bool) -> None:
+        self.made.append((chunk.quality, round(seconds, 3), late))
+
+    def start(self, seed: int = 1) -> "asyncio.Task[None]":
+        self.control.set_picture(FakePicture(10), "picture")
+        self.control.begin_take(seed, "start")
+        self.playout.run()
+        producing = asyncio.create_task(self.producer.run())
+        self.tasks += [producing, asyncio.create_task(self._pump())]
+        return producing
+
+    async def _pump(self) -> None:
+        while True:
+            frame = await self.playout.next_frame()
+            self.frames.append(frame)
+            self.sent_at.append(round(self.clock.time() - 1000, 4))
+            if frame.opens is not None:
+                self.log.append((frame.index, frame.opens))
+
+    def prompt(self, text: str) -> None:
+        self.control.set_prompt(text, "auto", text)
+        self.producer.overtake()
+
+    @property
+    def revisions(self) -> list[int]:
+        return [int(frame.pixels[0, 0, 1]) for frame in self.frames]
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    stage = Stage()
+    yield stage
+    # Nobody moves the clock any more.
+    stage.engine.close_s = 0.0
+    for task in stage.tasks:
+        task.cancel()
+    await asyncio.wait(stage.tasks)
+
+
+async def test_chunks_are_made_just_in_time(stage: Stage) -> None:
+    """Each chunk is begun when what waits lasts for its making and the buffer, and no frame is ever late."""
+    stage.start()
+    await stage.clock.advance(5)
+    assert stage.playout.underruns == 0
+    assert stage.sent_at == [round(0.1 + number / 16, 4) for number in range(len(stage.frames))]
+    # A take that begins has no time to miss, and must not push aside other streams.
+    assert stage.engine.calls[1][2] - 1000 == pytest.approx(0.1)
+    deadlines = [call[2] - 1000 for call in stage.engine.calls if call[0] == "generate"]
+    assert deadlines[2:] == pytest.approx([0.1 + 0.25 * number for number in range(2, len(deadlines))])
+    assert stage.playout.buffered <= 0.25 + 0.05 + 1e-6
+
+
+async def test_a_prompt_shows_within_a_chunk_and_its_making(stage: Stage) -> None:
+    """Whenever a prompt comes, its first frame is shown after at most a chunk, the making and the buffer."""
+    stage.start()
+    await stage.clock.advance(1.0)
+    for number in range(12):
+        before = stage.clock.time()
+        stage.prompt("x" * number)
+        revision = stage.control.revision
+        while revision not in stage.revisions:
+            await stage.clock.advance(0.01)
+        assert stage.clock.time() - before <= 0.25 + 0.1 + 0.05 + 0.02
+        await stage.clock.advance(0.37)
+    assert stage.playout.underruns == 0
+
+
+async def test_each_chunk_is_committed_before_the_next(stage: Stage) -> None:
+    """Generate and commit alternate, and a take begins with one open."""
+    stage.start()
+    await stage.clock.advance(2)
+    names = [call[0] for call in stage.engine.calls]
+    assert names[0] == "open"
+    assert names[1:7] == ["generate", "commit"] * 3
+
+
+async def test_what_can_be_made_again_in_time_is(stage: Stage) -> None:
+    """With a deep buffer a prompt overtakes the chunks that wait, and still nothing is late."""
+    stage.pace.buffer_s = 1.0
+    stage.start()
+    await stage.clock.advance(3)
+    shown = len(stage.frames)
+    stage.prompt("snow")
+    await stage.clock.advance(0.5)
+    first = stage.revisions.index(stage.control.revision)
+    assert first - shown <= 8
+    assert ("truncate", first // 4) in stage.engine.calls
+    await stage.clock.advance(2)
+    assert stage.playout.underruns == 0
+    assert [frame.index for frame in stage.frames] == list(range(len(stage.frames)))
+
+
+async def test_no_chunk_that_is_due_is_thrown_away(stage: Stage) -> None:
+    """With a shallow buffer what waits is shown, because making it again would come late."""
+    stage.start()
+    await stage.clock.advance(1.0)
+    stage.prompt("snow")
+    await stage.clock.advance(1.0)
+    assert not [call for call in stage.engine.calls if call[0] == "truncate"]
+
+
+async def test_a_chunk_in_the_making_is_made_again(stage: Stage) -> None:
+    """A chunk that was being made when a prompt came is replaced as well when there is time for it."""
+    stage.pace.buffer_s = 1.0
+    stage.start()
+    await stage.clock.advance(0.15)
+    stage.prompt("snow")
+    await stage.clock.advance(0.06)
+    assert ("truncate", 1) in stage.engine.calls
+    await stage.clock.advance(1)
+    assert stage.revisions[3:5] == [2, 3]
+
+
+async def test_frame_indices_go_on_over_takes(stage: Stage) -> None:
+    """A new picture is a new take from the next chunk on: one open more, no index lost or used twice."""
+    stage.start()
+    await stage.clock.advance(1.0)
+    stage.control.set_picture(FakePicture(77), "cut")
+    stage.producer.overtake()
+    await stage.clock.advance(2.0)
+    assert [frame.index for frame in stage.frames] == list(range(len(stage.frames)))
+    assert [call[0] for call in stage.engine.calls].count("open") == 2
+    cut = next(position for position, (_, snapshot) in enumerate(stage.log) if snapshot.take == 3)
+    first_index = stage.log[cut][0]
+    assert stage.frames[first_index].pixels[5, 5, 0] == 77
+    assert stage.frames[first_index].pixels[0, 0, 0] == 0
+    assert stage.playout.underruns == 0
+
+
+async def test_a_picture_overtakes_what_waits(stage: Stage) -> None:
+    """With a deep buffer a new picture is shown long before what waited would have been."""
+    stage.pace.buffer_s = 1.0
+    stage.engine.open_s = 0.1
+    stage.start()
+    await stage.clock.advance(3.0)
+    stage.control.set_picture(FakePicture(77), "cut")
+    stage.producer.overtake()
+    await stage.clock.advance(0.6)
+    assert 77 in [frame.pixels[5, 5, 0] for frame in stage.frames[-8:]]
+    assert stage.playout.underruns == 0
+
+
+async def test_streamed_is_offline(stage: Stage) -> None:
+    """The frames shown equal those of a plain run over the log, whatever was thrown away and made again."""
+    stage.pace.buffer_s = 0.8
+    stage.start(seed=3)
+    for number in range(8):
+        await stage.clock.advance(0.31)
+        stage.quality = number % 3
+        stage.prompt("p" * number)
+        if number == 4:
+            stage.control.set_picture(FakePicture(50), "cut")
+            stage.producer.overtake()
+    await stage.clock.advance(1.0)
+    assert any(call[0] == "truncate" for call in stage.engine.calls)
+    offline, state, take = FakePipeline(), None, None
+    for (first_frame, snapshot), (end, _) in pairwise(stage.log):
+        if snapshot.take != take:
+            take, state = snapshot.take, offline.open(snapshot.conditioning)
+        assert state is not None
+        chunk = offline.generate_chunk(state, snapshot.conditioning)
+        shown = np.stack([frame.pixels for frame in stage.frames[first_frame:end]])
+        assert np.array_equal(chunk.frames[: len(shown)], shown)
+
+
+async def test_quality_changes_at_a_chunk_boundary(stage: Stage) -> None:
+    """A lower rung makes fewer frames a chunk from the next chunk on, evenly in time."""
+    stage.start()
+    await stage.clock.advance(1.0)
+    stage.quality = 2
+    await stage.clock.advance(2.0)
+    gaps = {round(later - earlier, 4) for earlier, later in pairwise(stage.sent_at)}
+    assert gaps == {0.0625, 0.125}
+    assert stage.playout.underruns == 0
+
+
+async def test_late_chunks_are_told(stage: Stage) -> None:
+    """A chunk that misses its time is told as late; the first of a take never is."""
+    stage.start()
+    await stage.clock.advance(1.0)
+    assert not any(late for _, _, late in stage.made)
+    stage.engine.seconds = (0.4, 0.4, 0.4)
+    await stage.clock.advance(2.0)
+    assert any(late for _, _, late in stage.made)
+    assert stage.playout.underruns > 0
+
+
+@pytest.mark.parametrize(("prompt", "error"), [(FAIL, StreamError), (REFUSE, ConditioningError)])
+async def test_a_failing_generate_ends_the_run(stage: Stage, prompt: str, error: type[Exception]) -> None:
+    """What the engine raises comes out of the run, and the stream is closed in the engine."""
+    producing = stage.start()
+    await stage.clock.advance(0.5)
+    stage.prompt(prompt)
+    await stage.clock.advance(1.0)
+    assert isinstance(producing.exception(), error)
+    assert stage.engine.calls[-1] == ("close_stream",)
+    assert stage.engine.pipeline.open_states == 0
+
+
+async def test_a_cancelled_run_closes_its_stream(stage: Stage) -> None:
+    """Cancelled while a chunk is made, the run closes what it opened; the next run waits for that."""
+    stage.engine.close_s = 0.02
+    producing = stage.start()
+    await stage.clock.advance(0.05)
+    producing.cancel()
+    stage.playout.clear()
+    stage.control.begin_take(2, "again")
+    stage.playout.run()
+    stage.tasks.append(asyncio.create_task(stage.producer.run(after=producing)))
+    await stage.clock.advance(1.0)
+    assert [call[0] for call in stage.engine.calls[:4]] == ["open", "generate", "close_stream", "open"]
+    assert stage.frames[0].pixels[0, 1, 0] == 2
+
+
+async def test_nothing_is_made_while_frozen(stage: Stage) -> None:
+    """While frozen no chunk is asked for, and what a command overtakes is made again later."""
+    stage.pace.buffer_s = 0.5
+    stage.start()
+    await stage.clock.advance(1.0)
+    stage.playout.freeze()
+    await stage.clock.advance(0.5)
+    calls = len(stage.engine.calls)
+    stage.prompt("snow")
+    await stage.clock.advance(2.0)
+    assert len(stage.engine.calls) == calls
+    shown = len(stage.frames)
+    stage.playout.run()
+    await stage.clock.advance(1.0)
+    assert stage.revisions[shown : shown + 4].count(stage.control.revision) >= 1
+    await settle()
