@@ -1,0 +1,353 @@
+// @ts-check
+/**
+ * What the page knows and wants of its stream, apart from how it looks: the person's picture, prompt and
+ * mode are brought to the server, also to a new stream when the old one is gone.
+ */
+
+import { CommandError, Director } from "./peer.js";
+import { MAX_PROMPT_CHARS, ProtocolError, codePoints } from "./protocol.js";
+import { CommandLatency } from "./stats.js";
+
+/** @typedef {import("./protocol.js").ServerMessage} ServerMessage */
+/** @typedef {import("./protocol.js").Capabilities} Capabilities */
+/** @typedef {import("./protocol.js").StreamState} StreamState */
+/** @typedef {import("./protocol.js").Mode} Mode */
+/** @typedef {import("./peer.js").DirectorEvents} DirectorEvents */
+/** @typedef {import("./peer.js").Phase} Phase */
+/** @typedef {import("./peer.js").Sent} Sent */
+/** @typedef {import("./picture.js").Picture & { width: number, height: number }} UprightPicture */
+/** @typedef {"picture" | "prompt" | "control" | "status"} Place where an error belongs */
+/**
+ * @typedef {{
+ *   changed: () => void,
+ *   video: (video: MediaStream) => void,
+ *   error: (place: Place, message: string) => void,
+ *   promptNote: (words: string) => void,
+ *   uploading: (share: number | null) => void,
+ *   pictureTaken: (picture: any) => void,
+ * }} View what shows a session; an empty message takes an error away
+ */
+/** @typedef {Pick<Director, "run" | "close" | "command" | "upload" | "retryNow" | "useAccessToken">} AnyDirector */
+
+const RESTART_AFTER_MS = 10_000;
+const FULL_RATE = 0.9;
+const IMAGE_CODES = ["no_image", "image_too_large", "image_unsupported", "image_corrupt", "image_hash_mismatch"];
+const STATUS_CODES = ["at_capacity", "disconnected", "rate_limited", "internal"];
+
+/** @template {UprightPicture} P */
+export class Session {
+  #view;
+  #director;
+  #now;
+  #latency = new CommandLatency();
+  /** @type {Phase} */
+  #phase = { phase: "connecting" };
+  /** @type {Capabilities | null} */
+  #capabilities = null;
+  /** @type {StreamState} */
+  #stream = { state: "idle", mode: "i2v", prompt: "", frame: 0, image: null };
+  /** @type {ServerMessage | null} */
+  #stats = null;
+  /** @type {P | null} what the person chose last */
+  #picture = null;
+  /** @type {P | null} what the server took last */
+  #accepted = null;
+  /** @type {Promise<void>} uploads, one after the other */
+  #uploads = Promise.resolve();
+  #prompt = { text: "", sent: true };
+  /** @type {Mode | null} */
+  #chosenMode = null;
+  #isAwaited = false;
+  #isLost = false;
+  #busy = false;
+  #liveSince = 0;
+  #playSentAt = 0;
+
+  /**
+   * @param {View} view
+   * @param {(events: DirectorEvents) => AnyDirector} [makeDirector]
+   * @param {() => number} [now] milliseconds
+   */
+  constructor(view, makeDirector = (events) => new Director(events), now = () => performance.now()) {
+    this.#view = view;
+    this.#now = now;
+    this.#director = makeDirector({
+      onPhase: (phase) => this.#onPhase(phase),
+      onVideo: view.video,
+      onWelcome: (welcome, rejoined) => void this.#onWelcome(welcome, rejoined),
+      onMessage: (message, sent) => this.#onMessage(message, sent),
+    });
+  }
+
+  /** Where the connection stands; `waiting` goes on while it is tried again. */
+  get phase() {
+    return this.#isLost && this.#phase.phase === "connecting" ? "waiting" : this.#phase.phase;
+  }
+
+  get capabilities() {
+    return this.#capabilities;
+  }
+
+  get stream() {
+    return this.#stream;
+  }
+
+  get stats() {
+    return this.#stats;
+  }
+
+  get picture() {
+    return this.#picture;
+  }
+
+  /** The prompt that the stream has, or will have. */
+  get prompt() {
+    return this.#prompt.text;
+  }
+
+  get promptChars() {
+    return this.#capabilities?.limits.prompt_chars ?? MAX_PROMPT_CHARS;
+  }
+
+  get isOpen() {
+    return this.#phase.phase === "open";
+  }
+
+  get isBusy() {
+    return this.#busy;
+  }
+
+  get plays() {
+    return this.#stream.state === "live" || this.#stream.state === "paused";
+  }
+
+  /** Whether a start has all it needs. */
+  get isReady() {
+    return this.#stream.mode === "t2v" || this.#picture !== null || this.#stream.image !== null;
+  }
+
+  /** Milliseconds from the last command to its picture on the screen, null before the first. */
+  get latency() {
+    return this.#latency.last;
+  }
+
+  /** The quality level in words: the server's own where it names one, else told by the rate it sends. */
+  get quality() {
+    if (!this.#stats || !this.#capabilities) return "–";
+    return this.#stats.quality ?? (this.#stats.fps_sent < FULL_RATE * this.#capabilities.fps ? "reduced" : "full");
+  }
+
+  // What the person does.
+
+  connect() {
+    return this.#director.run();
+  }
+
+  leave() {
+    this.#director.close();
+  }
+
+  /** Tries now, where it waits to try again. */
+  hurry() {
+    if (this.phase === "waiting") this.#director.retryNow();
+  }
+
+  /** @param {string} token */
+  useAccessToken(token) {
+    this.#director.useAccessToken(token);
+  }
+
+  /**
+   * Makes a picture the stream's, now or as soon as there is a connection.
+   * @param {P} picture
+   */
+  usePicture(picture) {
+    this.#picture = picture;
+    this.#uploads = this.#uploadAfter(this.#uploads, picture);
+    this.#view.changed();
+  }
+
+  /** @param {string} text @param {number} seed */
+  async start(text, seed) {
+    if (!this.isOpen || this.#busy) return;
+    this.#setBusy(true);
+    await this.#uploads;
+    if (this.isReady && (await this.applyPrompt(text))) await this.#send("control", "start", { seed });
+    this.#setBusy(false);
+  }
+
+  /**
+   * Commands the stream: pause, resume, stop, reset.
+   * @param {string} type @param {Record<string, unknown>} [fields]
+   */
+  async control(type, fields) {
+    this.#setBusy(true);
+    await this.#send("control", type, fields);
+    this.#setBusy(false);
+  }
+
+  /** @param {Mode} mode */
+  async setMode(mode) {
+    this.#chosenMode = mode;
+    if (this.isOpen && !(await this.#send("control", "set_mode", { mode }))) this.#chosenMode = null;
+    this.#view.changed();
+  }
+
+  /**
+   * Gives the stream a prompt, now or when the connection is back.
+   * @param {string} text
+   * @returns {Promise<boolean>} whether it was taken
+   */
+  async applyPrompt(text) {
+    if (text === this.#prompt.text && this.#prompt.sent) return true;
+    const length = codePoints(text);
+    if (length > this.promptChars) {
+      this.#view.error("prompt", `A prompt may have ${this.promptChars} characters; this one has ${length}.`);
+      return false;
+    }
+    this.#prompt = { text, sent: this.isOpen };
+    if (!this.isOpen) {
+      this.#view.promptNote("It will be applied when the connection is back.");
+      return true;
+    }
+    this.#isAwaited = this.#stream.state === "live";
+    this.#view.promptNote(this.#isAwaited ? "On its way…" : "");
+    const isTaken = await this.#send("prompt", "set_prompt", { prompt: text });
+    if (!isTaken) {
+      this.#prompt.sent = false;
+      this.#view.promptNote("");
+    }
+    this.#view.changed();
+    return isTaken;
+  }
+
+  /** @param {number} rtp timestamp of a frame @param {number} at when it was on the screen */
+  frameShown(rtp, at) {
+    if (this.#latency.frame(rtp, at)) this.#onSeen();
+  }
+
+  /** @param {boolean} busy */
+  #setBusy(busy) {
+    this.#busy = busy;
+    this.#view.changed();
+  }
+
+  /** @param {Promise<void>} previous @param {P} picture */
+  async #uploadAfter(previous, picture) {
+    await previous;
+    if (picture !== this.#picture || !this.isOpen) return;
+    this.#view.uploading(0);
+    try {
+      await this.#director.upload(picture, (sent) => this.#view.uploading(sent / picture.bytes.length));
+      this.#accepted = picture;
+      this.#view.pictureTaken(picture);
+    } catch (error) {
+      const isRefused = this.#report("picture", error) !== "disconnected";
+      // The server keeps the picture that it had, so the page shows that one again.
+      if (isRefused && picture === this.#picture) this.#picture = this.#accepted;
+    }
+    this.#view.uploading(null);
+    this.#view.changed();
+  }
+
+  /**
+   * Sends a command; what goes wrong is shown at its place.
+   * @param {Place} place @param {string} type @param {Record<string, unknown>} [fields]
+   * @returns {Promise<boolean>} whether it was taken
+   */
+  async #send(place, type, fields) {
+    this.#view.error(place, "");
+    if (type === "start" || type === "resume") this.#playSentAt = this.#now();
+    try {
+      await this.#director.command(type, fields);
+      if (this.isOpen) this.#view.error("status", "");
+      return true;
+    } catch (error) {
+      this.#report(place, error);
+      return false;
+    }
+  }
+
+  /** @param {Place} place @param {unknown} error @returns {string} its code */
+  #report(place, error) {
+    if (!(error instanceof CommandError || error instanceof ProtocolError)) throw error;
+    // Without a connection the status line says already, and better, what is wrong.
+    if (error.code === "disconnected" && !this.isOpen) return error.code;
+    const isAboutServer = STATUS_CODES.includes(error.code);
+    this.#view.error(isAboutServer ? "status" : IMAGE_CODES.includes(error.code) ? "picture" : place, error.message);
+    return error.code;
+  }
+
+  // What the server says.
+
+  /** @param {Capabilities} capabilities */
+  useCapabilities(capabilities) {
+    this.#capabilities = capabilities;
+    this.#view.changed();
+  }
+
+  /** @param {Phase} phase */
+  #onPhase(phase) {
+    this.#phase = phase;
+    if (phase.phase !== "connecting") this.#isLost = phase.phase === "waiting";
+    if (phase.phase === "waiting") this.#view.error("status", phase.reason);
+    if (phase.phase === "open") this.#view.error("status", "");
+    this.#view.changed();
+  }
+
+  /**
+   * Takes over a stream that this page was in, or brings a new one to where the last one was.
+   * @param {ServerMessage} welcome @param {boolean} rejoined
+   */
+  async #onWelcome(welcome, rejoined) {
+    const before = this.#stream;
+    const played = before.state === "live" && this.#now() - this.#liveSince > RESTART_AFTER_MS;
+    this.#latency.clear();
+    this.useCapabilities(welcome.capabilities);
+    this.#useState(welcome.state);
+    if (rejoined) {
+      if (this.#prompt.sent) this.#prompt.text = welcome.state.prompt;
+    } else {
+      this.#prompt.sent = this.#prompt.text === welcome.state.prompt;
+      this.#accepted = null;
+      const mode = this.#chosenMode;
+      if (mode && mode !== welcome.state.mode) await this.setMode(mode);
+    }
+    if (this.#picture && this.#picture !== this.#accepted) this.usePicture(this.#picture);
+    if (!this.#prompt.sent) await this.applyPrompt(this.#prompt.text);
+    this.#view.changed();
+    // Not after a moment only: then the start itself may be what ended the stream.
+    if (!rejoined && played) await this.start(this.#prompt.text, randomSeed());
+  }
+
+  /** @param {ServerMessage} message @param {Sent | undefined} sent */
+  #onMessage(message, sent) {
+    if (message.type === "state") this.#useState(/** @type {any} */ (message));
+    else if (message.type === "stats") this.#stats = message;
+    else if (message.type === "error" && !sent) this.#view.error("status", message.message);
+    else if (sent && (message.type.endsWith("_applied") || ["started", "resumed"].includes(message.type))) {
+      // What was said before it played counts from the moment when it was told to play.
+      const from = Math.max(sent.sentAt, this.#playSentAt);
+      if (this.#latency.applied(from, message.rtp_timestamp, this.#now())) this.#onSeen();
+    }
+    if (message.type !== "pong") this.#view.changed();
+  }
+
+  /** @param {StreamState} state */
+  #useState(state) {
+    if (state.state === "live" && this.#stream.state !== "live") this.#liveSince = this.#now();
+    this.#stream = state;
+  }
+
+  /** The first picture made under the last command is on the screen. */
+  #onSeen() {
+    if (this.#isAwaited && this.latency !== null) {
+      this.#isAwaited = false;
+      this.#view.promptNote(`On screen after ${(this.latency / 1_000).toFixed(2)} s.`);
+    }
+    this.#view.changed();
+  }
+}
+
+/** @returns {number} a seed that nobody chose, short enough to be noted down */
+export const randomSeed = () => Math.floor(Math.random() * 1_000_000);
