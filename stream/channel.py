@@ -15,6 +15,9 @@ logger = logging.getLogger(__name__)
 COMMANDS_PER_S = 50
 COMMAND_BURST = 100
 INBOX_BYTES = 32 << 20
+# First replies keep the order of commands, and an upload's comes with its last byte. A client that waits for another
+# reply before it sends on would wait for ever, so after this long without a byte later replies may pass.
+STALL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class ControlChannel:
         self._bucket = TokenBucket(limits.commands_per_s, limits.command_burst, self._clock())
         self._upload = Upload(limits.messages, limits.upload_timeout_s)
         self._uploading: UploadImage | None = None
+        self._stalled = False
         self._decoding: asyncio.Task[None] | None = None
         self._inbox: deque[str | bytes] = deque()
         self._inbox_bytes = 0
@@ -92,15 +96,29 @@ class ControlChannel:
         while not self._inbox:
             self._arrived.clear()
             try:
-                async with asyncio.timeout_at(self._upload.deadline):
+                async with asyncio.timeout_at(self._next_look()):
                     await self._arrived.wait()
             except TimeoutError:
-                error = self._upload.expired(self._clock())
-                if error is not None:
-                    self._fail(error)
+                self._look_at_upload()
         data = self._inbox.popleft()
         self._inbox_bytes -= len(data)
         return data
+
+    def _next_look(self) -> float | None:
+        """When the upload under way is looked at if nothing comes: once for a stall, then for its end."""
+        deadline = self._upload.deadline
+        if deadline is None or self._stalled:
+            return deadline
+        return deadline - self._upload.timeout_s + min(STALL_S, self._upload.timeout_s / 2)
+
+    def _look_at_upload(self) -> None:
+        error = self._upload.expired(self._clock())
+        if error is not None:
+            self._fail(error)
+        elif not self._stalled:
+            self._stalled = True
+            if self._uploading is not None:
+                self._live.upload_stalled(self._director, self._uploading)
 
     async def _guard(self, data: str | bytes) -> None:
         message: ClientMessage | None = None
@@ -140,7 +158,7 @@ class ControlChannel:
             except StreamError as error:
                 self._live.refuse(self._director, error, message.id)
                 return
-            self._uploading = message
+            self._uploading, self._stalled = message, False
         await self._live.handle(self._director, message)
 
     def _feed(self, data: bytes) -> None:

@@ -154,6 +154,13 @@ class LiveStream:
         if (seat := self._seats.get(director)) is not None:
             seat.line.send(reply("upload_progress", message.id, received=received))
 
+    def upload_stalled(self, director: Director, message: UploadImage) -> None:
+        """Let later replies pass an upload whose bytes have stopped coming: its sender may be waiting for one."""
+        seat = self._seats.get(director)
+        for command in seat.waiting if seat is not None else ():
+            if command.message is message:
+                command.turn.step_aside()
+
     async def upload_complete(self, director: Director, message: UploadImage, data: bytes) -> None:
         """Decode the bytes of an upload, whose hash was checked, off the loop and put the picture in use.
 

@@ -37,6 +37,13 @@ class Turn:
         self.settled = False
         """Whether the first reply is known."""
         self._passed = False
+        self.aside = False
+        """Whether later turns may pass it."""
+
+    def step_aside(self) -> None:
+        """Hold up nobody any more: what this command waits for has stopped coming."""
+        self.aside = True
+        self._line.advance()
 
     def settle(self, message: Message | None, pts: int | None = None) -> None:
         """Give the first reply, once; ``pts`` is that of the frame it names, in 90 kHz ticks.
@@ -78,8 +85,12 @@ class ReplyLine:
 
     def advance(self) -> None:
         """Send what no turn before holds up."""
-        while self._turns and self._turns[0].settled:
-            self._turns.popleft().release()
+        for turn in list(self._turns):
+            if turn.settled:
+                self._turns.remove(turn)
+                turn.release()
+            elif not turn.aside:
+                break
 
     def settle_all(self, make: Callable[[int | None], Message]) -> None:
         """Give every turn that is still open the reply made for its message's id."""

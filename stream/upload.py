@@ -34,7 +34,7 @@ class Upload:
 
     def __init__(self, limits: Limits, timeout_s: float = 10.0) -> None:
         self._limits = limits
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._message: UploadImage | None = None
         self._left = 0
         self._left_at_refusal: int | None = None
@@ -50,7 +50,7 @@ class Upload:
     @property
     def deadline(self) -> float | None:
         """When to ask :meth:`expired`; None while no byte is awaited."""
-        return self._last_byte + self._timeout_s if self._left else None
+        return self._last_byte + self.timeout_s if self._left else None
 
     def begin(self, message: UploadImage, now: float) -> None:
         """Announce an upload.
@@ -105,7 +105,7 @@ class Upload:
             self._left = 0
             return None
         self._last_byte = now
-        text = f"No byte of the picture came for {self._timeout_s:g} s; send it again."
+        text = f"No byte of the picture came for {self.timeout_s:g} s; send it again."
         return self._refuse("upload_timeout", text)
 
     def _refuse(self, code: str, text: str) -> StreamError:

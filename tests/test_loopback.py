@@ -114,3 +114,21 @@ async def test_who_joins_a_paused_stream_sees_where_it_froze(http: HttpClient) -
     timestamps = second.timestamps
     assert all((after - before) % 2**32 < 2**31 for before, after in pairwise(timestamps))
     await asyncio.gather(first.close(), second.close())
+
+
+async def test_who_waits_in_the_middle_of_an_upload_gets_an_answer(http: HttpClient) -> None:
+    """A second upload is refused while the first still waits for its bytes, and the first then ends well."""
+    client = Client()
+    await join(http, client)
+    file = io.BytesIO()
+    Image.new("RGB", (120, 80), (200, 30, 30)).save(file, "PNG")
+    data = file.getvalue()
+    announced = {"size": len(data), "mime": "image/png", "sha256": hashlib.sha256(data).hexdigest()}
+    client.send(type="upload_image", id=1, **announced)
+    assert client.channel is not None
+    client.channel.send(data[:20])
+    client.send(type="upload_image", id=2, **announced)
+    await client.message("error", id=2, code="upload_in_progress")
+    client.channel.send(data[20:])
+    await client.message("image_uploaded", id=1)
+    await client.close()

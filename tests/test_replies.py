@@ -14,6 +14,18 @@ def test_first_replies_keep_the_order_of_commands() -> None:
     assert director.messages == [{"type": "a"}, {"type": "b", "rtp_timestamp": 16}, {"type": "c"}]
 
 
+def test_a_turn_that_steps_aside_is_passed_and_still_answered() -> None:
+    """Replies behind a command that waits for its client go out; its own comes when it is known."""
+    director = FakeDirector()
+    line = ReplyLine(director)
+    upload, ping, other = line.take_turn(1), line.take_turn(2), line.take_turn(3)
+    ping.settle({"id": 2})
+    upload.step_aside()
+    other.settle({"id": 3})
+    upload.settle({"id": 1})
+    assert [m["id"] for m in director.messages] == [2, 3, 1]
+
+
 def test_a_later_reply_waits_for_its_first_alone() -> None:
     """What follows a first reply is sent after it, and once that is out, at once."""
     director = FakeDirector()

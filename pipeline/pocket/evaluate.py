@@ -1,0 +1,206 @@
+"""Evaluate pocket on held-out pictures, through the pipeline that the server runs; print Markdown tables.
+
+``python -m pipeline.pocket.evaluate PICTURES --json OUT [--weights FILE] [--quick] [--truth]`` needs the ``dev`` extra.
+PICTURES holds ``held/*.jpg``. A run that is broken off goes on where it was when started again. ``--truth`` plays what
+the network is trained towards instead, which says how well the meter itself reads.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from pipeline.causal import CausalPipeline
+from pipeline.config import PipelineConfig
+from pipeline.factory import POCKET_WEIGHTS, build
+from pipeline.pocket.language import held_out_prompts
+from pipeline.pocket.measure import reduced_grey, texture
+from pipeline.pocket.takes import ModelPlayer, Player, TruthPlayer, picture_masks
+from pipeline.pocket.tables import Results, tables
+from pipeline.pocket.trials import CAMERA_PHRASES, EFFECT_PHRASES, Result, Trial, camera_prompt, lanczos, run
+from pipeline.pocket.truth import WHERE
+from pipeline.types import Conditioning, Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """How much is tried: pictures a class, phrasings a class, and seconds of the long trials."""
+
+    camera: int = 8
+    effect: int = 8
+    phrases: int = 99
+    still: tuple[int, float] = (3, 60.0)
+    drift: float = 300.0
+    outside: int = 2
+    drifts: tuple[str, ...] = ("still", "pan_left")
+
+
+QUICK = Scope(camera=2, effect=2, phrases=1, still=(1, 10.0), drift=15.0, outside=1, drifts=("pan_left",))
+
+
+def load(path: Path) -> Pixels:
+    """Read a picture file as ``uint8 [H, W, 3]``."""
+    with Image.open(path) as opened:
+        return np.asarray(opened.convert("RGB"))
+
+
+def rank(folder: Path) -> dict[str, list[str]]:
+    """Order the held-out pictures for each effect: those first that show most of what it moves.
+
+    An effect that lives anywhere takes them in an order that only their names decide.
+    """
+    files = sorted((folder / "held").glob("*.jpg"), key=lambda f: hashlib.sha256(f.name.encode()).digest())
+    visible: dict[str, dict[str, float]] = {effect: {} for effect in WHERE}
+    for file in files:
+        picture = lanczos(load(file))
+        masks = picture_masks(picture)[0].numpy()
+        seen = cv2.resize(texture(reduced_grey(picture)), masks.shape[:0:-1], interpolation=cv2.INTER_AREA)
+        for effect, matter in WHERE.items():
+            mask = masks[("sky", "water", "foliage", "subject").index(matter)]
+            visible[effect][file.stem] = float((mask * seen).mean())
+    order = {effect: sorted(shares, key=lambda s: -shares[s]) for effect, shares in visible.items()}
+    return order | {"any": [file.stem for file in files]}
+
+
+def plan(order: dict[str, list[str]], scope: Scope, truth: bool) -> list[Trial]:
+    """All trials, the longest first, so that no worker is left with one at the end."""
+    anywhere = order["any"]
+    trials = [] if truth else list(_long(anywhere, scope))
+    for row, name in enumerate(CAMERA_PHRASES):
+        # Each class begins at another picture, so that few pictures still means many.
+        pictures = (anywhere[row:] + anywhere[:row])[: scope.camera]
+        trials += [Trial("camera", name, picture, variant) for variant, picture in enumerate(pictures)]
+    for row, name in enumerate(EFFECT_PHRASES):
+        pictures = order.get(name, anywhere[row:] + anywhere[:row])[: scope.effect]
+        trials += [Trial("effect", name, picture, variant) for variant, picture in enumerate(pictures)]
+    for row, (name, prompts) in enumerate(held_out_prompts().items()):
+        pictures = order.get(name, anywhere[row:] + anywhere[:row])[:8]
+        for variant in range(min(len(prompts), scope.phrases)):
+            trials.append(Trial("phrase", name, pictures[variant % len(pictures)], variant))
+    return trials
+
+
+def _long(pictures: list[str], scope: Scope) -> Iterator[Trial]:
+    yield from (Trial("drift", name, pictures[0], seconds=scope.drift) for name in scope.drifts)
+    yield from (Trial("still", "still", picture, seconds=scope.still[1]) for picture in pictures[: scope.still[0]])
+    for name in CAMERA_PHRASES:
+        if name != "still":
+            yield from (Trial("outside", name, p, seconds=20.0) for p in pictures[: scope.outside])
+
+
+@dataclass(slots=True)
+class Worker:
+    """What a worker process keeps between trials."""
+
+    player: Player
+    folder: Path
+
+
+_workers: list[Worker] = []
+
+
+def start_worker(config: PipelineConfig | None, folder: Path) -> None:
+    """Build this process's player, of the model or (None) of the truth."""
+    import torch
+
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    _workers.append(Worker(TruthPlayer() if config is None else ModelPlayer(config), folder))
+
+
+def work(trial: Trial) -> tuple[str, Result]:
+    """Run one trial in a worker process."""
+    worker = _workers[0]
+    return trial.key, run(worker.player, load(worker.folder / "held" / f"{trial.picture}.jpg"), trial)
+
+
+def chunk_times(config: PipelineConfig, image: Pixels) -> Result:
+    """Milliseconds a chunk, commit included, with all threads and nothing else running: median, 95th percentile."""
+    pipeline = cast(CausalPipeline, build(config))
+    rows: Result = {}
+    for name in ("still", "pan_left", "roll_cw"):
+        for quality, rung in enumerate(pipeline.capabilities.quality):
+            wanted = Conditioning("i2v", camera_prompt(name).text, image, 1, quality=quality)
+            state = pipeline.open(wanted)
+            times: list[float] = []
+            for _ in range(24):
+                begun = time.perf_counter()
+                pipeline.generate_chunk(state, wanted)
+                pipeline.commit(state)
+                times.append((time.perf_counter() - begun) * 1000)
+            pipeline.close(state)
+            middle, slow = np.quantile(times[4:], (0.5, 0.95))
+            rows[f"{name}, {rung.name}"] = [round(float(middle), 1), round(float(slow), 1)]
+    return rows
+
+
+def evaluate(trials: list[Trial], config: PipelineConfig | None, folder: Path, partial: Path, workers: int) -> Results:
+    """Run the trials that ``partial`` does not hold yet, side by side; every result is written at once."""
+    mark = json.dumps({"measured": "truth" if config is None else _digest(config)})
+    done: Results = {}
+    if partial.exists():
+        head, *lines = partial.read_text(encoding="utf-8").splitlines()
+        if head == mark:
+            done = dict(json.loads(line) for line in lines)
+    if not done:
+        partial.write_text(mark + "\n", encoding="utf-8")
+    wanted = [trial for trial in trials if trial.key not in done]
+    begun = time.monotonic()
+    with (
+        ProcessPoolExecutor(workers, get_context("spawn"), start_worker, (config, folder)) as pool,
+        partial.open("a", encoding="utf-8") as log,
+    ):
+        for count, future in enumerate(as_completed([pool.submit(work, trial) for trial in wanted]), 1):
+            key, result = future.result()
+            done[key] = result
+            print(json.dumps([key, result]), file=log, flush=True)
+            print(f"{time.monotonic() - begun:5.0f} s {count}/{len(wanted)} {key}", file=sys.stderr)
+    return {trial.key: done[trial.key] for trial in trials}
+
+
+def _digest(config: PipelineConfig) -> str:
+    data = Path(config.weights).read_bytes() if config.weights else POCKET_WEIGHTS.read_bytes()
+    return hashlib.sha256(data).hexdigest()
+
+
+def main() -> None:
+    """Evaluate and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pictures", type=Path)
+    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--truth", action="store_true")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--only", help="kinds of trials, as camera,effect")
+    args = parser.parse_args()
+    # Set before a worker's torch starts its threads; see the factory.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    trials = plan(rank(args.pictures), QUICK if args.quick else Scope(), args.truth)
+    if args.only:
+        trials = [trial for trial in trials if trial.kind in args.only.split(",")]
+    config = PipelineConfig(weights=str(args.weights or ""), threads=1)
+    partial = args.json.with_suffix(".partial.jsonl")
+    results = evaluate(trials, None if args.truth else config, args.pictures, partial, args.workers)
+    if not args.truth:
+        first = load(min((args.pictures / "held").glob("*.jpg")))
+        results["speed"] = chunk_times(PipelineConfig(weights=config.weights), first)
+    args.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
+    print(tables(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Results of trials as Markdown tables."""
+
+from collections.abc import Sequence
+from statistics import mean, median
+from typing import Any
+
+Results = dict[str, dict[str, Any]]
+LOOKS = ("luma", "contrast", "saturation", "sharpness")
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Write a Markdown table.
+
+    >>> print(table(["a", "b"], [[1, 0.5]]))
+    | a | b |
+    |---|---|
+    | 1 | 0.5 |
+    """
+    lines = [heads, ["---"] * len(heads), *rows]
+    text = ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines]
+    text[1] = text[1].replace(" ", "")
+    return "\n".join(text)
+
+
+def group(results: Results, kind: str) -> dict[str, list[dict[str, Any]]]:
+    """Results of a kind by class; each knows its ``picture``."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for key, result in results.items():
+        parts = key.split("/")
+        if parts[0] == kind:
+            found.setdefault(parts[1], []).append(result | {"picture": parts[2], "seconds": float(parts[4])})
+    return found
+
+
+def tables(results: Results) -> str:
+    """All tables for which there are results."""
+    parts = [
+        _classes(results, "camera", "Camera moves by optical flow, 3 s after the switch"),
+        _classes(results, "effect", "Effects by statistics of frames, 1.5 s to 4.5 s after the switch"),
+        _classes(results, "phrase", "Held-out phrasings"),
+        _still(results),
+        _drift(results),
+        _outside(results),
+        _speed(results),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _classes(results: Results, kind: str, title: str) -> str:
+    classes = group(results, kind)
+    if not classes:
+        return ""
+    rows: list[list[object]] = []
+    for name, trials in classes.items():
+        wrong = [t for t in trials if t["class"] != name]
+        told = "; ".join(_wrong(t, kind) for t in wrong)
+        speeds = [t["speed"] for t in trials if "speed" in t]
+        right = [t for t in trials if t["class"] == name]
+        half = [t["half_frames"] for t in right if t.get("half_frames") is not None]
+        rows.append([
+            name, f"{len(trials) - len(wrong)}/{len(trials)}", f"{median(speeds):.2f}" if speeds else "",
+            f"{median(half):g} / {max(half)}" if half else "", told,
+        ])  # fmt: skip
+    shares = [mean(t["class"] == name for t in trials) for name, trials in classes.items()]
+    count = sum(map(len, classes.values()))
+    right_count = sum(t["class"] == name for name, trials in classes.items() for t in trials)
+    summary = f"**{right_count}/{count} = {right_count / count:.3f}, least class {min(shares):.2f}**"
+    heads = ["class", "right", "speed / nominal", "frames to half, median / most", "wrong"]
+    return f"### {title}\n\n{summary}\n\n{table(heads, rows)}"
+
+
+def _wrong(trial: dict[str, Any], kind: str) -> str:
+    where = f"“{trial['prompt']}”" if kind == "phrase" else trial["picture"]
+    return f"{where} → {trial['class']}"
+
+
+def _still(results: Results) -> str:
+    rows = [
+        [t["picture"], f"{t['seconds']:g}", t["first"], t["first_against_lanczos"], t["end"], t["least"]]
+        for trials in group(results, "still").values()
+        for t in trials
+    ]
+    heads = ["picture", "s", "first frame dB", "first against Lanczos dB", "at the end dB", "least dB"]
+    return f"### Still (99 dB: equal)\n\n{table(heads, rows)}" if rows else ""
+
+
+def _drift(results: Results) -> str:
+    rows: list[list[object]] = []
+    for name, trials in group(results, "drift").items():
+        for t in trials:
+            change = [f"{late / early - 1:+.2%}" for early, late in zip(t["early"], t["late"], strict=True)]
+            rows.append([name, f"{t['seconds']:g}", *change, " ".join(f"{v:.3f}" for v in t["late"]), t["psnr"]])
+    heads = ["prompt", "s", *LOOKS, "at the end against the picture so seen", "PSNR to it"]
+    return f"### Drift, the end against 4 to 12 s\n\n{table(heads, rows)}" if rows else ""
+
+
+def _outside(results: Results) -> str:
+    rows: list[list[object]] = []
+    for name, trials in group(results, "outside").items():
+        rows.append([name, f"{max(t['largest'] for t in trials):.1%}", f"{mean(t['mean'] for t in trials):.1%}"])
+    return f"### Share of a frame outside the picture, 20 s\n\n{table(['move', 'largest', 'mean'], rows)}" if rows else ""
+
+
+def _speed(results: Results) -> str:
+    rows = [[name, *times] for name, times in results.get("speed", {}).items()]
+    return f"### Milliseconds a chunk (0.25 s)\n\n{table(['prompt, quality', 'median', 'p95'], rows)}" if rows else ""
+
+
