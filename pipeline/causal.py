@@ -68,7 +68,7 @@ class CausalPipeline:
             model="pocket",
             modes=("i2v",),
             image_entry="anchor",
-            policies=("auto", "blend"),
+            policies=("auto",),
             sizes=((self.format.width, self.format.height),),
             quality=tuple(QualityLevel(r.name, Fraction(LATENTS_PER_SECOND * r.frames)) for r in self._rungs),
             max_streams=max_streams,
