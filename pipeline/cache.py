@@ -49,8 +49,8 @@ class KVCache:
         """Give the window before the next latent, keys rotated.
 
         Args:
-            sink_place: ``complex64 [P, D / 2]`` for the sink.
-            places: ``complex64 [window * P, D / 2]`` for the past, oldest first.
+            sink_place: ``float32 [P, D / 2, 2]`` for the sink.
+            places: ``float32 [window * P, D / 2, 2]`` for the past, oldest first.
 
         Returns:
             For every layer ``[B, (1 + window) * P, N, D]`` twice.

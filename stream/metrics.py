@@ -20,9 +20,13 @@ class Metrics:
     Streams are looked at when the text is asked for, so nothing has to be kept in step with them.
     """
 
-    def __init__(self, streams: Callable[[], Iterable[LiveStream]] = tuple) -> None:
+    def __init__(
+        self,
+        streams: Callable[[], Iterable[LiveStream]] = tuple,
+        busy_s: Callable[[], float] = float,
+    ) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_StreamGauges(streams))
+        self._registry.register(_StreamGauges(streams, busy_s))
         self._frames_made = self._counter("frames_generated", "Frames made by the model.")
         self._frames_sent = self._counter("frames_sent", "Frames handed to the encoder.")
         self._underruns = self._counter("underruns", "Times that frames came too late and the last was held.")
@@ -74,8 +78,8 @@ class Metrics:
 class _StreamGauges(Collector):
     """Counts the streams, and who is on them, at the moment of asking."""
 
-    def __init__(self, streams: Callable[[], Iterable[LiveStream]]) -> None:
-        self._streams = streams
+    def __init__(self, streams: Callable[[], Iterable[LiveStream]], busy_s: Callable[[], float]) -> None:
+        self._streams, self._busy_s = streams, busy_s
 
     def describe(self) -> Iterator[Metric]:
         # Registering would otherwise collect, before there are streams.
@@ -87,6 +91,9 @@ class _StreamGauges(Collector):
         for state in STATES:
             by_state.add_metric([state], sum(stream.state == state for stream in streams))
         yield by_state
+        yield CounterMetricFamily(
+            "vivant_engine_busy_seconds", "Seconds that the engine spent on chunks, contexts and openings.", self._busy_s()
+        )
         yield GaugeMetricFamily("vivant_directors", "Directors connected.", sum(stream.directors for stream in streams))
         yield GaugeMetricFamily("vivant_viewers", "Viewers connected.", sum(stream.viewers for stream in streams))
         yield GaugeMetricFamily(

@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 GUARD_S = 0.03
 """Seconds between the expected end of a chunk's making and its time, when one is made again."""
 _WINDOW = 32
+OUTLIER = 1.75
+"""How many times the median an estimate may be."""
 
 
 class GenerationTime:
@@ -38,14 +40,18 @@ class GenerationTime:
 
         >>> times = GenerationTime([0.5])
         >>> for number in range(1, 21):
-        ...     times.observe(0, number / 100)
+        ...     times.observe(0, 0.5 + number / 100)
         >>> times.estimate(0)
-        0.19
+        0.69
+        >>> times.observe(0, 3.0)
+        >>> times.estimate(0)
+        0.7
         """
         seen = sorted(self._seen[quality])
         if len(seen) < 4:
-            return max([self._expected[quality], *seen])
-        return seen[(len(seen) * 19 + 19) // 20 - 1]
+            return max([self._expected[quality], *seen[: len(seen) // 2 + 1]])
+        # One chunk that took very long must not make every prompt of the next seconds late.
+        return min(seen[(len(seen) * 19 + 19) // 20 - 1], OUTLIER * seen[len(seen) // 2])
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from stream.errors import StreamError
 
 CODEC_NAMES: dict[str, Codec] = {"H264": "H264", "VP8": "VP8"}
 RECEIVING = ("recvonly", "sendrecv")
+TRANSPORT = ("a=ice-ufrag:", "a=ice-pwd:", "a=ice-options:", "a=fingerprint:", "a=setup:")
 DIRECTIONS = frozenset({"a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive"})
 
 # What aiortc's parser is seen to raise over broken text; it has no error of its own.
@@ -69,6 +70,7 @@ def _clean(text: str) -> str:
         raise _bad("Video and data must share one transport: bundle every m-section (a=group:BUNDLE).")
     sections = [list(_clean_section(section)) for section in sections]
     if bundle:
+        _share_transport(sections, mids.index(bundle[0]))
         _share_candidates(sections, mids.index(bundle[0]))
     return "".join(f"{line}\r\n" for lines in (session, *sections) for line in lines)
 
@@ -114,6 +116,16 @@ def _usable(line: str) -> bool:
         return int(parts[1]) == 1 and int(parts[3]) >= 0 and 0 < int(parts[5]) < 65536
     except ValueError:
         return False
+
+
+def _share_transport(sections: list[list[str]], tagged: int) -> None:
+    # Under max-bundle all sections but the first are bundle-only: they need not say again what the transport
+    # of the bundle is (RFC 8829 section 5.2.1), but aiortc reads it from each.
+    shared = [line for line in sections[tagged] if line.startswith(TRANSPORT)]
+    for section in sections:
+        if "a=bundle-only" in section and not any(line.startswith("a=ice-ufrag:") for line in section):
+            own = [line for line in section if not line.startswith(TRANSPORT) and line != "a=rtcp-mux"]
+            section[:] = [*own, *shared, "a=rtcp-mux"]
 
 
 def _share_candidates(sections: list[list[str]], tagged: int) -> None:

@@ -22,6 +22,10 @@ def network() -> PocketNetwork:
     made.text.table.copy_(torch.randint(-127, 127, made.text.table.shape, dtype=torch.int8))
     made.text.table_scale.fill_(0.02)
     torch.nn.init.normal_(made.transformer.head.head.weight, std=0.15)
+    # Weather and flow cost most of a frame's time and have tests of their own: their channels stay zero.
+    costly = [4, 5, 9, 10, 11]
+    made.transformer.head.head.weight.view(-1, 12, SMALL.dim)[:, costly] = 0
+    made.transformer.head.head.bias.view(-1, 12)[:, costly] = 0
     return made
 
 

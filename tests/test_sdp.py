@@ -84,6 +84,16 @@ def test_a_bundle_uses_the_candidates_of_its_first_section() -> None:
     assert [[c.ip for c in section.ice_candidates] for section in media] == [["192.0.2.1"], ["192.0.2.1"]]
 
 
+def test_what_is_bundle_only_uses_the_transport_of_its_bundle() -> None:
+    """A section of port 0 that max-bundle left without a transport takes over the first one's."""
+    bare = DATA.replace(TRANSPORT, "a=bundle-only\n").replace("m=application 9", "m=application 0")
+    video, data = SessionDescription.parse(read_offer(OFFER.replace(DATA, bare)).sdp).media
+    assert data.ice.usernameFragment == video.ice.usernameFragment == "abcd"
+    assert data.dtls == video.dtls
+    with pytest.raises(StreamError, match="ice-ufrag"):
+        read_offer(OFFER.replace(DATA, bare.replace("a=bundle-only\n", "")))
+
+
 def test_a_bundle_may_name_sections_that_are_not_there() -> None:
     """Some clients bundle what they do not offer; the rest is served."""
     alone = OFFER[: OFFER.index("m=application")]

@@ -21,7 +21,7 @@ def axis_pairs(head_dim: int) -> tuple[int, int, int]:
 
 
 def rotations(frames: Tensor, rows: int, columns: int, head_dim: int) -> Tensor:
-    """Give the unit complex numbers that rotate each token of a grid.
+    """Give the cosines and sines that rotate each token of a grid.
 
     Args:
         frames: ``[T]`` positions on the time axis.
@@ -29,7 +29,7 @@ def rotations(frames: Tensor, rows: int, columns: int, head_dim: int) -> Tensor:
         head_dim: D, even.
 
     Returns:
-        ``complex64 [T * rows * columns, D / 2]``, tokens frame by frame, row by row. Angles are made in
+        ``float32 [T * rows * columns, D / 2, 2]``, tokens frame by frame, row by row. Angles are made in
         float64: float32 loses the phase of late frames.
     """
     device = frames.device
@@ -43,10 +43,15 @@ def rotations(frames: Tensor, rows: int, columns: int, head_dim: int) -> Tensor:
         for axis, n in enumerate(axis_pairs(head_dim))
     ]
     angle = torch.cat(angles, dim=1)
-    return torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
+    return torch.stack([angle.cos(), angle.sin()], dim=-1).float()
 
 
 def rotate(x: Tensor, rotation: Tensor) -> Tensor:
-    """Rotate neighbouring channel pairs of ``[B, L, N, D]`` by ``complex64 [L, D / 2]``; the dtype is kept."""
-    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
-    return torch.view_as_real(pairs * rotation[:, None, :]).flatten(-2).to(x.dtype)
+    """Rotate neighbouring channel pairs of ``[B, L, N, D]`` by ``float32 [L, D / 2, 2]``; the dtype is kept."""
+    pairs = x.float().unflatten(-1, (-1, 2))
+    if torch.compiler.is_compiling():
+        # The compiler makes one kernel of this, but none of complex numbers.
+        (a, b), (cos, sin) = pairs.unbind(-1), rotation[:, None].unbind(-1)
+        return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2).to(x.dtype)
+    turned = torch.view_as_complex(pairs) * torch.view_as_complex(rotation)[:, None]
+    return torch.view_as_real(turned).flatten(-2).to(x.dtype)

@@ -102,7 +102,7 @@ class Block(nn.Module):
             time: ``[B, T, 6, dim]``, one row per latent frame.
             window: rotated keys and values of what came before, or None.
             cross: keys and values of the text.
-            rotation: ``complex64 [L, D / 2]`` of these tokens.
+            rotation: ``float32 [L, D / 2, 2]`` of these tokens.
         """
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = (self.modulation + time).unbind(2)
         h = _modulate(self.norm1(x), shift_a, scale_a)
@@ -186,7 +186,7 @@ class CausalTransformer(nn.Module):
             time: ``[B, T, dim]`` from :meth:`embed_time`.
             window: rotated keys and values of earlier frames for every layer, or None at the start.
             cross: from :meth:`text_keys_values`.
-            rotation: ``complex64 [L, D / 2]``.
+            rotation: ``float32 [L, D / 2, 2]``.
 
         Returns:
             Patches ``[B, L, patch values]`` and, for every layer, this call's own keys (un-rotated) and values.

@@ -30,8 +30,7 @@ class Reading:
         upright: gradient energy of bright detail across over along the frame; 1 for dots, large for streaks.
         steady: mean velocity less its spread over time (px/s), which a thirtieth of the frame exceeds.
         across, along: how far places swing sideways and up and down, root mean square over what can be seen.
-        waves: share of the up-and-down swing that is finer than 40 px.
-        opening: correlation of widening and lengthening, 1 for a breath.
+        travel: second over first principal size of the swing in time; 0 for what breathes in one piece, 1 for waves.
     """
 
     gain: tuple[float, float, float]
@@ -43,8 +42,7 @@ class Reading:
     steady: float
     across: float
     along: float
-    waves: float
-    opening: float
+    travel: float
 
 
 def read(picture: Pixels, frames: Sequence[Pixels], fps: float) -> Reading:
@@ -56,18 +54,12 @@ def read(picture: Pixels, frames: Sequence[Pixels], fps: float) -> Reading:
         fps: their rate.
     """
     small = np.stack([_half(f) for f in frames])
-    rest, median = _half(picture), np.median(small, 0)
-    fair = ((rest > 12) & (rest < 243)).all(-1)
-    gain = np.log((median + 4) / (rest + 4))[fair].mean(0)
-    slope, offset = np.polyfit((rest @ LUMA)[fair], (median @ LUMA)[fair], 1)
+    median = np.median(small, 0)
+    gain, slope, offset = _light(_half(picture), median)
     bright, dark, upright = _particles(small @ LUMA - median @ LUMA)
     greys = [reduced_grey(f) for f in frames]
-    steady = _steady(greys, fps)
-    across, along, waves, opening = _swing(reduced_grey(picture), greys)
-    return Reading(
-        (float(gain[0]), float(gain[1]), float(gain[2])), float(slope), float(offset),
-        bright, dark, upright, steady, across, along, waves, opening,
-    )  # fmt: skip
+    across, along, travel = _swing(reduced_grey(picture), greys)
+    return Reading(gain, slope, offset, bright, dark, upright, _steady(greys, fps), across, along, travel)
 
 
 def effect_class(reading: Reading) -> str:
@@ -75,18 +67,19 @@ def effect_class(reading: Reading) -> str:
     r = reading
     luma = float(np.dot(r.gain, LUMA))
     tint = r.gain[0] - r.gain[2]
+    particles = r.bright - r.dark > 0.008 and r.bright > 2.5 * r.dark
     rules = (
-        ("rain", r.bright - r.dark > 0.008 and r.bright > 2.5 * r.dark and r.upright > 3),
-        ("snow", r.bright - r.dark > 0.008 and r.bright > 2.5 * r.dark),
+        ("rain", particles and r.upright > 3),
+        ("snow", particles),
         ("fog", r.offset > 20 and r.slope < 0.88),
         ("night", luma < -0.16),
         ("warm", tint > 0.1),
         ("cold", tint < -0.1),
-        ("clouds", r.steady > 2.5),
+        ("clouds", r.steady > 1.5),
         ("still", math.hypot(r.across, r.along) < 0.08),
-        ("ripple", r.waves > 0.5),
-        ("sway", r.across > 2.9 * r.along),
-        ("breathe", True),
+        ("breathe", r.travel < 0.22),
+        ("ripple", r.across < 1.5 * r.along),
+        ("sway", True),
     )
     return next(name for name, holds in rules if holds)
 
@@ -99,7 +92,7 @@ def level(name: str, picture: Pixels, before: Pixels, frame: Pixels) -> float:
         return math.sqrt(float(np.average((move**2).sum(-1), weights=texture(old) + 1e-6)))
     now, rest = _half(frame), _half(picture)
     if name in ("rain", "snow"):
-        return float(np.clip(fine(now @ LUMA - rest @ LUMA), 0, None).mean())
+        return float(np.clip(fine((now - rest) @ LUMA), 0, None).mean())
     if name == "fog":
         return float(np.polyfit((rest @ LUMA).ravel(), (now @ LUMA).ravel(), 1)[1])
     gain = np.log((now + 4) / (rest + 4)).mean((0, 1))
@@ -111,15 +104,18 @@ def _half(frame: Pixels) -> Plane:
     return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def fine(plane: Plane) -> Plane:
+def fine(plane: npt.NDArray[np.floating]) -> Plane:
     """What of a half-size plane is finer than about 12 px of the full frame."""
-    return plane - np.asarray(cv2.GaussianBlur(plane, (0, 0), 6))
+    plane = np.asarray(plane, np.float32)
+    return plane - np.asarray(cv2.GaussianBlur(plane, (0, 0), 6), np.float32)
 
 
 def _particles(change: npt.NDArray[np.floating]) -> tuple[float, float, float]:
     """Shares of bright and dark fine detail in changes ``[T, h, w]``, and how upright the bright is."""
-    details = [fine(np.asarray(c, np.float32)) for c in change]
-    bright, dark = (float(np.mean([(sign * d > 8).mean() for d in details])) for sign in (1, -1))
+    details = [fine(c) for c in change]
+    # Beside a bright speck its own blur leaves a dark ring, which did not get darker.
+    pairs = list(zip(details, change, strict=True))
+    bright, dark = (float(np.mean([((s * d > 8) & (s * c > 8)).mean() for d, c in pairs])) for s in (1, -1))
     lit = [np.clip(d - 4, 0, None) for d in details]
     sides = [sum(float((cv2.Sobel(d, cv2.CV_32F, *axis) ** 2).sum()) for d in lit) for axis in ((1, 0), (0, 1))]
     return bright, dark, sides[0] / max(sides[1], 1e-6)
@@ -134,25 +130,27 @@ def _steady(greys: list[Pixels], fps: float) -> float:
     return float(np.quantile(surely, 1 - 1 / 30)) * REDUCTION * fps / step
 
 
-def _swing(rest: Pixels, greys: list[Pixels]) -> tuple[float, float, float, float]:
-    """Swing across and along, its share of fine waves, and the correlation of widening with lengthening."""
+def _light(picture: Plane, median: Plane) -> tuple[tuple[float, float, float], float, float]:
+    """Mean log gain, slope and offset between half-size frames, so coarse that what moves a little plays no part."""
+    coarse = [_coarse(plane) for plane in (picture, median)]
+    rest, now = (plane.reshape(-1, 3) for plane in coarse)
+    fair = ((rest > 12) & (rest < 243)).all(-1)
+    gain = np.log((now + 4) / (rest + 4))[fair if fair.any() else ...].mean(0)
+    slope, offset = np.polyfit(rest @ LUMA, now @ LUMA, 1)
+    return (float(gain[0]), float(gain[1]), float(gain[2])), float(slope), float(offset)
+
+
+def _coarse(plane: Plane) -> Plane:
+    blocks = cv2.resize(plane, (plane.shape[1] // 8, plane.shape[0] // 8), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.GaussianBlur(blocks, (0, 0), 1.5), np.float32)
+
+
+def _swing(rest: Pixels, greys: list[Pixels]) -> tuple[float, float, float]:
+    """Swing across and along, and how much it travels."""
     weight = texture(rest)
-    total = max(float(weight.sum()), 1e-6)
     moves = np.stack([flow(rest, g, 9) for g in greys]) * REDUCTION
-    swing = moves - moves.mean(0)
-    across, along = (math.sqrt(float((weight * (swing[..., i] ** 2).mean(0)).sum()) / total) for i in (0, 1))
-    smooth = np.stack([_smooth(s, weight) for s in swing])
-    coarse = math.sqrt(float((weight * (smooth[..., 1] ** 2).mean(0)).sum()) / total)
-    waves = 1 - min(1.0, coarse / max(along, 1e-6))
-    widening, lengthening = np.gradient(smooth[..., 0], axis=2), np.gradient(smooth[..., 1], axis=1)
-    both = float((weight * widening * lengthening).sum())
-    sizes = [float((weight * g * g).sum()) for g in (widening, lengthening)]
-    return across, along, waves, both / max(math.sqrt(sizes[0] * sizes[1]), 1e-9)
-
-
-def _smooth(field: Plane, weight: Plane) -> Plane:
-    """Average over about 40 px of the full frame, by weight."""
-    reach = 28 / REDUCTION
-    total = np.asarray(cv2.GaussianBlur(weight, (0, 0), reach))
-    heavy = np.asarray(cv2.GaussianBlur(field * weight[..., None], (0, 0), reach))
-    return heavy / (total[..., None] + 1e-4)
+    swing = (moves - moves.mean(0)) * np.sqrt(weight / max(float(weight.sum()), 1e-6))[..., None]
+    across, along = (math.sqrt(float((swing[..., i] ** 2).sum()) / len(greys)) for i in (0, 1))
+    rows = swing.reshape(len(greys), -1)
+    sizes = np.sqrt(np.clip(np.linalg.eigvalsh(rows @ rows.T), 0, None))
+    return across, along, float(sizes[-2] / max(sizes[-1], 1e-6))

@@ -16,44 +16,51 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import cast
 
 import cv2
 import numpy as np
-from PIL import Image
 
-from pipeline.causal import CausalPipeline
 from pipeline.config import PipelineConfig
 from pipeline.factory import POCKET_WEIGHTS, build
+from pipeline.generate import read_picture
 from pipeline.pocket.language import held_out_prompts
 from pipeline.pocket.measure import reduced_grey, texture
-from pipeline.pocket.takes import ModelPlayer, Player, TruthPlayer, picture_masks
 from pipeline.pocket.tables import Results, tables
-from pipeline.pocket.trials import CAMERA_PHRASES, EFFECT_PHRASES, Result, Trial, camera_prompt, lanczos, run
+from pipeline.pocket.takes import ModelPlayer, Player, TruthPlayer, picture_masks
+from pipeline.pocket.trials import (
+    CAMERA_PHRASES,
+    EFFECT_PHRASES,
+    Result,
+    Trial,
+    camera_prompt,
+    effect_prompt,
+    lanczos,
+    run,
+)
 from pipeline.pocket.truth import WHERE
 from pipeline.types import Conditioning, Pixels
+
+MOVES = tuple(name for name in CAMERA_PHRASES if name != "still")
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """How much is tried: pictures a class, phrasings a class, and seconds of the long trials."""
+    """How much is tried: pictures a class, phrasings a class, seconds and prompts of the long trials, rungs timed."""
 
     camera: int = 8
     effect: int = 8
     phrases: int = 99
     still: tuple[int, float] = (3, 60.0)
     drift: float = 300.0
-    outside: int = 2
     drifts: tuple[str, ...] = ("still", "pan_left")
+    outside: tuple[str, ...] = MOVES
+    rungs: int = 9
 
 
-QUICK = Scope(camera=2, effect=2, phrases=1, still=(1, 10.0), drift=15.0, outside=1, drifts=("pan_left",))
-
-
-def load(path: Path) -> Pixels:
-    """Read a picture file as ``uint8 [H, W, 3]``."""
-    with Image.open(path) as opened:
-        return np.asarray(opened.convert("RGB"))
+QUICK = Scope(
+    camera=2, effect=1, phrases=1, still=(1, 10.0), drift=15.0,
+    drifts=("pan_left",), outside=("pan_left", "zoom_out", "roll_cw"), rungs=1,
+)  # fmt: skip
 
 
 def rank(folder: Path) -> dict[str, list[str]]:
@@ -64,7 +71,7 @@ def rank(folder: Path) -> dict[str, list[str]]:
     files = sorted((folder / "held").glob("*.jpg"), key=lambda f: hashlib.sha256(f.name.encode()).digest())
     visible: dict[str, dict[str, float]] = {effect: {} for effect in WHERE}
     for file in files:
-        picture = lanczos(load(file))
+        picture = lanczos(read_picture(file))
         masks = picture_masks(picture)[0].numpy()
         seen = cv2.resize(texture(reduced_grey(picture)), masks.shape[:0:-1], interpolation=cv2.INTER_AREA)
         for effect, matter in WHERE.items():
@@ -95,9 +102,9 @@ def plan(order: dict[str, list[str]], scope: Scope, truth: bool) -> list[Trial]:
 def _long(pictures: list[str], scope: Scope) -> Iterator[Trial]:
     yield from (Trial("drift", name, pictures[0], seconds=scope.drift) for name in scope.drifts)
     yield from (Trial("still", "still", picture, seconds=scope.still[1]) for picture in pictures[: scope.still[0]])
-    for name in CAMERA_PHRASES:
-        if name != "still":
-            yield from (Trial("outside", name, p, seconds=20.0) for p in pictures[: scope.outside])
+    yield from (
+        Trial("outside", name, pictures[row % len(pictures)], seconds=20.0) for row, name in enumerate(scope.outside)
+    )
 
 
 @dataclass(slots=True)
@@ -124,16 +131,16 @@ def start_worker(config: PipelineConfig | None, folder: Path) -> None:
 def work(trial: Trial) -> tuple[str, Result]:
     """Run one trial in a worker process."""
     worker = _workers[0]
-    return trial.key, run(worker.player, load(worker.folder / "held" / f"{trial.picture}.jpg"), trial)
+    return trial.key, run(worker.player, read_picture(worker.folder / "held" / f"{trial.picture}.jpg"), trial)
 
 
-def chunk_times(config: PipelineConfig, image: Pixels) -> Result:
+def chunk_times(config: PipelineConfig, image: Pixels, rungs: int) -> Result:
     """Milliseconds a chunk, commit included, with all threads and nothing else running: median, 95th percentile."""
-    pipeline = cast(CausalPipeline, build(config))
+    pipeline = build(config)
     rows: Result = {}
-    for name in ("still", "pan_left", "roll_cw"):
-        for quality, rung in enumerate(pipeline.capabilities.quality):
-            wanted = Conditioning("i2v", camera_prompt(name).text, image, 1, quality=quality)
+    for name, prompt in (("pan", camera_prompt("pan_left")), ("clouds", effect_prompt("clouds"))):
+        for quality, rung in enumerate(pipeline.capabilities.quality[:rungs]):
+            wanted = Conditioning("i2v", prompt.text, image, 1, quality=quality)
             state = pipeline.open(wanted)
             times: list[float] = []
             for _ in range(24):
@@ -189,15 +196,16 @@ def main() -> None:
     args = parser.parse_args()
     # Set before a worker's torch starts its threads; see the factory.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    trials = plan(rank(args.pictures), QUICK if args.quick else Scope(), args.truth)
+    scope = QUICK if args.quick else Scope()
+    trials = plan(rank(args.pictures), scope, args.truth)
     if args.only:
         trials = [trial for trial in trials if trial.kind in args.only.split(",")]
     config = PipelineConfig(weights=str(args.weights or ""), threads=1)
     partial = args.json.with_suffix(".partial.jsonl")
     results = evaluate(trials, None if args.truth else config, args.pictures, partial, args.workers)
     if not args.truth:
-        first = load(min((args.pictures / "held").glob("*.jpg")))
-        results["speed"] = chunk_times(PipelineConfig(weights=config.weights), first)
+        first = read_picture(min((args.pictures / "held").glob("*.jpg")))
+        results["speed"] = chunk_times(PipelineConfig(weights=config.weights), first, scope.rungs)
     args.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
     print(tables(results))
 

@@ -62,8 +62,8 @@ def flow(before: Pixels, after: Pixels, window: int = 15) -> Plane:
 
 def texture(grey: Pixels) -> Plane:
     """How well motion can be seen at each place, 0..1: the weaker eigenvalue of the structure tensor, saturated."""
-    weakest = np.asarray(cv2.cornerMinEigenVal(cv2.GaussianBlur(grey, (0, 0), 0.8), 7, ksize=3))
-    return weakest / (weakest + 2e-4)
+    weakest = np.maximum(cv2.cornerMinEigenVal(cv2.GaussianBlur(grey, (0, 0), 0.8), 7, ksize=3), 0)
+    return np.asarray(weakest / (weakest + 2e-4), np.float32)
 
 
 def similarity(before: Pixels, after: Pixels) -> Similarity:

@@ -98,11 +98,11 @@ def _outside(results: Results) -> str:
     rows: list[list[object]] = []
     for name, trials in group(results, "outside").items():
         rows.append([name, f"{max(t['largest'] for t in trials):.1%}", f"{mean(t['mean'] for t in trials):.1%}"])
-    return f"### Share of a frame outside the picture, 20 s\n\n{table(['move', 'largest', 'mean'], rows)}" if rows else ""
+    title = "### Share of a frame outside the picture, 20 s"
+    return f"{title}\n\n{table(['move', 'largest', 'mean'], rows)}" if rows else ""
 
 
 def _speed(results: Results) -> str:
     rows = [[name, *times] for name, times in results.get("speed", {}).items()]
-    return f"### Milliseconds a chunk (0.25 s)\n\n{table(['prompt, quality', 'median', 'p95'], rows)}" if rows else ""
-
-
+    title = "### Milliseconds a chunk (0.25 s)"
+    return f"{title}\n\n{table(['prompt, quality', 'median', 'p95'], rows)}" if rows else ""

@@ -171,7 +171,8 @@ def view(canvas: Canvas, pose: Pose) -> Pixels:
     (a, b, c), (d, e, f) = pose.affine()
     # From a pixel of the doubled frame to its place from the middle, to the picture, to a pixel of the canvas.
     place = np.array([[0.5, 0, 0.25 - WIDTH / 2], [0, 0.5, 0.25 - HEIGHT / 2], [0, 0, 1]])
-    around = np.array([[SCALE, 0, SCALE * WIDTH / 2 + MARGIN[1] - 0.5], [0, SCALE, SCALE * HEIGHT / 2 + MARGIN[0] - 0.5]])
+    left, top = SCALE * WIDTH / 2 + MARGIN[1] - 0.5, SCALE * HEIGHT / 2 + MARGIN[0] - 0.5
+    around = np.array([[SCALE, 0, left], [0, SCALE, top]])
     matrix = around @ np.array([[a, b, c], [d, e, f], [0, 0, 1]]) @ place
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     double = cv2.warpAffine(texture, matrix, (2 * WIDTH, 2 * HEIGHT), flags=flags, borderMode=cv2.BORDER_REPLICATE)

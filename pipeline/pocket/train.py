@@ -45,54 +45,60 @@ class Recipe:
 
 @dataclass(slots=True)
 class Pool:
-    """Live streams: what each sees, is asked for, and has made (``history [n, window, 12, h, w]``, newest last)."""
+    """Live streams: what each sees, is asked for, and has made (``history [n, 2, 12, h, w]``, newest last).
+
+    ``seen`` are the contexts of older latents, oldest first, for every layer: computed once, when they were the
+    newest, as at run time. They are a few steps older than the weights, which a step's size forgives.
+    """
 
     picture: Tensor
     masks: Tensor
     prompt: Tensor
     goal: Target
     history: Tensor
+    seen: list[list[KeyValue]]
 
 
-def fresh(data: Dataset, prompts: Prompts, count: int, window: int) -> Pool:
+def fresh(data: Dataset, prompts: Prompts, count: int) -> Pool:
     """Streams at rest, each with a picture and a prompt."""
     device = data.pictures.device
     rows = torch.randint(len(data.pictures), (count,), device=device)
     picture, masks = crops(data.pictures, data.masks, rows)
     prompt = torch.randint(len(prompts.ids), (count,), device=device)
     goal = target(prompts.intents[prompt], masks)
-    return Pool(picture, masks, prompt, goal, torch.zeros(count, window, CHANNELS, *GRID, device=device))
+    return Pool(picture, masks, prompt, goal, torch.zeros(count, 2, CHANNELS, *GRID, device=device), [])
 
 
-def renew(pool: Pool, data: Dataset, recipe: Recipe) -> None:
-    """Give some streams another prompt, and begin some anew."""
+def renew(pool: Pool, data: Dataset, recipe: Recipe) -> Tensor:
+    """Give some streams another prompt, and begin some anew; returns the rows that began."""
     count, device = len(pool.prompt), pool.prompt.device
-    rows = (torch.rand(count, device=device) < recipe.restart).nonzero()[:, 0]
-    if len(rows):
-        new = fresh(data, data.train, len(rows), pool.history.shape[1])
-        pool.picture[rows], pool.masks[rows], pool.history[rows] = new.picture, new.masks, new.history
-        pool.prompt[rows], pool.goal = new.prompt, pool.goal.put(rows, new.goal)
+    began = torch.randperm(count, device=device)[: max(1, round(count * recipe.restart))]
+    new = fresh(data, data.train, len(began))
+    pool.picture[began], pool.masks[began], pool.history[began] = new.picture, new.masks, new.history
+    pool.prompt[began], pool.goal = new.prompt, pool.goal.put(began, new.goal)
     rows = (torch.rand(count, device=device) < recipe.switch).nonzero()[:, 0]
     if len(rows):
         pool.prompt[rows] = torch.randint(len(data.train.ids), (len(rows),), device=device)
         pool.goal = pool.goal.put(rows, target(data.train.intents[pool.prompt[rows]], pool.masks[rows]))
+    return began
 
 
-def window_of(network: PocketNetwork, scene: Scene, history: Tensor) -> list[KeyValue]:
-    """Rotated keys and values of the sink and of every past latent ``[n, W, 12, h, w]``."""
-    count, size = history.shape[:2]
-    many = Scene(
-        scene.add.repeat_interleave(size, 0),
-        [(k.repeat_interleave(size, 0), v.repeat_interleave(size, 0)) for k, v in scene.sink],
-        scene.masks,
-    )
-    past = network.encode_context(history.flatten(0, 1)[:, :, None], many, network.silence(count * size))
-    places = network.rotation(*range(1, size + 1))
-    sink = network.rotation(0)
+@torch.no_grad()
+def rest(network: PocketNetwork, scene: Scene, rows: Tensor) -> list[KeyValue]:
+    """Contexts of the latent at rest for some streams."""
+    some = Scene(scene.add[rows], [(k[rows], v[rows]) for k, v in scene.sink], scene.masks)
+    nothing = torch.zeros(len(rows), CHANNELS, 1, *GRID, device=rows.device)
+    return network.encode_context(nothing, some, network.silence(len(rows)))
+
+
+def window_of(network: PocketNetwork, scene: Scene, past: list[list[KeyValue]]) -> list[KeyValue]:
+    """Rotated keys and values of the sink and of the past, oldest first, for every layer."""
+    sink, places = network.rotation(0), network.rotation(*range(1, len(past) + 1))
     window: list[KeyValue] = []
-    for (sink_k, sink_v), (k, v) in zip(scene.sink, past, strict=True):
-        k, v = k.unflatten(0, (count, size)).flatten(1, 2), v.unflatten(0, (count, size)).flatten(1, 2)
-        window.append((torch.cat([rotate(sink_k, sink), rotate(k, places)], 1), torch.cat([sink_v, v], 1)))
+    for layer, (k, v) in enumerate(scene.sink):
+        keys = torch.cat([latent[layer][0] for latent in past], 1)
+        values = torch.cat([latent[layer][1] for latent in past], 1)
+        window.append((torch.cat([rotate(k, sink), rotate(keys, places)], 1), torch.cat([v, values], 1)))
     return window
 
 
@@ -104,15 +110,12 @@ def blur_words(network: PocketNetwork, ids: Tensor) -> tuple[Tensor, Tensor]:
     return ids, words.masked_fill(drop[..., None], 0.0)
 
 
-def corrupt(history: Tensor, recipe: Recipe) -> Tensor:
-    """The past as a careless model would leave it: white and smooth noise of a random level."""
-    count = len(history)
-    level = recipe.context_noise * torch.rand(count, 1, 1, 1, 1, device=history.device)
+def corrupt(latent: Tensor, recipe: Recipe) -> Tensor:
+    """A latent ``[n, 12, h, w]`` as a careless model would leave it: white and smooth noise of a random level."""
+    level = recipe.context_noise * torch.rand(len(latent), 1, 1, 1, device=latent.device)
     level = level * (torch.rand_like(level) < 0.7)
-    smooth = F.interpolate(
-        torch.randn(count, history.shape[1] * CHANNELS, 4, 7, device=history.device), GRID, mode="bilinear"
-    ).view_as(history)
-    return history + level * (0.7 * torch.randn_like(history) + 0.7 * smooth)
+    coarse = torch.randn(len(latent), CHANNELS, 4, 7, device=latent.device)
+    return latent + level * 0.7 * (torch.randn_like(latent) + F.interpolate(coarse, GRID, mode="bilinear"))
 
 
 def channel_weights(device: torch.device) -> Tensor:
@@ -181,32 +184,31 @@ class Trainer:
             stored = {k: v.to(self.device) for k, v in load_file(resume).items()}
             self.network.load_state_dict({k: v if v.dtype == torch.int8 else v.float() for k, v in stored.items()})
         self.mean = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
-        self.pool = fresh(data, data.train, recipe.streams, self.network.config.window)
+        self.pool = fresh(data, data.train, recipe.streams)
         decayed = [p for p in self.network.parameters() if p.ndim > 1]
         plain = [p for p in self.network.parameters() if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}]
         self.optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
         self.weights = channel_weights(self.device)
-        self.lead = recipe.streams  # streams led by the model come first in the pool
         self.step_number = 0
 
     def step(self, progress: float) -> dict[str, Tensor]:
         """Make one step at this share of the run; returns losses as tensors (no host sync)."""
         recipe, pool, network = self.recipe, self.pool, self.network
-        begun = max(0.0, progress - recipe.self_rollout_from) / (1 - recipe.self_rollout_from)
-        led = int(recipe.streams * recipe.self_rollout_share * min(1.0, 4 * begun))
-        renew(pool, self.data, recipe)
+        # Streams led by the model come first in the pool; all or none, since each size is compiled anew.
+        led = int(recipe.streams * recipe.self_rollout_share) if progress >= recipe.self_rollout_from else 0
+        began = renew(pool, self.data, recipe)
         now, before = pool.history[:, -1], pool.history[:, -2]
         truth = advance(now, before, pool.goal)[:, :, None]
-        past = corrupt(pool.history, recipe)
-        past[:led] = pool.history[:led]
-        last = past[:, -1][:, :, None]
+        last = torch.cat([now[:led], corrupt(now[led:], recipe)])[:, :, None]
         sigma = sigmas(recipe.streams, self.device)
         level = sigma[:, None, None, None, None]
         noisy = (1 - level) * truth + level * torch.randn_like(truth)
         with torch.autocast(self.device.type, torch.bfloat16):
             scene = network.encode_picture(pool.picture)
-            window = window_of(network, scene, past)
+            self._forget(scene, began)
+            newest = network.encode_context(last, scene, network.silence(recipe.streams))
+            window = window_of(network, scene, [*pool.seen, newest])
             text = network.encode_text(*blur_words(network, self.data.train.ids[pool.prompt]))
             estimate = network.denoise(noisy, last, sigma, scene, text, window).float()
             mask_loss = F.binary_cross_entropy_with_logits(scene.masks.float(), pool.masks)
@@ -217,8 +219,21 @@ class Trainer:
             with torch.autocast(self.device.type, torch.bfloat16):
                 own = sample(network, last[:led], *part(scene, text, window, led), (1.0, 0.5))
             nxt = torch.cat([own, truth[led:]])
-        pool.history = torch.cat([pool.history[:, 1:], nxt[:, None, :, 0]], dim=1)
+        pool.history = torch.stack([now, nxt[:, :, 0]], dim=1)
+        pool.seen = [*pool.seen[1:], [(k.detach(), v.detach()) for k, v in newest]]
         return {"loss": loss.detach(), "mask": mask_loss.detach()}
+
+    def _forget(self, scene: Scene, began: Tensor) -> None:
+        """Fill the past of streams that began with rest; at first, that of all."""
+        pool, older = self.pool, self.network.config.window - 1
+        rows = began if pool.seen else torch.arange(len(pool.prompt), device=self.device)
+        nothing = rest(self.network, scene, rows)
+        if not pool.seen:
+            pool.seen = [[(k.clone(), v.clone()) for k, v in nothing] for _ in range(older)]
+            return
+        for latent in pool.seen:
+            for (k, v), (rest_k, rest_v) in zip(latent, nothing, strict=True):
+                k[rows], v[rows] = rest_k, rest_v
 
     def _descend(self, loss: Tensor, progress: float) -> None:
         warm = min(1.0, (self.step_number + 1) / self.recipe.warm_up_steps)
@@ -235,10 +250,14 @@ class Trainer:
         floats = [k for k, v in state.items() if v.is_floating_point()]
         torch._foreach_lerp_([self.mean[k] for k in floats], [state[k] for k in floats], 1 - keep)
 
-    def save(self, path: Path) -> None:
-        """Write the running mean in float16 (the word table in int8)."""
+    def save(self, path: Path, parts: int = 1) -> None:
+        """Write the running mean in float16 (the word table in int8), whole or in several files."""
         half = {k: v if v.dtype == torch.int8 else v.half() for k, v in self.mean.items()}
-        save_file({k: v.contiguous().cpu() for k, v in half.items()}, path)
+        whole = {k: v.contiguous().cpu() for k, v in half.items()}
+        names = sorted(whole)
+        for number in range(parts):
+            name = path if parts == 1 else path.with_suffix(f".{number}{path.suffix}")
+            save_file({k: whole[k] for k in names[number::parts]}, name)
 
     def averaged(self) -> PocketNetwork:
         """A network with the running mean's weights, for evaluation."""
@@ -260,19 +279,19 @@ def rollout(
     pick = torch.arange(count, device=device) % len(data.held_pictures)
     picture, masks = crops(data.held_pictures, data.held_masks, pick, plain=True)
     goal = target(prompts.intents[rows], masks)
-    history = torch.zeros(count, network.config.window, CHANNELS, *GRID, device=device)
+    latent = torch.zeros(count, CHANNELS, 1, *GRID, device=device)
     with torch.autocast(device.type, torch.bfloat16):
-        scene = network.encode_picture(picture)
+        scene, silence = network.encode_picture(picture), network.silence(count)
         text = network.encode_text(prompts.ids[rows])
+        past = [network.encode_context(latent, scene, silence)] * network.config.window
         for _ in range(latents):
-            window = window_of(network, scene, history)
-            nxt = sample(network, history[:, -1][:, :, None], scene, text, window, (1.0, 0.5))
-            history = torch.cat([history[:, 1:], nxt[:, None, :, 0].float()], dim=1)
+            latent = sample(network, latent, scene, text, window_of(network, scene, past), (1.0, 0.5))
+            past = [*past[1:], network.encode_context(latent, scene, silence)]
     truth = torch.zeros(2, count, CHANNELS, *GRID, device=device)
     now, before = truth[0], truth[1]
     for _ in range(latents):
         now, before = advance(now, before, goal), now
-    return history[:, -1], now
+    return latent[:, :, 0], now
 
 
 def report(network: PocketNetwork, data: Dataset, latents: int = 12) -> str:
@@ -307,6 +326,7 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=Recipe().streams)
     parser.add_argument("--rollout-from", type=float, default=Recipe().self_rollout_from)
     parser.add_argument("--device", default="cuda")
+    parser.add_argument("--parts", type=int, default=1, help="write the weights as so many files")
     parser.add_argument("--compile", action="store_true", help="compile the blocks: worth its minute on a long run")
     args = parser.parse_args()
     torch.backends.cuda.matmul.allow_tf32 = True
@@ -326,7 +346,7 @@ def main() -> None:
             shown = now
             text = " ".join(f"{k} {v.item():.4f}" for k, v in losses.items())
             print(f"{now - begun:6.1f} s step {trainer.step_number} {text}", flush=True)
-    trainer.save(args.out)
+    trainer.save(args.out, args.parts)
     print(f"{trainer.step_number} steps")
     print(report(trainer.averaged(), data))
 

@@ -1,0 +1,100 @@
+"""Tests of pocket's evaluation: takes, plan, resumption, tables, film; all without weights."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.pocket import evaluate, film
+from pipeline.pocket.camera import REST, Pose
+from pipeline.pocket.canvas import prepare
+from pipeline.pocket.decoder import AnchoredDecoder, Motion
+from pipeline.pocket.language import held_out_prompts
+from pipeline.pocket.latents import CHANNELS, GRID
+from pipeline.pocket.measure import psnr
+from pipeline.pocket.tables import tables
+from pipeline.pocket.takes import SparseDecoder, TruthPlayer, script, view
+from pipeline.pocket.trials import CAMERA_PHRASES, EFFECT_PHRASES, Trial, camera_prompt
+from pipeline.pocket.truth import CAMERAS, EFFECTS
+from tests.pocket_parts import picture
+
+ORDER = {"any": [f"{n:03d}" for n in range(12)]} | {e: ["003", "001"] for e in ("sway", "ripple", "breathe", "clouds")}
+
+
+def test_a_sparse_decoder_renders_what_the_real_one_does() -> None:
+    """Wanted frames are equal to the last bit, others are the picture, and every pose is noted."""
+    canvas = prepare(picture(), 832, 480)
+    latent = 0.5 * torch.randn(CHANNELS, *GRID, generator=torch.Generator().manual_seed(1))
+    full, _ = AnchoredDecoder().decode(Motion.at_rest(), latent, canvas, 4)
+    decoder = SparseDecoder()
+    decoder.begin(frozenset({2}))
+    sparse, _ = decoder.decode(Motion.at_rest(), latent, canvas, 4)
+    assert torch.equal(sparse[2], full[2])
+    assert torch.equal(sparse[3], canvas.rest)
+    assert not torch.equal(full[3], canvas.rest)
+    assert len(decoder.poses) == 4
+
+
+def test_the_truth_pans_where_it_is_told() -> None:
+    """Under "the camera pans left" the view goes left, and only the frames asked for are kept."""
+    take = TruthPlayer().play(picture(), script((0, camera_prompt("pan_left")), seconds=1, frames=[0, 15]))
+    assert sorted(take.frames) == [0, 15]
+    assert len(take.poses) == 16
+    assert take.poses[-1].x < -10
+    assert np.array_equal(take.frames[0], take.picture)
+
+
+@pytest.mark.parametrize(("pose", "least"), [(REST, 50), (Pose(x=30, roll=0.1), 40)])
+def test_a_view_is_the_picture_from_a_pose(pose: Pose, least: float) -> None:
+    """The reference agrees with the picture at rest, and with the decoder's frame from elsewhere."""
+    canvas = prepare(picture(), 832, 480)
+    frame = SparseDecoder()
+    frame.begin(frozenset({0}))
+    pixels = frame._frame(torch.zeros(CHANNELS, *GRID), pose, canvas, 0.0).numpy()
+    assert psnr(view(canvas, pose), pixels) > least
+
+
+def test_the_plan_tries_every_class_and_every_held_out_phrasing() -> None:
+    """A full plan has each camera move, effect and phrasing, none twice; the effects are on what they move."""
+    trials = evaluate.plan(ORDER, evaluate.Scope(), truth=False)
+    assert len({trial.key for trial in trials}) == len(trials)
+    assert {t.name for t in trials if t.kind == "camera"} == set(CAMERAS) - {"none", "drift"} == set(CAMERA_PHRASES)
+    assert {t.name for t in trials if t.kind == "effect"} == set(EFFECTS) == set(EFFECT_PHRASES)
+    assert sum(t.kind == "phrase" for t in trials) == sum(map(len, held_out_prompts().values()))
+    assert {t.picture for t in trials if t.name == "sway"} == {"003", "001"}
+
+
+def test_a_broken_off_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results on file are not made again, unless other weights made them."""
+    trial = Trial("camera", "still", "000")
+    partial = tmp_path / "out.partial.jsonl"
+    partial.write_text('{"measured": "truth"}\n' + json.dumps([trial.key, {"class": "still"}]) + "\n")
+    monkeypatch.setattr(evaluate, "work", lambda trial: pytest.fail("tried again"))
+    results = evaluate.evaluate([trial], None, tmp_path, partial, 1)
+    assert results == {trial.key: {"class": "still"}}
+
+
+def test_tables_name_what_went_wrong() -> None:
+    """A class that was misread shows with the phrase, and counts against the share."""
+    results = {
+        "phrase/rain/001/0/0": {"class": "snow", "prompt": "wet weather", "half_frames": None},
+        "phrase/rain/002/1/0": {"class": "rain", "prompt": "it pours", "half_frames": 8},
+        "still/still/001/0/60": {"first": 99.0, "first_against_lanczos": 41.0, "end": 52.0, "least": 51.0},
+    }
+    text = tables(results)
+    assert "**1/2 = 0.500, least class 0.50**" in text
+    assert "“wet weather” → snow" in text
+    assert "| 001 | 60 | 99.0 | 41.0 | 52.0 | 51.0 |" in text
+
+
+def test_the_film_was_chosen_before_training() -> None:
+    """The seed draws the same twenty prompts and pictures for ever."""
+    scenes = film.draw([f"{n:03d}" for n in range(32)])
+    assert len({scene.prompt.text for scene in scenes}) == len({scene.picture for scene in scenes}) == 20
+    assert [(scene.picture, scene.prompt.text) for scene in scenes[:3]] == [
+        ("003", "warm light, the leaves sway strongly"),
+        ("009", "ripples on the water"),
+        ("010", "the clouds drift by"),
+    ]
