@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from stream.live import LiveStream
@@ -92,7 +92,9 @@ class _StreamGauges(Collector):
             by_state.add_metric([state], sum(stream.state == state for stream in streams))
         yield by_state
         yield CounterMetricFamily(
-            "vivant_engine_busy_seconds", "Seconds that the engine spent on chunks, contexts and openings.", self._busy_s()
+            "vivant_engine_busy_seconds",
+            "Seconds that the engine spent on chunks, contexts and openings.",
+            self._busy_s(),
         )
         yield GaugeMetricFamily("vivant_directors", "Directors connected.", sum(stream.directors for stream in streams))
         yield GaugeMetricFamily("vivant_viewers", "Viewers connected.", sum(stream.viewers for stream in streams))

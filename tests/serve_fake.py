@@ -1,7 +1,7 @@
 """The real server with a fake model: ``python -m tests.serve_fake [CONFIG.yaml] [key=value ...]``.
 
-``$FAKE_WARM_UP_S`` delays the model's start, ``$FAKE_FAILURE`` makes it fail; ``$FAKE_CHUNK_S`` holds the seconds that a
-chunk takes at each quality, ``$FAKE_MODES`` the modes, both with commas between.
+``$FAKE_WARM_UP_S`` delays the model's start, ``$FAKE_FAILURE`` makes it fail; ``$FAKE_CHUNK_S`` holds the seconds that
+a chunk takes at each quality, ``$FAKE_MODES`` the modes, both with commas between.
 """
 
 import os

@@ -88,7 +88,7 @@ def test_what_is_bundle_only_uses_the_transport_of_its_bundle() -> None:
     """A section of port 0 that max-bundle left without a transport takes over the first one's."""
     bare = DATA.replace(TRANSPORT, "a=bundle-only\n").replace("m=application 9", "m=application 0")
     video, data = SessionDescription.parse(read_offer(OFFER.replace(DATA, bare)).sdp).media
-    assert data.ice.usernameFragment == video.ice.usernameFragment == "abcd"
+    assert data.ice == video.ice
     assert data.dtls == video.dtls
     with pytest.raises(StreamError, match="ice-ufrag"):
         read_offer(OFFER.replace(DATA, bare.replace("a=bundle-only\n", "")))

@@ -16,14 +16,15 @@ class TextConfig:
 
     vocabulary: int = 49_408
     table_dim: int = 64
-    dim: int = 256
-    num_layers: int = 2
+    dim: int = 192
+    num_layers: int = 3
     num_heads: int = 4
     length: int = 32
+    outputs: int = 1
 
 
 class TextEncoder(nn.Module):
-    """Token ids to one vector a token and one for the whole prompt."""
+    """Token ids to what a prompt says, as ``outputs`` numbers."""
 
     table: Tensor
     table_scale: Tensor
@@ -42,18 +43,18 @@ class TextEncoder(nn.Module):
             for _ in range(config.num_layers)
         )
         self.norm = nn.LayerNorm(config.dim)
+        self.head = nn.Sequential(
+            nn.Linear(2 * config.dim, config.dim), nn.GELU(), nn.Linear(config.dim, config.outputs)
+        )
 
     def words(self, ids: Tensor) -> Tensor:
         """Table rows of ``int [B, S]`` as ``[B, S, table_dim]``."""
         return self.table[ids].to(self.table_scale.dtype) * self.table_scale
 
-    def forward(self, ids: Tensor, words: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Encode ``int64 [B, S]``, 0 being padding.
+    def forward(self, ids: Tensor, words: Tensor | None = None) -> Tensor:
+        """Encode ``int64 [B, S]``, 0 being padding, to ``[B, outputs]``.
 
         ``words`` replaces the table's rows, as training does to blur them.
-
-        Returns:
-            ``[B, S, dim]`` with padded rows zero, and their mean ``[B, dim]``.
         """
         padded = ids == 0
         # An empty prompt keeps one row, or attention would have nothing to look at.
@@ -62,5 +63,7 @@ class TextEncoder(nn.Module):
         x = self.project(words) + self.position[: ids.shape[1]]
         for layer in self.layers:
             x = layer(x, src_key_padding_mask=padded)
-        x = self.norm(x).masked_fill(padded[..., None], 0.0)
-        return x, x.sum(1) / (~padded).sum(1, keepdim=True)
+        x = self.norm(x)
+        mean = x.masked_fill(padded[..., None], 0.0).sum(1) / (~padded).sum(1, keepdim=True)
+        most = x.masked_fill(padded[..., None], -1e4).amax(1)
+        return self.head(torch.cat([mean, most], dim=1))

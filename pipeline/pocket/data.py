@@ -17,11 +17,11 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.networks.text_bpe import TextConfig
+from pipeline.pocket.intents import CAMERAS, EFFECTS, REGIONS, SLOTS, Intents
 from pipeline.pocket.language import Prompt, held_out_prompts, sample
 from pipeline.pocket.latents import GRID
 from pipeline.pocket.network import PICTURE_SIZE
 from pipeline.pocket.tokens import tokenizer
-from pipeline.pocket.truth import CAMERAS, EFFECTS, REGIONS, SLOTS, Intents
 
 STORED = (224, 392)
 MASK_STORED = (56, 98)
@@ -58,20 +58,25 @@ def load(path: Path, device: torch.device) -> Dataset:
             decoded = [np.asarray(Image.open(io.BytesIO(blob[e - s : e]))) for s, e in zip(sizes, ends, strict=True)]
             return torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2).to(device)
 
-        def prompts(name: str) -> Prompts:
-            column = {key: torch.from_numpy(pack[f"{name}_{key}"]).to(device) for key in PROMPT_KEYS}
-            numbers = {k: v.float() if v.is_floating_point() else v.long() for k, v in column.items()}
-            return Prompts(numbers.pop("ids"), Intents(**numbers))
-
         return Dataset(
             pictures("train"),
             torch.from_numpy(pack["train_masks"]).to(device),
             pictures("held"),
             torch.from_numpy(pack["held_masks"]).to(device),
-            prompts("train_prompts"),
-            prompts("held_prompts"),
-            torch.from_numpy(pack["held_class"]).to(device),
+            *load_prompts(path, device),
         )
+
+
+def load_prompts(path: Path, device: torch.device) -> tuple[Prompts, Prompts, Tensor]:
+    """Read a pack's prompts: trained on, held out, and the class of each of the latter."""
+    with np.load(path) as pack:
+
+        def prompts(name: str) -> Prompts:
+            column = {key: torch.from_numpy(pack[f"{name}_{key}"].copy()).to(device) for key in PROMPT_KEYS}
+            numbers = {k: v.float() if v.is_floating_point() else v.long() for k, v in column.items()}
+            return Prompts(numbers.pop("ids"), Intents(**numbers))
+
+        return prompts("train_prompts"), prompts("held_prompts"), torch.from_numpy(pack["held_class"]).to(device)
 
 
 PROMPT_KEYS = ("ids", "camera", "camera_speed", "effect", "region", "strength", "speed")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pipeline.networks.rope import rotate, rotations
 from pipeline.networks.text_bpe import TextConfig, TextEncoder
 from pipeline.networks.transformer import CausalTransformer, KeyValue, TransformerConfig
+from pipeline.pocket.intents import COLUMNS, LOGITS, ROWS, Asked, read
 from pipeline.pocket.latents import CHANNELS, GRID, screen_grid
 
 PICTURE_SIZE = (128, 224)
@@ -29,7 +30,7 @@ class PocketConfig:
     num_layers: int = 8
     window: int = 4
     patch: int = 4
-    text: TextConfig = field(default_factory=TextConfig)
+    text: TextConfig = field(default_factory=lambda: TextConfig(outputs=LOGITS))
 
     @property
     def tokens(self) -> int:
@@ -45,7 +46,7 @@ class PocketConfig:
             num_layers=self.num_layers,
             in_channels=2 * CHANNELS + 2,
             out_channels=CHANNELS,
-            text_dim=self.text.dim,
+            text_dim=COLUMNS,
             patch=(1, self.patch, self.patch),
         )
 
@@ -119,7 +120,7 @@ class PocketNetwork(nn.Module):
         self.picture = PictureEncoder(config.dim)
         self.add = nn.Linear(config.dim, config.dim)
         self.text = TextEncoder(config.text)
-        self.pooled = nn.Linear(config.text.dim, config.dim)
+        self.pooled = nn.Linear(ROWS * COLUMNS, config.dim)
         self.position = nn.Parameter(torch.randn(config.tokens, config.dim) * 0.02)
         self.gate = nn.Parameter(torch.full((CHANNELS, 1, 1, 1), 0.7))
         self.mask_head = nn.Linear(config.dim, len(MASKS) * config.patch**2)
@@ -131,15 +132,18 @@ class PocketNetwork(nn.Module):
         places = torch.tensor(frames, device=self.position.device)
         return rotations(places, rows, columns, self.config.transformer().head_dim)
 
-    def encode_text(self, ids: Tensor, words: Tensor | None = None) -> Text:
-        """Encode ``int64 [B, S]`` token ids."""
-        rows, pooled = self.text(ids, words)
-        return Text(self.transformer.text_keys_values(rows), self.pooled(pooled)[:, None])
+    def encode_text(self, ids: Tensor) -> Text:
+        """Read ``int64 [B, S]`` token ids and encode what they ask for."""
+        return self.encode_asked(read(self.text(ids)))
+
+    def encode_asked(self, asked: Asked) -> Text:
+        """Encode what is asked for: a row for the camera and one for every effect."""
+        rows = asked.rows().to(self.position.dtype)
+        return Text(self.transformer.text_keys_values(rows), self.pooled(rows.flatten(1))[:, None])
 
     def silence(self, batch: int) -> Text:
         """No text at all: what the picture and the past are read under, so that prompts never leak from them."""
-        config = self.config.text
-        rows = self.position.new_zeros(batch, config.length, config.dim)
+        rows = self.position.new_zeros(batch, ROWS, COLUMNS)
         return Text(self.transformer.text_keys_values(rows), self.position.new_zeros(batch, 1, self.config.dim))
 
     def encode_picture(self, picture: Tensor) -> Scene:

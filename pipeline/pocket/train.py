@@ -1,6 +1,6 @@
 """Train pocket: one pool of live streams, first led by the truth, then by the model itself.
 
-``python -m pipeline.pocket.train PACK.npz WORDS.npz OUT.safetensors --seconds 540 [--resume FILE]`` on a CUDA GPU.
+``python -m pipeline.pocket.train PACK.npz OUT.safetensors --seconds 540 [--resume FILE]`` on a CUDA GPU.
 Every step all streams of the pool ask for their next latent. The right answer is computed from wherever the
 stream is (:func:`pipeline.pocket.truth.advance`), the loss is taken, and the streams move on: some by the
 truth, a growing share by the model's own two-step sample, so that it learns to correct itself.
@@ -11,7 +11,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
@@ -20,11 +19,12 @@ from torch import Tensor, nn
 from pipeline.networks.rope import rotate
 from pipeline.networks.transformer import KeyValue
 from pipeline.pocket.data import Dataset, Prompts, crops, load
+from pipeline.pocket.intents import dense
 from pipeline.pocket.latents import CAMERA, CHANNELS, DISPLACEMENT, FLOW, GRID
 from pipeline.pocket.network import PocketConfig, PocketNetwork, Scene, Text
 from pipeline.pocket.truth import Target, advance, target
 
-CHANNEL_WEIGHTS = ((CAMERA, 1.0), (DISPLACEMENT, 4.0), (FLOW, 2.0))
+CHANNEL_WEIGHTS = ((CAMERA, 1.0), (DISPLACEMENT, 8.0), (FLOW, 2.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +76,9 @@ def renew(pool: Pool, data: Dataset, recipe: Recipe) -> Tensor:
     new = fresh(data, data.train, len(began))
     pool.picture[began], pool.masks[began], pool.history[began] = new.picture, new.masks, new.history
     pool.prompt[began], pool.goal = new.prompt, pool.goal.put(began, new.goal)
-    rows = (torch.rand(count, device=device) < recipe.switch).nonzero()[:, 0]
-    if len(rows):
-        pool.prompt[rows] = torch.randint(len(data.train.ids), (len(rows),), device=device)
-        pool.goal = pool.goal.put(rows, target(data.train.intents[pool.prompt[rows]], pool.masks[rows]))
+    rows = torch.randperm(count, device=device)[: round(count * recipe.switch)]
+    pool.prompt[rows] = torch.randint(len(data.train.ids), (len(rows),), device=device)
+    pool.goal = pool.goal.put(rows, target(data.train.intents[pool.prompt[rows]], pool.masks[rows]))
     return began
 
 
@@ -100,14 +99,6 @@ def window_of(network: PocketNetwork, scene: Scene, past: list[list[KeyValue]]) 
         values = torch.cat([latent[layer][1] for latent in past], 1)
         window.append((torch.cat([rotate(k, sink), rotate(keys, places)], 1), torch.cat([v, values], 1)))
     return window
-
-
-def blur_words(network: PocketNetwork, ids: Tensor) -> tuple[Tensor, Tensor]:
-    """Word rows with noise and a few words dropped, so that neighbours of a word mean nearly the same."""
-    words = network.text.words(ids)
-    words = words + 0.25 * torch.randn_like(words) * (torch.rand(len(ids), 1, 1, device=ids.device) < 0.5)
-    drop = torch.rand(ids.shape, device=ids.device) < 0.03
-    return ids, words.masked_fill(drop[..., None], 0.0)
 
 
 def corrupt(latent: Tensor, recipe: Recipe) -> Tensor:
@@ -171,19 +162,17 @@ def part(scene: Scene, text: Text, window: list[KeyValue], n: int) -> tuple[Scen
 class Trainer:
     """One run: network, its running mean, the pool, the optimiser."""
 
-    def __init__(self, data: Dataset, words: Path, recipe: Recipe, resume: Path | None) -> None:
+    def __init__(self, data: Dataset, recipe: Recipe, resume: Path | None) -> None:
         torch.manual_seed(recipe.seed + (resume is not None))
         self.device, self.data, self.recipe = data.pictures.device, data, recipe
         self.network = PocketNetwork(PocketConfig()).to(self.device)
-        table = np.load(words)
-        self.network.text.table.copy_(torch.from_numpy(table["table"]))
-        self.network.text.table_scale.copy_(torch.from_numpy(table["scale"]))
         nn.init.normal_(self.network.transformer.head.head.weight, std=0.01)
         nn.init.zeros_(self.network.transformer.head.head.bias)
         if resume is not None:
-            stored = {k: v.to(self.device) for k, v in load_file(resume).items()}
+            stored = load_file(resume, device=str(self.device))
             self.network.load_state_dict({k: v if v.dtype == torch.int8 else v.float() for k, v in stored.items()})
         self.mean = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.asked = dense(data.train.intents)
         self.pool = fresh(data, data.train, recipe.streams)
         decayed = [p for p in self.network.parameters() if p.ndim > 1]
         plain = [p for p in self.network.parameters() if p.ndim <= 1]
@@ -209,7 +198,7 @@ class Trainer:
             self._forget(scene, began)
             newest = network.encode_context(last, scene, network.silence(recipe.streams))
             window = window_of(network, scene, [*pool.seen, newest])
-            text = network.encode_text(*blur_words(network, self.data.train.ids[pool.prompt]))
+            text = network.encode_asked(self.asked[pool.prompt])
             estimate = network.denoise(noisy, last, sigma, scene, text, window).float()
             mask_loss = F.binary_cross_entropy_with_logits(scene.masks.float(), pool.masks)
             loss = loss_of(estimate, truth, last, self.weights)
@@ -282,7 +271,7 @@ def rollout(
     latent = torch.zeros(count, CHANNELS, 1, *GRID, device=device)
     with torch.autocast(device.type, torch.bfloat16):
         scene, silence = network.encode_picture(picture), network.silence(count)
-        text = network.encode_text(prompts.ids[rows])
+        text = network.encode_asked(dense(prompts.intents)[rows])
         past = [network.encode_context(latent, scene, silence)] * network.config.window
         for _ in range(latents):
             latent = sample(network, latent, scene, text, window_of(network, scene, past), (1.0, 0.5))
@@ -318,7 +307,6 @@ def report(network: PocketNetwork, data: Dataset, latents: int = 12) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pack", type=Path)
-    parser.add_argument("words", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--seconds", type=float, default=540.0)
     parser.add_argument("--resume", type=Path)
@@ -335,17 +323,20 @@ def main() -> None:
         streams=args.streams, learning_rate=args.learning_rate, self_rollout_from=args.rollout_from
     )
     data = load(args.pack, torch.device(args.device))
-    trainer = Trainer(data, args.words, recipe, args.resume)
+    trainer = Trainer(data, recipe, args.resume)
     if args.compile:
         for block in trainer.network.transformer.blocks:
             block.compile()
-    begun = shown = time.monotonic()
+    begun = shown = saved = time.monotonic()
     while (now := time.monotonic()) - begun < args.seconds:
         losses = trainer.step((now - begun) / args.seconds)
         if now - shown > 15 or trainer.step_number in (1, 10, 50):
             shown = now
             text = " ".join(f"{k} {v.item():.4f}" for k, v in losses.items())
             print(f"{now - begun:6.1f} s step {trainer.step_number} {text}", flush=True)
+        if now - saved > 100:
+            saved = now
+            trainer.save(args.out, args.parts)
     trainer.save(args.out, args.parts)
     print(f"{trainer.step_number} steps")
     print(report(trainer.averaged(), data))

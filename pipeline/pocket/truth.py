@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+from pipeline.pocket.intents import CAMERAS, EFFECTS, REGIONS, Intents, dense
 from pipeline.pocket.latents import (
     CAMERA,
     CHANNELS,
@@ -25,13 +26,6 @@ from pipeline.pocket.latents import (
     screen_grid,
 )
 
-CAMERAS = (
-    "none", "still", "drift", "pan_left", "pan_right", "tilt_up", "tilt_down",
-    "zoom_in", "zoom_out", "roll_cw", "roll_ccw",
-)  # fmt: skip
-EFFECTS = ("night", "warm", "cold", "rain", "snow", "fog", "sway", "ripple", "breathe", "clouds")
-REGIONS = ("whole", "left", "right", "top", "bottom", "sky", "water", "foliage", "subject", "ground")
-SLOTS = 3
 SLOW_FACTOR, FAST_FACTOR = 0.5, 1.6
 
 # Share of the way to its target that each field goes in one latent (0.25 s).
@@ -43,23 +37,9 @@ LOG_GAINS = {
     "cold": (-0.30, -0.02, 0.20),
     "rain": (-0.16, -0.12, -0.06),
 }
+FALLING = ("rain", "snow", "fog")
 SWING_HZ = {"sway": 0.45, "ripple": 0.6, "breathe": 0.28}
 WHERE = {"sway": "foliage", "ripple": "water", "breathe": "subject", "clouds": "sky"}
-
-
-@dataclass(frozen=True, slots=True)
-class Intents:
-    """A batch of prompts' meanings as tensors; indices into CAMERAS, EFFECTS and REGIONS, -1 for an empty slot."""
-
-    camera: Tensor
-    camera_speed: Tensor
-    effect: Tensor
-    region: Tensor
-    strength: Tensor
-    speed: Tensor
-
-    def __getitem__(self, rows: Tensor) -> "Intents":
-        return Intents(*(getattr(self, f.name)[rows] for f in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +47,7 @@ class Target:
     """Where every field of a stream is heading.
 
     ``camera [B, 4]``, ``drift bool [B]``, ``fields [B, 12, h, w]`` (channels of swing and camera unused),
-    ``basis complex [B, SLOTS, 2, h, w]``, ``turn`` and ``amplitude [B, SLOTS]``: radians a latent, and size.
+    ``basis complex [B, 3, 2, h, w]``, ``turn`` and ``amplitude [B, 3]`` (one a swing): radians a latent, and size.
     """
 
     camera: Tensor
@@ -101,33 +81,28 @@ def camera_velocity(intents: Intents) -> Tensor:
 def target(intents: Intents, masks: Tensor) -> Target:
     """Make targets from intents and soft masks ``[B, 4, h, w]`` (sky, water, foliage, subject)."""
     batch, device = len(masks), masks.device
+    asked = dense(intents)
     out = torch.zeros(batch, CHANNELS, *GRID, device=device)
-    basis = torch.zeros(batch, SLOTS, 2, *GRID, dtype=torch.complex64, device=device)
-    turn = torch.zeros(batch, SLOTS, device=device)
-    amplitude = torch.zeros(batch, SLOTS, device=device)
-    screen, places = _region_masks(masks)
-    for slot in range(SLOTS):
-        effect, region = intents.effect[:, slot], intents.region[:, slot]
-        strength, speed = intents.strength[:, slot, None, None], intents.speed[:, slot]
-        for index, name in enumerate(EFFECTS):
-            rows = (effect == index).nonzero()[:, 0]
-            if not len(rows):
-                continue
-            where = _where(name, region[rows], screen[rows], places[rows], masks[rows])
-            size = where * strength[rows]
-            if name in LOG_GAINS:
-                gain = torch.tensor(LOG_GAINS[name], device=device)[:, None, None]
-                out[rows, GAIN] += gain * size[:, None]
-            if name in ("rain", "snow", "fog"):
-                channel = WEATHER.start + ("rain", "snow", "fog").index(name)
-                out[rows, channel] = torch.maximum(out[rows, channel], size.clamp(max=1.5))
-            if name == "clouds":
-                # Depth alone makes distant sky slower towards the horizon.
-                out[rows, FLOW.start] = torch.maximum(out[rows, FLOW.start], size * speed[rows, None, None])
-            if name in SWING_HZ:
-                basis[rows, slot] = _swing(name, where)
-                turn[rows, slot] = 2 * math.pi * SWING_HZ[name] * speed[rows] / LATENTS_PER_SECOND
-                amplitude[rows, slot] = intents.strength[rows, slot]
+    basis = torch.zeros(batch, len(SWING_HZ), 2, *GRID, dtype=torch.complex64, device=device)
+    turn, amplitude = torch.zeros(2, batch, len(SWING_HZ), device=device)
+    places = _region_masks(masks)
+    for index, name in enumerate(EFFECTS):
+        here = asked.present[:, index].float()
+        strength, speed = here * asked.strength[:, index], asked.speed[:, index]
+        where = _where(name, asked.region[:, index], places)
+        size = where * strength[:, None, None]
+        if name in LOG_GAINS:
+            gain = torch.tensor(LOG_GAINS[name], device=device)[:, None, None]
+            out[:, GAIN] += gain * size[:, None]
+        if name in FALLING:
+            out[:, WEATHER.start + FALLING.index(name)] = size.clamp(max=1.5)
+        if name == "clouds":
+            out[:, FLOW.start] = size * speed[:, None, None]
+        if name in SWING_HZ:
+            slot = list(SWING_HZ).index(name)
+            basis[:, slot] = _swing(name, where) * here[:, None, None, None]
+            turn[:, slot] = 2 * math.pi * SWING_HZ[name] * speed / LATENTS_PER_SECOND
+            amplitude[:, slot] = strength
     drift = intents.camera == CAMERAS.index("drift")
     return Target(camera_velocity(intents), drift, out, basis, turn, amplitude)
 
@@ -162,8 +137,8 @@ def _advance_swing(now: Tensor, before: Tensor, goal: Target) -> Tensor:
     # Columns: real and imaginary part of each slot's coefficient; rows: the two latents' cells.
     columns = torch.stack([torch.cat([basis, back], 2).real, -torch.cat([basis, back], 2).imag], dim=2).flatten(1, 2)
     seen = torch.cat([now.flatten(1), before.flatten(1)], dim=1)
-    gram = columns @ columns.mT + 0.05 * torch.eye(2 * SLOTS, device=now.device)
-    fit = torch.linalg.solve(gram, (columns @ seen[..., None]))[..., 0].unflatten(1, (SLOTS, 2))
+    gram = columns @ columns.mT + 0.05 * torch.eye(2 * len(SWING_HZ), device=now.device)
+    fit = torch.linalg.solve(gram, (columns @ seen[..., None]))[..., 0].unflatten(1, (len(SWING_HZ), 2))
     coefficient = torch.view_as_complex(fit.contiguous())
     rest = now.flatten(1) - (coefficient[..., None] * basis).real.sum(1)
     size = coefficient.abs()
@@ -172,8 +147,8 @@ def _advance_swing(now: Tensor, before: Tensor, goal: Target) -> Tensor:
     return ((aimed[..., None] * basis).real.sum(1) + 0.5 * rest).view_as(now)
 
 
-def _region_masks(masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Soft masks of REGIONS, ``[B, 10, h, w]``, as placed on the screen and as found in the picture."""
+def _region_masks(masks: Tensor) -> Tensor:
+    """Soft masks of REGIONS, ``[B, 10, h, w]``: five placed on the screen, five found in the picture."""
     x, y = screen_grid(masks.device)
     ramps = torch.stack([torch.sigmoid(5 * s) for s in (-x, x, -y, y)])
     whole = torch.ones_like(x)[None]
@@ -186,16 +161,15 @@ def _region_masks(masks: Tensor) -> tuple[Tensor, Tensor]:
     # A picture may lack what the words name: the nearest meaning of place then stands in, smoothly.
     missing = (1 - area / 0.03).clamp(0, 1)
     found = found + missing * (fallback - found)
-    return placed, torch.cat([placed, found], dim=1)
+    return torch.cat([placed, found], dim=1)
 
 
-def _where(name: str, region: Tensor, screen: Tensor, places: Tensor, masks: Tensor) -> Tensor:
+def _where(name: str, region: Tensor, places: Tensor) -> Tensor:
     """Where an effect acts, ``[b, h, w]``: its own matter, cut by the region that the words name."""
-    rows = torch.arange(len(region), device=region.device)
-    picked = places[rows, region]
+    picked = places[torch.arange(len(region), device=region.device), region]
     if name not in WHERE:
         return picked
-    matter = places[rows, len(REGIONS) - 5 + ("sky", "water", "foliage", "subject").index(WHERE[name])]
+    matter = places[:, REGIONS.index(WHERE[name])]
     cut = torch.where((region < 5)[:, None, None], matter * picked, picked)
     # "The grass on the left" of a picture whose matter is all on the right still moves on the left.
     empty = (1 - cut.mean((1, 2), keepdim=True) / 0.02).clamp(0, 1)

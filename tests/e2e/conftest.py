@@ -9,6 +9,9 @@ from tests.contract import Server, serving
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    """The server under test, with times short enough to wait for."""
-    with serving("stream.upload_timeout_s=1", "stream.director_grace_s=1") as running:
+    """The server under test, with times short enough to wait for.
+
+    A lost packet at the end of a burst costs aiortc's SCTP a second: the time without a byte is more than that.
+    """
+    with serving("stream.upload_timeout_s=2", "stream.director_grace_s=1") as running:
         yield running

@@ -298,10 +298,10 @@ async def test_stats(server: Server) -> None:
     async with directing(server) as peer:
         await peer.live()
         await peer.ask("set_prompt", "prompt_accepted", prompt="snow")
-        stats = await peer.until(lambda: [m for m in peer.messages if m["type"] == "stats"][2:])
+        stats = await peer.until(lambda: [m for m in peer.messages if m["type"] == "stats"][1:])
         loop = asyncio.get_running_loop()
         began = loop.time()
-        await peer.until(lambda: [m for m in peer.messages if m["type"] == "stats"][3:])
+        await peer.until(lambda: [m for m in peer.messages if m["type"] == "stats"][2:])
         assert 0.5 < loop.time() - began < 1.5
         last = stats[-1]
         for key in ("fps_generated", "fps_sent", "chunk_ms", "buffered_ms", "bitrate_kbps"):
@@ -353,7 +353,7 @@ class Model:
         return FIRST[command]
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 async def test_any_order(server: Server, seed: int) -> None:
     """Commands in any order and at any pace: the right first reply to each, in order, and each applied once."""
     dice, model = random.Random(seed), Model()

@@ -293,7 +293,7 @@ async def test_slow_upload(server: Server) -> None:
     async with directing(server) as peer:
         id = peer.send("upload_image", **described(data))
         for at in range(0, len(data), step):
-            await asyncio.sleep(0.45)
+            await asyncio.sleep(0.8)
             peer.send_bytes(data[at : at + step])
         await peer.reply(id, "image_uploaded")
 

@@ -1,0 +1,146 @@
+"""What a prompt asks for, as numbers: read from text by the text encoder, attended to by the transformer.
+
+Between the two stands this small, closed vocabulary. So the language can be taught by text alone, and the motion by
+meanings that are never misread.
+"""
+
+from dataclasses import dataclass, fields
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CAMERAS = (
+    "none", "still", "drift", "pan_left", "pan_right", "tilt_up", "tilt_down",
+    "zoom_in", "zoom_out", "roll_cw", "roll_ccw",
+)  # fmt: skip
+EFFECTS = ("night", "warm", "cold", "rain", "snow", "fog", "sway", "ripple", "breathe", "clouds")
+REGIONS = ("whole", "left", "right", "top", "bottom", "sky", "water", "foliage", "subject", "ground")
+SLOTS = 3
+SPEEDS = (0.5, 1.0, 1.6)
+STRENGTHS = (0.5, 1.0, 1.5)
+# Logits of one prompt, in this order: camera, its speed, then for every effect presence, region, strength, speed.
+SPLIT = (
+    len(CAMERAS),
+    len(SPEEDS),
+    len(EFFECTS),
+    len(EFFECTS) * len(REGIONS),
+    len(EFFECTS) * len(STRENGTHS),
+    len(EFFECTS) * len(SPEEDS),
+)
+LOGITS = sum(SPLIT)
+ROWS = 1 + len(EFFECTS)
+COLUMNS = len(CAMERAS) + 1 + len(REGIONS) + 3
+
+
+@dataclass(frozen=True, slots=True)
+class Intents:
+    """A batch of prompts' meanings as tensors; indices into CAMERAS, EFFECTS and REGIONS, -1 for an empty slot."""
+
+    camera: Tensor
+    camera_speed: Tensor
+    effect: Tensor
+    region: Tensor
+    strength: Tensor
+    speed: Tensor
+
+    def __getitem__(self, rows: Tensor) -> "Intents":
+        return Intents(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A batch of meanings, dense.
+
+    ``camera [B]`` and ``region [B, 10]`` are indices, ``camera_speed [B]``, ``strength`` and ``speed [B, 10]``
+    factors, ``present bool [B, 10]`` says which effects are asked for.
+    """
+
+    camera: Tensor
+    camera_speed: Tensor
+    present: Tensor
+    region: Tensor
+    strength: Tensor
+    speed: Tensor
+
+    def __getitem__(self, rows: Tensor) -> "Asked":
+        return Asked(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+    def rows(self) -> Tensor:
+        """One row for the camera and one for every effect, ``float32 [B, 11, 25]``; an absent effect's row is zero."""
+        out = torch.zeros(len(self.camera), ROWS, COLUMNS, device=self.camera.device)
+        out[:, 0, : len(CAMERAS)] = F.one_hot(self.camera, len(CAMERAS)).float()
+        out[:, 0, len(CAMERAS)] = self.camera_speed
+        start = len(CAMERAS) + 1
+        out[:, 1:, start : start + len(REGIONS)] = F.one_hot(self.region, len(REGIONS)).float()
+        out[:, 1:, -3:] = torch.stack([torch.ones_like(self.strength), self.strength, self.speed], dim=-1)
+        out[:, 1:] *= self.present[..., None]
+        return out
+
+
+def dense(intents: Intents) -> Asked:
+    """Slots to one place per effect; a later slot of the same effect wins."""
+    batch, device = len(intents.camera), intents.camera.device
+    present = torch.zeros(batch, len(EFFECTS) + 1, dtype=torch.bool, device=device)
+    region = torch.zeros(batch, len(EFFECTS) + 1, dtype=torch.long, device=device)
+    strength, speed = torch.ones(2, batch, len(EFFECTS) + 1, device=device)
+    for slot in range(intents.effect.shape[1]):
+        # An empty slot is -1: the place behind the last effect takes it.
+        place = intents.effect[:, slot] % (len(EFFECTS) + 1)
+        at = (torch.arange(batch, device=device), place)
+        present[at] = True
+        region[at] = intents.region[:, slot]
+        strength[at] = intents.strength[:, slot]
+        speed[at] = intents.speed[:, slot]
+    cut = slice(0, len(EFFECTS))
+    return Asked(intents.camera, intents.camera_speed, present[:, cut], region[:, cut], strength[:, cut], speed[:, cut])
+
+
+def read(logits: Tensor) -> Asked:
+    """Decide from logits ``[B, LOGITS]``: the likeliest of each, an effect where it is likelier than not."""
+    camera, camera_speed, present, region, strength, speed = _split(logits)
+    speeds, strengths = torch.tensor(SPEEDS, device=logits.device), torch.tensor(STRENGTHS, device=logits.device)
+    return Asked(
+        camera.argmax(-1),
+        speeds[camera_speed.argmax(-1)],
+        present > 0,
+        region.argmax(-1),
+        strengths[strength.argmax(-1)],
+        speeds[speed.argmax(-1)],
+    )
+
+
+def reading_loss(logits: Tensor, asked: Asked) -> Tensor:
+    """Cross-entropy of every part; what belongs to an absent effect does not count."""
+    camera, camera_speed, present, region, strength, speed = _split(logits)
+    here = asked.present
+    parts = [
+        F.cross_entropy(camera, asked.camera),
+        0.3 * F.cross_entropy(camera_speed, _nearest(asked.camera_speed, SPEEDS)),
+        4 * F.binary_cross_entropy_with_logits(present, here.float()),
+    ]
+    for logit, right, weight in (
+        (region, asked.region, 0.5),
+        (strength, _nearest(asked.strength, STRENGTHS), 0.3),
+        (speed, _nearest(asked.speed, SPEEDS), 0.3),
+    ):
+        each = F.cross_entropy(logit.flatten(0, 1), right.flatten(), reduction="none").view_as(present)
+        parts.append(weight * (each * here).sum() / here.sum().clamp(min=1))
+    return torch.stack(parts).sum()
+
+
+def _nearest(values: Tensor, levels: tuple[float, ...]) -> Tensor:
+    return (values[..., None] - torch.tensor(levels, device=values.device)).abs().argmin(-1)
+
+
+def _split(logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    camera, camera_speed, present, region, strength, speed = logits.float().split(SPLIT, dim=-1)
+    effects = len(EFFECTS)
+    return (
+        camera,
+        camera_speed,
+        present,
+        region.unflatten(-1, (effects, -1)),
+        strength.unflatten(-1, (effects, -1)),
+        speed.unflatten(-1, (effects, -1)),
+    )

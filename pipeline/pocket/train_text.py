@@ -1,0 +1,102 @@
+"""Teach the text encoder to read prompts: text alone, on a CPU, in some minutes.
+
+``python -m pipeline.pocket.train_text PACK.npz WORDS.npz OUT.safetensors --seconds 600 [--resume FILE]``
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from pipeline.networks.text_bpe import TextEncoder
+from pipeline.pocket.data import Prompts, load_prompts
+from pipeline.pocket.intents import Asked, dense, read, reading_loss
+from pipeline.pocket.language import HELD_OUT
+from pipeline.pocket.network import PocketConfig
+
+SEED = 20261123
+NEIGHBOURS = 6
+
+
+def neighbours(encoder: TextEncoder, used: Tensor) -> Tensor:
+    """The nearest other tokens in the word table of every token that prompts use, ``int64 [V, NEIGHBOURS]``."""
+    rows = torch.nn.functional.normalize(encoder.words(torch.arange(encoder.config.vocabulary)), dim=1)
+    out = torch.arange(encoder.config.vocabulary)[:, None].repeat(1, NEIGHBOURS)
+    for part in used.split(512):
+        out[part] = (rows[part] @ rows.T).topk(NEIGHBOURS + 1).indices[:, 1:]
+    return out
+
+
+def blurred(encoder: TextEncoder, ids: Tensor, near: Tensor) -> Tensor:
+    """Word rows as a stranger's wording would give them: neighbours for some words, noise, a few words missing."""
+    swap = (torch.rand(ids.shape) < 0.12) & (torch.rand(len(ids), 1) < 0.6) & (ids != 0)
+    other = near[ids].gather(-1, torch.randint(NEIGHBOURS, (*ids.shape, 1)))[..., 0]
+    words = encoder.words(torch.where(swap, other, ids))
+    words = words + 0.3 * torch.randn_like(words) * (torch.rand(len(ids), 1, 1) < 0.5)
+    return words.masked_fill((torch.rand(ids.shape) < 0.02)[..., None], 0.0)
+
+
+def agreement(made: Asked, right: Asked) -> Tensor:
+    """Whether camera and effects were read right, ``bool [B]``; speeds, strengths and places not counted."""
+    return (made.camera == right.camera) & (made.present == right.present).all(1)
+
+
+def judge(encoder: TextEncoder, held: Prompts, held_class: Tensor) -> str:
+    """Share of held-out phrasings read right, in all and by class, as rows of a table."""
+    with torch.inference_mode():
+        right = agreement(read(encoder(held.ids)), dense(held.intents)).float()
+    rows = [("all", right)]
+    rows += [(name, right[held_class == index]) for index, name in enumerate(sorted(HELD_OUT))]
+    return "\n".join(f"| {name} | {some.mean():.3f} | {len(some)} |" for name, some in rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pack", type=Path)
+    parser.add_argument("words", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--batch", type=int, default=512)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--resume", type=Path)
+    args = parser.parse_args()
+    torch.manual_seed(SEED)
+    encoder = TextEncoder(PocketConfig().text)
+    table = np.load(args.words)
+    encoder.table.copy_(torch.from_numpy(table["table"]))
+    encoder.table_scale.copy_(torch.from_numpy(table["scale"]))
+    if args.resume:
+        encoder.load_state_dict(load_file(args.resume))
+    train, held, held_class = load_prompts(args.pack, torch.device("cpu"))
+    right = dense(train.intents)
+    near = neighbours(encoder, train.ids.unique())
+    optimiser = torch.optim.AdamW(encoder.parameters(), args.rate, betas=(0.9, 0.98), weight_decay=0.02)
+    begun = shown = time.monotonic()
+    step = 0
+    while (now := time.monotonic()) - begun < args.seconds:
+        rows = torch.randint(len(train.ids), (args.batch,))
+        length = int((train.ids[rows] != 0).sum(1).max().clamp(min=1))
+        some = train.ids[rows, :length]
+        loss = reading_loss(encoder(some, blurred(encoder, some, near)), right[rows])
+        for group in optimiser.param_groups:
+            group["lr"] = args.rate * min(1, (step + 1) / 100) * max(0.02, 1 - (now - begun) / args.seconds)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
+        optimiser.step()
+        step += 1
+        if now - shown > 60:
+            shown = now
+            told = judge(encoder, held, held_class).splitlines()[0]
+            print(f"{now - begun:.0f} s step {step} loss {loss.item():.3f} {told}", flush=True)
+            save_file(encoder.state_dict(), args.out)
+    save_file(encoder.state_dict(), args.out)
+    print(f"{step} steps\n{judge(encoder, held, held_class)}")
+
+
+if __name__ == "__main__":
+    main()
