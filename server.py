@@ -127,7 +127,7 @@ def make_app(config: "Config", engine: "Engine", capabilities: dict[str, Any]) -
             return None
         return "the model starts again after a failure" if capabilities else "the model is loading"
 
-    metrics = Metrics(lambda: streams)
+    metrics = Metrics(lambda: streams, lambda: engine.busy_s)
     streams = Streams(engine, limits, make_sink, capabilities, metrics)
     return build_app(Dependencies(streams, capabilities, config.server, limits, metrics, not_ready))
 

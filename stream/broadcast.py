@@ -94,6 +94,8 @@ class _Feed:
     encoder: StreamEncoder
     subscriptions: set[Subscription] = field(default_factory=set[Subscription])
     keyframe_wanted: bool = True
+    joined: bool = False
+    """Whether someone came since the last keyframe: who joins is not made to wait for the spacing."""
     last_keyframe: float = float("-inf")
     sent: deque[tuple[float, int]] = field(default_factory=deque[tuple[float, int]])
 
@@ -157,6 +159,7 @@ class Broadcast:
         feed.subscriptions.add(subscription)
         if self._refresher is None:
             self._refresher = self._loop.create_task(self._refresh(), name=f"broadcast-{self._id}")
+        feed.joined = True
         self.request_keyframe(codec)
         return subscription
 
@@ -221,8 +224,10 @@ class Broadcast:
         keyframes: dict[Codec, bool] = {}
         for codec, feed in feeds.items():
             feed.encoder.set_bitrate(self._control.target)
-            keyframes[codec] = feed.keyframe_wanted and now - feed.last_keyframe >= KEYFRAME_SPACING_S
+            spaced = feed.joined or now - feed.last_keyframe >= KEYFRAME_SPACING_S
+            keyframes[codec] = feed.keyframe_wanted and spaced
             if keyframes[codec]:
+                feed.joined = False
                 # Before the encode, so that a request made meanwhile asks for another one.
                 feed.keyframe_wanted = False
         if self._thread is None:

@@ -185,3 +185,15 @@ async def test_closing_ends_every_subscription(stage: Stage) -> None:
         await stage.broadcast.subscribe("VP8").next()
     await stage.publish(1)
     await stage.broadcast.close()
+
+
+@pytest.mark.parametrize("codec", CODECS)
+async def test_who_joins_gets_a_keyframe_with_the_next_frame(stage: Stage, codec: Codec) -> None:
+    """Someone who comes just after a keyframe does not wait for the spacing between two."""
+    first = stage.broadcast.subscribe(codec)
+    await stage.publish(2)
+    second = stage.broadcast.subscribe(codec)
+    await stage.publish(1)
+    packets = await take(first, 3)
+    assert [p.is_keyframe for p in packets] == [True, False, True]
+    assert (await take(second, 1))[0].pts == packets[-1].pts

@@ -45,3 +45,11 @@ async def test_streams_are_looked_at_when_asked() -> None:
     assert read["vivant_viewers",] == 3
     assert samples(Metrics())["vivant_viewers",] == 0
     await live.broadcast.close()
+
+
+def test_the_engines_busy_seconds_are_told() -> None:
+    """The counter is read when asked for, so that capacity can be told from two readings."""
+    busy = iter([1.5, 4.0])
+    metrics = Metrics(busy_s=lambda: next(busy))
+    assert samples(metrics)["vivant_engine_busy_seconds_total",] == 1.5
+    assert samples(metrics)["vivant_engine_busy_seconds_total",] == 4.0

@@ -26,7 +26,7 @@ from pipeline.generate import read_picture
 from pipeline.pocket.language import held_out_prompts
 from pipeline.pocket.measure import reduced_grey, texture
 from pipeline.pocket.tables import Results, tables
-from pipeline.pocket.takes import ModelPlayer, Player, TruthPlayer, picture_masks
+from pipeline.pocket.takes import picture_masks
 from pipeline.pocket.trials import (
     CAMERA_PHRASES,
     EFFECT_PHRASES,
@@ -38,6 +38,7 @@ from pipeline.pocket.trials import (
     run,
 )
 from pipeline.pocket.truth import WHERE
+from pipeline.pocket.workers import pool, this_worker
 from pipeline.types import Conditioning, Pixels
 
 MOVES = tuple(name for name in CAMERA_PHRASES if name != "still")
@@ -107,31 +108,10 @@ def _long(pictures: list[str], scope: Scope) -> Iterator[Trial]:
     )
 
 
-@dataclass(slots=True)
-class Worker:
-    """What a worker process keeps between trials."""
-
-    player: Player
-    folder: Path
-
-
-_workers: list[Worker] = []
-
-
-def start_worker(config: PipelineConfig | None, folder: Path) -> None:
-    """Build this process's player, of the model or (None) of the truth."""
-    import torch
-
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    _workers.append(Worker(TruthPlayer() if config is None else ModelPlayer(config), folder))
-
-
 def work(trial: Trial) -> tuple[str, Result]:
     """Run one trial in a worker process."""
-    worker = _workers[0]
-    return trial.key, run(worker.player, read_picture(worker.folder / "held" / f"{trial.picture}.jpg"), trial)
+    player, folder = this_worker()
+    return trial.key, run(player, read_picture(folder / "held" / f"{trial.picture}.jpg"), trial)
 
 
 def chunk_times(config: PipelineConfig, image: Pixels, rungs: int) -> Result:
@@ -166,11 +146,8 @@ def evaluate(trials: list[Trial], config: PipelineConfig | None, folder: Path, p
         partial.write_text(mark + "\n", encoding="utf-8")
     wanted = [trial for trial in trials if trial.key not in done]
     begun = time.monotonic()
-    with (
-        ProcessPoolExecutor(workers, get_context("spawn"), start_worker, (config, folder)) as pool,
-        partial.open("a", encoding="utf-8") as log,
-    ):
-        for count, future in enumerate(as_completed([pool.submit(work, trial) for trial in wanted]), 1):
+    with pool(workers, config, folder) as players, partial.open("a", encoding="utf-8") as log:
+        for count, future in enumerate(as_completed([players.submit(work, trial) for trial in wanted]), 1):
             key, result = future.result()
             done[key] = result
             print(json.dumps([key, result]), file=log, flush=True)
@@ -194,8 +171,6 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", help="kinds of trials, as camera,effect")
     args = parser.parse_args()
-    # Set before a worker's torch starts its threads; see the factory.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     scope = QUICK if args.quick else Scope()
     trials = plan(rank(args.pictures), scope, args.truth)
     if args.only:
@@ -205,7 +180,9 @@ def main() -> None:
     results = evaluate(trials, None if args.truth else config, args.pictures, partial, args.workers)
     if not args.truth:
         first = read_picture(min((args.pictures / "held").glob("*.jpg")))
-        results["speed"] = chunk_times(PipelineConfig(weights=config.weights), first, scope.rungs)
+        with ProcessPoolExecutor(1, get_context("spawn")) as alone:
+            plain = PipelineConfig(weights=config.weights)
+            results["speed"] = alone.submit(chunk_times, plain, first, scope.rungs).result()
     args.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
     print(tables(results))
 

@@ -16,7 +16,8 @@ from PIL import Image, ImageDraw
 from pipeline.config import PipelineConfig
 from pipeline.generate import read_picture
 from pipeline.pocket.language import DEFAULT_REGION, Effect, Intents, Prompt
-from pipeline.pocket.takes import FPS, ModelPlayer, Player, TruthPlayer, script
+from pipeline.pocket.takes import FPS, Player, script
+from pipeline.pocket.workers import pool, this_worker
 from pipeline.types import Pixels
 
 SEED = 20261123
@@ -95,6 +96,12 @@ def strip(player: Player, image: Pixels, scene: Scene) -> Image.Image:
     return sheet
 
 
+def work(scene: Scene) -> Image.Image:
+    """Make one strip in a worker process."""
+    player, folder = this_worker()
+    return strip(player, read_picture(folder / "held" / f"{scene.picture}.jpg"), scene)
+
+
 def sheets(strips: Sequence[Image.Image]) -> list[Image.Image]:
     """Stack strips, a few a sheet."""
     rows = [strips[n : n + STRIPS_PER_SHEET] for n in range(0, len(strips), STRIPS_PER_SHEET)]
@@ -109,11 +116,10 @@ def main() -> None:
     parser.add_argument("--weights", default="")
     parser.add_argument("--truth", action="store_true")
     args = parser.parse_args()
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    player: Player = TruthPlayer() if args.truth else ModelPlayer(PipelineConfig(weights=args.weights))
-    folder = args.pictures / "held"
-    scenes = draw([file.stem for file in folder.glob("*.jpg")])
-    strips = [strip(player, read_picture(folder / f"{s.picture}.jpg"), s) for s in scenes]
+    scenes = draw([file.stem for file in (args.pictures / "held").glob("*.jpg")])
+    config = None if args.truth else PipelineConfig(weights=args.weights, threads=1)
+    with pool(os.cpu_count() or 1, config, args.pictures) as workers:
+        strips = list(workers.map(work, scenes))
     args.out.mkdir(parents=True, exist_ok=True)
     for number, sheet in enumerate(sheets(strips)):
         sheet.save(args.out / f"strips-{number}.png")
