@@ -114,7 +114,8 @@ class CausalPipeline:
         self._admit(conditioning)
         if not 0 <= conditioning.quality < len(self._rungs):
             raise ConditioningError(f"quality {conditioning.quality} is not one of 0..{len(self._rungs) - 1}")
-        rung, timings = self._rungs[conditioning.quality], dict.fromkeys(("denoise", "decode", "context"), 0.0)
+        rung = self._rungs[conditioning.quality]
+        timings: dict[str, float] = {"denoise": 0.0, "decode": 0.0, "context": 0.0}
         self.commit(state)
         text, begin = self._text(conditioning.prompt), state.now
         made: list[Boundary] = []

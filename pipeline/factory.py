@@ -3,22 +3,26 @@
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pipeline.config import PipelineConfig
 from pipeline.errors import ConfigError
 from pipeline.interface import Pipeline
 
+if TYPE_CHECKING:
+    import torch
+
 POCKET_WEIGHTS = Path(__file__).parent / "pocket" / "weights" / "pocket-v0.safetensors"
 
 
-def build(config: PipelineConfig) -> "Pipeline[object]":
+def build(config: PipelineConfig) -> "Pipeline[Any]":
     """Build the pipeline that the configuration names. Raises ConfigError, WeightsError."""
     if config.kind != "pocket":
         raise ConfigError(f"pipeline.kind is {config.kind!r}; this version has: pocket")
     return _build_pocket(config)
 
 
-def _build_pocket(config: PipelineConfig) -> "Pipeline[object]":
+def _build_pocket(config: PipelineConfig) -> "Pipeline[Any]":
     # OpenMP workers that spin between two small kernels made a layer 5 to 20 times slower beside an encoder.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
@@ -46,7 +50,7 @@ def _build_pocket(config: PipelineConfig) -> "Pipeline[object]":
     )
 
 
-def _faster_dtype() -> "torch.dtype":  # noqa: F821
+def _faster_dtype() -> "torch.dtype":
     """bfloat16 where this CPU multiplies it natively, float32 elsewhere: measured, since flags alone do not tell."""
     import torch
 

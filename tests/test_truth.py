@@ -3,8 +3,9 @@ import math
 import pytest
 import torch
 
+from pipeline.pocket.intents import CAMERAS, EFFECTS, REGIONS, SLOTS, Intents
 from pipeline.pocket.latents import CHANNELS, DISPLACEMENT, FLOW, GAIN, GRID, WEATHER, fit_camera
-from pipeline.pocket.truth import CAMERAS, EFFECTS, REGIONS, SLOTS, Intents, Target, advance, target
+from pipeline.pocket.truth import Target, advance, target
 
 REST = torch.zeros(1, CHANNELS, *GRID)
 

@@ -6,6 +6,7 @@ in time. Source: Wan2.1 (arXiv 2503.20314), Self Forcing (arXiv 2506.08009).
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -153,17 +154,20 @@ class CausalTransformer(nn.Module):
         half = self.config.freq_dim // 2
         rate = 10_000.0 ** (-torch.arange(half, dtype=torch.float64, device=timestep.device) / half)
         angle = timestep.double()[..., None] * rate
-        wave = torch.cat([angle.cos(), angle.sin()], dim=-1).to(self.time_embedding[0].weight.dtype)
+        wave = torch.cat([angle.cos(), angle.sin()], dim=-1).to(self.patch_embedding.weight.dtype)
         return self.time_embedding(wave)
 
     def text_keys_values(self, text: Tensor) -> list[KeyValue]:
         """Text ``[B, S, text_dim]`` to keys and values of every layer's cross-attention, once per prompt."""
         embedded = self.text_embedding(text)
-        return [block.cross_attn.keys_values(embedded) for block in self.blocks]
+        return [block.cross_attn.keys_values(embedded) for block in self._layers()]
 
     def patchify(self, latents: Tensor) -> Tensor:
         """``[B, C, T, h, w]`` to tokens ``[B, L, dim]``, frame by frame, row by row."""
         return self.patch_embedding(latents).flatten(2).transpose(1, 2)
+
+    def _layers(self) -> list[Block]:
+        return cast("list[Block]", self.blocks)
 
     def unpatchify(self, patches: Tensor, grid: tuple[int, int, int]) -> Tensor:
         """``[B, L, patch values]`` to ``[B, C, T, h, w]`` for a patch grid (frames, rows, columns)."""
@@ -193,7 +197,7 @@ class CausalTransformer(nn.Module):
         """
         projected = self.time_projection(time).unflatten(2, (6, -1))
         own: list[KeyValue] = []
-        for index, block in enumerate(self.blocks):
+        for index, block in enumerate(self._layers()):
             tokens, pair = block(tokens, projected, window[index] if window else None, cross[index], rotation)
             own.append(pair)
         return self.head(tokens, time), own

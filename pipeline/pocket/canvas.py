@@ -44,9 +44,9 @@ def prepare(image: Pixels, width: int, height: int) -> Canvas:
     factor = SCALE * width / (box[2] - box[0])
     rooms = (left, top, right, bottom)
     known = [int(min(m, room * factor)) for m, room in zip((MARGIN[1], MARGIN[0]) * 2, rooms, strict=True)]
-    wide = tuple(edge + sign * k / factor for edge, sign, k in zip(box, (-1, -1, 1, 1), known, strict=True))
+    x0, y0, x1, y1 = (edge + sign * k / factor for edge, sign, k in zip(box, (-1, -1, 1, 1), known, strict=True))
     size = (SCALE * width + known[0] + known[2], SCALE * height + known[1] + known[3])
-    texture = _float(np.asarray(picture.resize(size, Image.Resampling.BICUBIC, box=wide)))
+    texture = _float(np.asarray(picture.resize(size, Image.Resampling.BICUBIC, box=(x0, y0, x1, y1))))
     core = texture[..., known[1] : known[1] + SCALE * height, known[0] : known[0] + SCALE * width]
     # One back-projection: nearest spreading of the difference makes the averages exact.
     core += F.interpolate(_float(view) - F.avg_pool2d(core, SCALE), scale_factor=SCALE)

@@ -8,6 +8,7 @@ import io
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -135,7 +136,7 @@ def encode_intents(prompts: list[Prompt]) -> dict[str, npt.NDArray[np.generic]]:
 
 def pack(pictures: Path, out: Path, seed: int = 20261123, drawings: int = 400, prompts: int = 150_000) -> None:
     """Pack photos, drawings and prompts into one file of about 25 MB."""
-    columns: dict[str, npt.NDArray[np.generic]] = {}
+    columns: dict[str, Any] = {}
     for split, drawn in (("train", drawings), ("held", 16)):
         images, masks = _pictures(sorted((pictures / split).glob("*.jpg")), drawn, seed + (split == "held"))
         blobs = [_jpeg(image) for image in images]

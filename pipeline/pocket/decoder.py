@@ -4,7 +4,7 @@ Sharpness and identity cannot drift, since each frame is made from the picture i
 second whatever the frame rate: frames are taken from the continuous motion between its two boundaries.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -95,7 +95,7 @@ class AnchoredDecoder:
         if lit:
             image = image * _enlarge(local[4:7].exp())
         if weather:
-            image = self._weather.over(image, _enlarge(_screen(fields[WEATHER])), time_s)
+            image = self._weather.over(image, fields[WEATHER], time_s)
         return image.round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0)
 
     def _warp(self, canvas: Canvas, x: Tensor, y: Tensor, flow: Tensor, time_s: float) -> Tensor:
@@ -144,10 +144,6 @@ def between(recent: Tensor, latent: Tensor, share: float) -> Tensor:
     return out
 
 
-def _screen(fields: Tensor) -> Tensor:
-    return F.interpolate(fields[None], size=NODES, mode="bilinear", align_corners=False)[0]
-
-
 def _enlarge(nodes: Tensor, rows: tuple[int, int] = (0, HEIGHT)) -> Tensor:
     """Node values ``[C, 61, 105]`` to pixels ``[C, H, W]``, exact for what is linear."""
     return F.interpolate(nodes[None], size=(HEIGHT, WIDTH), mode="bilinear", align_corners=True)[0, :, slice(*rows)]
@@ -160,8 +156,3 @@ def _sample(canvas: Canvas, x: Tensor, y: Tensor, rows: tuple[int, int] = (0, HE
     gy = ((y + HEIGHT / 2) * SCALE + MARGIN[0]) * (2 / height) - 1
     grid = _enlarge(torch.stack([gx, gy]), rows).permute(1, 2, 0)[None]
     return F.grid_sample(canvas.texture, grid, padding_mode="border", align_corners=False)[0]
-
-
-def reset_camera(motion: Motion) -> Motion:
-    """The same motion with the camera home again."""
-    return replace(motion, camera=Camera())

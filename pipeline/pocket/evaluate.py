@@ -184,6 +184,7 @@ def main() -> None:
             plain = PipelineConfig(weights=config.weights)
             results["speed"] = alone.submit(chunk_times, plain, first, scope.rungs).result()
     args.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
+    partial.unlink()
     print(tables(results))
 
 

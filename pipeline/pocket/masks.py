@@ -14,7 +14,7 @@ Pixels = npt.NDArray[np.uint8]
 def guess(pixels: Pixels) -> npt.NDArray[np.uint8]:
     """Masks ``uint8 [4, H, W]`` (sky, water, foliage, subject) of a picture ``uint8 [H, W, 3]`` RGB."""
     height, width = pixels.shape[:2]
-    small = cv2.resize(pixels, (196, 112), interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(pixels, (196, 112), interpolation=cv2.INTER_AREA), np.uint8)
     sky = _sky(small)
     foliage = _foliage(small) * (1 - sky)
     water = _water(small, sky) * (1 - foliage) * (1 - sky)
@@ -36,7 +36,7 @@ def _cut(small: Pixels, labels: npt.NDArray[np.uint8]) -> Mask:
         return np.zeros(labels.shape, np.float32)
     background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(1)
-    cv2.grabCut(small[..., ::-1].copy(), labels, None, background, foreground, 3, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(small[..., ::-1].copy(), labels, (0, 0, 1, 1), background, foreground, 3, cv2.GC_INIT_WITH_MASK)
     return ((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).astype(np.float32)
 
 
@@ -64,7 +64,8 @@ def _sky(small: Pixels) -> Mask:
 def _foliage(small: Pixels) -> Mask:
     hsv = cv2.cvtColor(small, cv2.COLOR_RGB2HSV).astype(np.float32)
     green = np.clip(1 - abs(hsv[..., 0] - 50) / 26, 0, 1) * np.clip((hsv[..., 1] - 40) / 60, 0, 1)
-    return np.clip(2 * cv2.blur(green.astype(np.float32), (5, 5)) * np.clip(_texture(small) / 8, 0.2, 1) - 0.2, 0, 1)
+    rough = np.clip(_texture(small) / 8, 0.2, 1)
+    return np.clip(2 * cv2.blur(green.astype(np.float32), (5, 5)) * rough - 0.2, 0, 1).astype(np.float32)
 
 
 def _water(small: Pixels, sky: Mask) -> Mask:
@@ -75,9 +76,8 @@ def _water(small: Pixels, sky: Mask) -> Mask:
     across, down = (cv2.blur(abs(cv2.Sobel(grey, cv2.CV_32F, *d)), (9, 9)) for d in ((1, 0), (0, 1)))
     streaked = np.clip((down / (across + 4) - 1.0) * 1.5, 0, 1)
     low = np.clip((np.arange(rows, dtype=np.float32)[:, None] / rows - 0.35) * 5, 0, 1)
-    return np.clip(cv2.blur((bluish * (0.6 + 0.6 * streaked) * low).astype(np.float32), (7, 7)) * 1.5 - 0.2, 0, 1) * (
-        1 - sky
-    )
+    likely = cv2.blur((bluish * (0.6 + 0.6 * streaked) * low).astype(np.float32), (7, 7))
+    return (np.clip(likely * 1.5 - 0.2, 0, 1) * (1 - sky)).astype(np.float32)
 
 
 def _subject(small: Pixels) -> Mask:

@@ -4,12 +4,13 @@ Half are flat, as a child or a program draws them, half are textured by fractal 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-Image = npt.NDArray[np.float32]
+Image = npt.NDArray[np.floating[Any]]
 Rng = np.random.Generator
 
 SKIES = (
@@ -95,7 +96,7 @@ class _Canvas:
         if self.rng.random() < 0.4:
             x, y = self.rng.uniform(0.1, 0.9), self.rng.uniform(0.05, 0.3)
             disc = _soft(0.05 - np.hypot((self.x - x) * self.width / self.height, self.y - y), 0.01)
-            self.paint += disc[..., None] * (np.float32([255, 240, 190]) - self.paint)
+            self.paint += disc[..., None] * (np.array([255, 240, 190], np.float32) - self.paint)
 
     def hills(self, horizon: float) -> None:
         for layer in range(self.rng.integers(1, 4)):
@@ -110,7 +111,7 @@ class _Canvas:
         self.lay(_soft(self.y - edge[None], 0.005), colour, 2 if green else None, 0.5)
 
     def lake(self, horizon: float) -> None:
-        colour = np.broadcast_to(np.float32(WATERS[self.rng.integers(len(WATERS))]), self.paint.shape).copy()
+        colour = np.broadcast_to(np.array(WATERS[self.rng.integers(len(WATERS))], np.float32), self.paint.shape).copy()
         if self.rng.random() < 0.6:
             flipped = self.paint[::-1]
             colour = 0.5 * colour + 0.5 * cv2.blur(flipped, (3, 25))
@@ -153,7 +154,7 @@ class _Canvas:
         edge = self.rng.uniform(0.6, 0.9)
         blades = cv2.resize(self.rng.random((6, self.width), dtype=np.float32), (self.width, self.height))
         shape = _soft(self.y - edge + 0.12 * blades, 0.01)
-        colour = np.float32(LEAVES[self.rng.integers(3)]) * (0.6 + 0.8 * blades[..., None])
+        colour = np.array(LEAVES[self.rng.integers(3)], np.float32) * (0.6 + 0.8 * blades[..., None])
         self.lay(shape, colour, 2, 0.3)
 
     def figure(self) -> None:

@@ -174,6 +174,6 @@ def view(canvas: Canvas, pose: Pose) -> Pixels:
     left, top = SCALE * WIDTH / 2 + MARGIN[1] - 0.5, SCALE * HEIGHT / 2 + MARGIN[0] - 0.5
     around = np.array([[SCALE, 0, left], [0, SCALE, top]])
     matrix = around @ np.array([[a, b, c], [d, e, f], [0, 0, 1]]) @ place
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     double = cv2.warpAffine(texture, matrix, (2 * WIDTH, 2 * HEIGHT), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return cv2.resize(double, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA).round().clip(0, 255).astype(np.uint8)

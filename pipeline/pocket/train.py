@@ -236,8 +236,9 @@ class Trainer:
         self.step_number += 1
         keep = min(self.recipe.ema, 1 - 1 / (self.step_number + 1))
         state = self.network.state_dict()
-        floats = [k for k, v in state.items() if v.is_floating_point()]
-        torch._foreach_lerp_([self.mean[k] for k in floats], [state[k] for k in floats], 1 - keep)
+        for key, value in state.items():
+            if value.is_floating_point():
+                self.mean[key].lerp_(value, 1 - keep)
 
     def save(self, path: Path, parts: int = 1) -> None:
         """Write the running mean in float16 (the word table in int8), whole or in several files."""

@@ -43,15 +43,16 @@ class Weather:
         self._fog = _fog_sheet(rng)
 
     def over(self, frame: Tensor, amounts: Tensor, time_s: float) -> Tensor:
-        """Lay weather on ``frame float32 [3, H, W]`` (0..255) by ``amounts [3, H, W]`` of rain, snow, fog."""
-        rain, snow, fog = amounts
-        if float(fog.max()) > 0.01:
+        """Lay weather on ``frame float32 [3, H, W]`` (0..255) by coarse ``amounts [3, h, w]`` of rain, snow, fog."""
+        falls = [float(amount.max()) > 0.01 for amount in amounts]
+        rain, snow, fog = (_full(amount) if some else amount for amount, some in zip(amounts, falls, strict=True))
+        if falls[2]:
             drift = [time_s * v for v in FOG_DRIFT_PX_PER_S]
             veil = (0.62 + 0.5 * (_slide(self._fog, drift[0], drift[1]) - 0.5)) * fog.clamp(0, 1.35)
             frame = _lay(frame, FOG_COLOUR, veil.clamp(0, 0.92))
-        if float(rain.max()) > 0.01:
+        if falls[0]:
             frame = _lay(frame, RAIN_COLOUR, self._falling(self._rain, RAIN, time_s, RAIN_SLANT) * rain.clamp(0, 1.5))
-        if float(snow.max()) > 0.01:
+        if falls[1]:
             frame = _lay(frame, SNOW_COLOUR, self._falling(self._snow, SNOW, time_s, None) * snow.clamp(0, 1.5))
         return frame
 
@@ -62,12 +63,17 @@ class Weather:
             # Flakes swing; rain is straight, along its own streaks.
             swing = math.sin(0.9 * time_s + 1.7 * index) * layer.speed * 0.22
             across = slant * down if slant is not None else swing + 0.15 * down
-            total += _slide(sheet, across, down)
+            # A streak falls 40 px a frame: nobody sees it land between two pixels.
+            total += _slide(sheet, across, down) if slant is None else _slide(sheet, round(across), round(down))
         return total.clamp_(0, 0.95)
 
 
 def _lay(frame: Tensor, colour: tuple[float, float, float], opacity: Tensor) -> Tensor:
     return frame + opacity * (torch.tensor(colour)[:, None, None] - frame)
+
+
+def _full(amount: Tensor) -> Tensor:
+    return F.interpolate(amount[None, None], size=(HEIGHT, WIDTH), mode="bilinear", align_corners=False)[0, 0]
 
 
 def _slide(sheet: Tensor, right: float, down: float) -> Tensor:
@@ -79,6 +85,8 @@ def _slide(sheet: Tensor, right: float, down: float) -> Tensor:
     def tap(dy: int, dx: int) -> Tensor:
         return sheet[y0 + dy : y0 + dy + HEIGHT, x0 + dx : x0 + dx + WIDTH]
 
+    if not fx and not fy:
+        return tap(0, 0)
     top = torch.lerp(tap(0, 0), tap(0, 1), fx)
     return torch.lerp(top, torch.lerp(tap(1, 0), tap(1, 1), fx), fy)
 
