@@ -2,18 +2,19 @@
 
 from typing import Any
 
+from pipeline.interface import Pipeline
 from pipeline.types import Chunk, Conditioning
 from stream.clock import Alarm
 from stream.engine_jobs import DeathCallback, PipelineHost
 from stream.errors import StreamError
-from tests.fakes import FakeClock, FakePipeline
+from tests.fakes import FakeClock
 
 
 class FakeEngine:
     """An engine on a fake clock: chunks take the seconds told for their quality."""
 
     def __init__(
-        self, clock: FakeClock, pipeline: FakePipeline, seconds: tuple[float, ...] = (0.1, 0.08, 0.06)
+        self, clock: FakeClock, pipeline: Pipeline[Any], seconds: tuple[float, ...] = (0.1, 0.08, 0.06)
     ) -> None:
         self._clock = clock
         self._alarm = Alarm(clock)

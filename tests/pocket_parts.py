@@ -7,10 +7,13 @@ import torch
 
 from pipeline.causal import CausalPipeline
 from pipeline.networks.text_bpe import TextConfig
+from pipeline.pocket.intents import LOGITS
 from pipeline.pocket.network import PocketConfig, PocketNetwork
 from pipeline.types import Conditioning, Pixels
 
-TEXT = TextConfig(vocabulary=300, table_dim=8, dim=32, num_layers=1, num_heads=2, length=12)
+TEXT = TextConfig(
+    vocabulary=300, table_dim=8, dim=32, num_layers=1, num_heads=2, length=12, outputs=LOGITS
+)
 SMALL = PocketConfig(dim=32, ffn_dim=48, num_heads=2, num_layers=2, text=TEXT)
 
 
@@ -22,6 +25,7 @@ def network() -> PocketNetwork:
     made.text.table.copy_(torch.randint(-127, 127, made.text.table.shape, dtype=torch.int8))
     made.text.table_scale.fill_(0.02)
     torch.nn.init.normal_(made.transformer.head.head.weight, std=0.15)
+    torch.nn.init.normal_(made.text.head[-1].weight, std=2.0)
     # Weather and flow cost most of a frame's time and have tests of their own: their channels stay zero.
     costly = [4, 5, 9, 10, 11]
     made.transformer.head.head.weight.view(-1, 12, SMALL.dim)[:, costly] = 0

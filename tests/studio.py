@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL import Image
 
+from pipeline.interface import Pipeline
 from stream.capacity import Capacity
 from stream.config import StreamConfig
 from stream.generation import Services
@@ -30,9 +31,11 @@ def png(red: int) -> bytes:
 class Studio:
     """One stream on fakes, with one director, and short ways to command it."""
 
-    def __init__(self, modes: tuple[Any, ...] = ("i2v",), max_streams: int = 4) -> None:
+    def __init__(
+        self, modes: tuple[Any, ...] = ("i2v",), max_streams: int = 4, pipeline: Pipeline[Any] | None = None
+    ) -> None:
         self.clock = FakeClock()
-        self.engine = FakeEngine(self.clock, FakePipeline(modes=modes))
+        self.engine = FakeEngine(self.clock, pipeline or FakePipeline(modes=modes), (0.1, 0.08, 0.06, 0.05))
         ladder = self.engine.capabilities.quality
         self.capacity = Capacity(ladder, self.engine.chunk_seconds, 0.25, max_streams, self.clock.time)
         self.pictures = ThreadPoolExecutor(1)

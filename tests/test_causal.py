@@ -45,14 +45,14 @@ def test_truncate_is_never_having_made_what_followed() -> None:
     """Going back to a boundary and on again gives the same bytes, counters and cache."""
     model, asked = pipeline(), conditioning()
     state = model.open(asked)
-    made = [model.generate_chunk(state, asked) for _ in range(6)]
+    made = [model.generate_chunk(state, asked) for _ in range(4)]
     model.commit(state)
-    model.truncate(state, 3)
-    again = [model.generate_chunk(state, asked) for _ in range(3)]
-    assert np.array_equal(frames(made[3:]), frames(again))
-    assert [c.first_frame for c in again] == [12, 16, 20]
-    assert [c.first_latent for c in again] == [3, 4, 5]
-    assert [c.index for c in again] == [3, 4, 5]
+    model.truncate(state, 2)
+    again = [model.generate_chunk(state, asked) for _ in range(2)]
+    assert np.array_equal(frames(made[2:]), frames(again))
+    assert [c.first_frame for c in again] == [8, 12]
+    assert [c.first_latent for c in again] == [2, 3]
+    assert [c.index for c in again] == [2, 3]
 
 
 def test_truncate_after_another_prompt_forgets_it() -> None:
@@ -66,16 +66,16 @@ def test_truncate_after_another_prompt_forgets_it() -> None:
     assert np.array_equal(frames(made), frames(run(4)))
 
 
-@pytest.mark.parametrize("latent", [-1, 9, 2])
-def test_truncate_refuses_what_it_cannot_reach(latent: int) -> None:
+def test_truncate_refuses_what_it_cannot_reach() -> None:
     """Ahead, before the start, or farther back than is kept: an error, and the stream goes on as it was."""
     model, asked = pipeline(), conditioning()
     state = model.open(asked)
-    for _ in range(8 + 3):
+    for _ in range(8 + 2):
         model.generate_chunk(state, asked)
-    with pytest.raises(TruncationError):
-        model.truncate(state, latent if latent != 9 else 12)
-    assert model.generate_chunk(state, asked).first_latent == 11
+    for latent in (-1, 11, 1):
+        with pytest.raises(TruncationError):
+            model.truncate(state, latent)
+    assert model.generate_chunk(state, asked).first_latent == 10
 
 
 def test_commit_twice_is_commit_once() -> None:
@@ -148,6 +148,7 @@ def test_the_prompt_changes_what_comes() -> None:
 def test_warm_up_times_every_quality() -> None:
     """One positive number a level, and no place is left taken."""
     model = pipeline(max_streams=1)
-    assert len(model.warm_up()) == len(model.capabilities.quality)
-    assert min(model.warm_up()) > 0
+    seconds = model.warm_up()
+    assert len(seconds) == len(model.capabilities.quality)
+    assert min(seconds) > 0
     model.open(conditioning())
