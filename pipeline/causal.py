@@ -12,10 +12,10 @@ from torch import Tensor
 
 from pipeline.cache import KVCache
 from pipeline.errors import CapacityError, ConditioningError, TruncationError
-from pipeline.pocket.canvas import Canvas, prepare
+from pipeline.pocket.canvas import Canvas, prepare, with_sky
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
 from pipeline.pocket.latents import CHANNELS, GRID, LATENTS_PER_SECOND
-from pipeline.pocket.network import PICTURE_SIZE, PocketNetwork, Text
+from pipeline.pocket.network import MASKS, PICTURE_SIZE, PocketNetwork, Text
 from pipeline.schedule import noise, renoise, sigmas
 from pipeline.state import Boundary, StreamState
 from pipeline.types import Capabilities, Chunk, Conditioning, QualityLevel, VideoFormat
@@ -101,6 +101,7 @@ class CausalPipeline:
             raise CapacityError(f"all {self.capabilities.max_streams} streams of this model are taken")
         canvas = prepare(image, self.format.width, self.format.height)
         scene = self._network.encode_picture(self._picture(canvas))
+        canvas = with_sky(canvas, scene.masks[:, MASKS.index("sky")][:, None].float().sigmoid())
         rest = torch.zeros(LATENT_SHAPE)
         window, spare = self._network.config.window, self.capabilities.truncatable_latents
         context = self._network.encode_context(rest.to(self._dtype), scene, self._silence)

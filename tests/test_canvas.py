@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from pipeline.geometry import cover_crop
-from pipeline.pocket.canvas import MARGIN, SCALE, prepare
+from pipeline.pocket.canvas import MARGIN, SCALE, prepare, with_sky
 from tests.pocket_parts import picture
 
 
@@ -43,3 +43,31 @@ def test_beyond_the_picture_detail_fades_and_colour_goes_on() -> None:
     near = canvas.texture[0, 0, MARGIN[0] : -MARGIN[0], MARGIN[1] : MARGIN[1] + 80]
     assert far.std() < 0.1 * near.std()
     assert abs(far.mean() - 50) < 10
+
+
+def _tower() -> tuple[np.ndarray, torch.Tensor]:
+    """A bright sky above dark ground with a thin dark mast, and a coarse guess of the sky."""
+    image = np.full((480, 832, 3), (150, 190, 235), np.uint8)
+    image[300:] = 60
+    image[100:300, 400:406] = 30
+    guess = torch.zeros(1, 1, 32, 56)
+    guess[:, :, :20] = 1
+    return image, guess
+
+
+def test_the_plate_holds_sky_where_a_mast_stands() -> None:
+    """What stands before the sky is out of the plate and out of the sky's mask, however thin it is."""
+    image, guess = _tower()
+    canvas = with_sky(prepare(image, 832, 480), guess)
+    x, y = MARGIN[1] + 2 * 403, MARGIN[0] + 2 * 200
+    assert canvas.sky[0, 0, y // 4, x // 4] < 0.05
+    assert canvas.sky[0, 0, y // 4, x // 4 - 40] > 0.95
+    assert canvas.plate[0, 2, y, x] > 200
+    assert canvas.texture[0, 2, y, x] < 40
+
+
+def test_a_picture_without_sky_keeps_its_canvas() -> None:
+    """Where hardly anything is sky, all of the picture may flow, as it is."""
+    image, guess = _tower()
+    canvas = prepare(image, 832, 480)
+    assert with_sky(canvas, guess * 0.01) is canvas

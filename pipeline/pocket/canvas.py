@@ -5,7 +5,7 @@ picture exactly. Around it lies what the crop left over, and beyond that a world
 mirrored, then blurred more the farther it is, so that nobody sees a mirror.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,14 +20,23 @@ SCALE = 2
 # Canvas px around the picture on each side; the camera's governor keeps the view well inside.
 MARGIN = (192, 320)
 BLUR_LEVELS = 5
+PLATE_SCALE = 4
+LEAST_SKY = 0.03
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Canvas:
-    """``texture float32 [1, 3, H, W]`` in 0..255 at SCALE, with margins; ``rest uint8 [H, W, 3]``: the resting view."""
+    """What one picture gives the decoder.
+
+    ``texture float32 [1, 3, H, W]`` in 0..255 at SCALE, with margins; ``rest uint8 [H, W, 3]`` the resting view.
+    ``sky float32 [1, 1, H / 4, W / 4]`` says where the sky is, in 0..1, and ``plate`` is the texture with all that
+    stands before the sky taken out: a cloud that moves on leaves sky behind, not the ghost of a tower.
+    """
 
     texture: Tensor
     rest: Tensor
+    sky: Tensor
+    plate: Tensor
 
     @property
     def size(self) -> tuple[int, int]:
@@ -36,7 +45,7 @@ class Canvas:
 
 
 def prepare(image: Pixels, width: int, height: int) -> Canvas:
-    """Make the canvas of a whole upright picture ``uint8 [H, W, 3]``."""
+    """Make the canvas of a whole upright picture ``uint8 [H, W, 3]``; all of it may flow until the sky is known."""
     picture = Image.fromarray(image)
     left, top, right, bottom = cover_crop(picture.width, picture.height, (width, height))
     box = (left, top, picture.width - right, picture.height - bottom)
@@ -50,7 +59,61 @@ def prepare(image: Pixels, width: int, height: int) -> Canvas:
     core = texture[..., known[1] : known[1] + SCALE * height, known[0] : known[0] + SCALE * width]
     # One back-projection: nearest spreading of the difference makes the averages exact.
     core += F.interpolate(_float(view) - F.avg_pool2d(core, SCALE), scale_factor=SCALE)
-    return Canvas(_surround(texture, (known[0], known[1], known[2], known[3])), torch.from_numpy(view.copy()))
+    full = _surround(texture, (known[0], known[1], known[2], known[3]))
+    everywhere = full.new_ones(1, 1, full.shape[2] // PLATE_SCALE, full.shape[3] // PLATE_SCALE)
+    return Canvas(full, torch.from_numpy(view.copy()), everywhere, full)
+
+
+def with_sky(canvas: Canvas, guess: Tensor) -> Canvas:
+    """Find the sky's edge from a coarse guess ``float32 [1, 1, h, w]`` in 0..1, and paint the plate behind it.
+
+    A picture with hardly any sky keeps what it has.
+    """
+    if float(guess.mean()) < LEAST_SKY:
+        return canvas
+    small = F.avg_pool2d(canvas.texture, PLATE_SCALE)
+    margins = [m // PLATE_SCALE for m in (MARGIN[1], MARGIN[1], MARGIN[0], MARGIN[0])]
+    rows, columns = small.shape[2] - 2 * margins[2], small.shape[3] - 2 * margins[0]
+    coarse = F.interpolate(guess, size=(rows, columns), mode="bilinear", align_corners=False)
+    coarse = F.pad(coarse, margins, mode="replicate")
+    grey = small.mean(1, keepdim=True) / 255
+    sky = ((_guided(coarse, grey) - 0.35) / 0.3).clamp(0, 1) * (1 - _thin(grey))
+    # What is surely sky: the blend of an edge would smear the tower's colour over the plate.
+    sure = (-F.max_pool2d(-sky, 5, 1, 2) > 0.95).float()
+    behind = F.interpolate(_fill(small, sure), size=canvas.texture.shape[2:], mode="bilinear", align_corners=False)
+    sure = F.interpolate(sure, size=canvas.texture.shape[2:], mode="bilinear", align_corners=False)
+    return replace(canvas, sky=sky, plate=torch.lerp(behind, canvas.texture, sure))
+
+
+def _thin(grey: Tensor, radius: int = 5) -> Tensor:
+    """What is much darker than close around it, 0..1: spires, masts, twigs, too thin for a coarse guess."""
+    around = F.avg_pool2d(grey, 2 * radius + 1, 1, radius, count_include_pad=False)
+    return F.max_pool2d(((around - grey - 0.06) / 0.05).clamp(0, 1), 3, 1, 1)
+
+
+def _guided(coarse: Tensor, guide: Tensor, radius: int = 9, epsilon: float = 2e-4) -> Tensor:
+    """Bring a coarse mask to the edges of a grey guide (He, Sun, Tang: Guided Image Filtering, 2010)."""
+
+    def mean(x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, 2 * radius + 1, 1, radius, count_include_pad=False)
+
+    mean_guide, mean_mask = mean(guide), mean(coarse)
+    slope = (mean(guide * coarse) - mean_guide * mean_mask) / (mean(guide * guide) - mean_guide**2 + epsilon)
+    return mean(slope) * guide + mean(mean_mask - slope * mean_guide)
+
+
+def _fill(picture: Tensor, known: Tensor) -> Tensor:
+    """Continue the known part of ``[1, 3, h, w]`` over the rest, coarser the farther away."""
+    levels = [(picture * known, known)]
+    while min(levels[-1][0].shape[2:]) > 2:
+        levels.append((F.avg_pool2d(levels[-1][0], 2, ceil_mode=True), F.avg_pool2d(levels[-1][1], 2, ceil_mode=True)))
+    total, weight = levels[-1]
+    out = total.sum((2, 3), keepdim=True) / weight.sum((2, 3), keepdim=True).clamp(min=1e-4)
+    for total, weight in reversed(levels):
+        up = F.interpolate(out, size=total.shape[2:], mode="bilinear", align_corners=False)
+        share = (4 * weight).clamp(max=1)
+        out = torch.lerp(up, total / weight.clamp(min=1e-4), share)
+    return out
 
 
 def _float(pixels: Pixels) -> Tensor:

@@ -30,6 +30,8 @@ from pipeline.pocket.weather import Weather
 # Nodes of the coarse map; linear between them.
 NODES = (61, 105)
 FLOW_PERIOD_S = 2.4
+# Flow from which the plate alone is seen; below, it fades in, so that a slow start has no jump.
+FLOW_FADE = 0.25
 DEAD_ZONES = ((DISPLACEMENT, 0.02), (FLOW, 0.05), (GAIN, 0.012), (WEATHER, 0.025))
 
 
@@ -99,21 +101,30 @@ class AnchoredDecoder:
         return image.round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0)
 
     def _warp(self, canvas: Canvas, x: Tensor, y: Tensor, flow: Tensor, time_s: float) -> Tensor:
-        """Sample the canvas at picture places; where it flows, two half-periods cross-fade so that it never ends."""
-        if not bool((flow.abs() > 0.02).any()):
-            return _sample(canvas, x, y)
-        phase = (time_s / FLOW_PERIOD_S) % 1
-        reach = flow * FLOW_UNIT_PX_PER_S * FLOW_PERIOD_S
-        other = (phase + 0.5) % 1
-        first = _sample(canvas, x - reach[0] * (phase - 0.5), y - reach[1] * (phase - 0.5))
-        rows = (flow.abs().amax(0) > 0.02).any(1).nonzero()[:, 0]
-        # Only the rows that flow are sampled twice: a sky is a third of the frame.
+        """Sample the canvas at picture places; the sky behind it flows.
+
+        Two half-periods cross-fade, so that the flow never ends. They are taken from the plate, so that what
+        stands before the sky neither moves nor leaves a ghost.
+        """
+        image = _sample(canvas, canvas.texture, x, y)
+        moving = flow.abs().amax(0)
+        if float(moving.max()) <= 0.02:
+            return image
+        rows = (moving > 0.02).any(1).nonzero()[:, 0]
+        # Only the rows that flow are sampled again: a sky is a third of the frame.
         step = (HEIGHT - 1) / (NODES[0] - 1)
         top, bottom = max(0, int((rows.min() - 1) * step)), min(HEIGHT, int((rows.max() + 1) * step) + 1)
-        second = _sample(canvas, x - reach[0] * (other - 0.5), y - reach[1] * (other - 0.5), (top, bottom))
-        weight = abs(2 * phase - 1)
-        first[:, top:bottom] = torch.lerp(first[:, top:bottom], second, weight)
-        return first
+        reach = flow * FLOW_UNIT_PX_PER_S * FLOW_PERIOD_S
+        layers: list[Tensor] = []
+        phase = (time_s / FLOW_PERIOD_S) % 1
+        for part in (phase, (phase + 0.5) % 1):
+            shift = reach * (part - 0.5)
+            layers.append(_sample(canvas, canvas.plate, x - shift[0], y - shift[1], (top, bottom)))
+        sky = _sample(canvas, canvas.sky, x, y, (top, bottom))
+        share = sky * _enlarge((moving[None] / FLOW_FADE).clamp(max=1), (top, bottom))
+        drifting = torch.lerp(layers[0], layers[1], abs(2 * phase - 1))
+        image[:, top:bottom] = torch.lerp(image[:, top:bottom], drifting, share)
+        return image
 
 
 def calm(latent: Tensor) -> Tensor:
@@ -149,10 +160,10 @@ def _enlarge(nodes: Tensor, rows: tuple[int, int] = (0, HEIGHT)) -> Tensor:
     return F.interpolate(nodes[None], size=(HEIGHT, WIDTH), mode="bilinear", align_corners=True)[0, :, slice(*rows)]
 
 
-def _sample(canvas: Canvas, x: Tensor, y: Tensor, rows: tuple[int, int] = (0, HEIGHT)) -> Tensor:
-    """Canvas colours ``[3, rows, W]`` at picture places given at the nodes (px from the picture's middle)."""
+def _sample(canvas: Canvas, plane: Tensor, x: Tensor, y: Tensor, rows: tuple[int, int] = (0, HEIGHT)) -> Tensor:
+    """Values ``[C, rows, W]`` of one of the canvas's planes at picture places given at the nodes."""
     height, width = canvas.size
     gx = ((x + WIDTH / 2) * SCALE + MARGIN[1]) * (2 / width) - 1
     gy = ((y + HEIGHT / 2) * SCALE + MARGIN[0]) * (2 / height) - 1
     grid = _enlarge(torch.stack([gx, gy]), rows).permute(1, 2, 0)[None]
-    return F.grid_sample(canvas.texture, grid, padding_mode="border", align_corners=False)[0]
+    return F.grid_sample(plane, grid, padding_mode="border", align_corners=False)[0]
