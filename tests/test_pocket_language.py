@@ -106,7 +106,7 @@ def test_descriptions_name_no_motion(matchers: dict[str, list[re.Pattern[str]]])
     rng = random.Random(6)
     for pattern in language.SCENES["nouns"]:
         noun = normalise(draw(pattern.text, {}, rng))
-        hits = [name for name in CLASSES if any(e.fullmatch(noun) for e in matchers[name])]
+        hits = [n for n in CLASSES if n != "drift" and any(e.fullmatch(noun) for e in matchers[n])]
         assert hits == [], noun
 
 

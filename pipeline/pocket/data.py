@@ -152,6 +152,18 @@ def pack(pictures: Path, out: Path, seed: int = 20261123, drawings: int = 400, p
     np.savez_compressed(out, **columns)
 
 
+def pack_prompts(out: Path, seed: int, prompts: int) -> None:
+    """Pack prompts alone, for the text encoder."""
+    columns: dict[str, Any] = {}
+    train, held, held_class = _prompts(seed, prompts)
+    encode = tokenizer(TextConfig().length)
+    for split, some in (("train_prompts", train), ("held_prompts", held)):
+        columns[f"{split}_ids"] = np.stack([encode(p.text) for p in some]).astype(np.uint16)
+        columns |= {f"{split}_{key}": value for key, value in encode_intents(some).items()}
+    columns["held_class"] = np.array(held_class, np.int64)
+    np.savez_compressed(out, **columns)
+
+
 def _jpeg(image: npt.NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=85)

@@ -75,7 +75,7 @@ def effect_class(reading: Reading) -> str:
         ("night", luma < -0.16),
         ("warm", tint > 0.1),
         ("cold", tint < -0.1),
-        ("clouds", r.steady > 1.5),
+        ("clouds", r.steady > 0.6),
         ("still", math.hypot(r.across, r.along) < 0.08),
         ("breathe", r.travel < 0.22),
         ("ripple", r.across < 1.5 * r.along),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 DATA: dict[str, Any] = tomllib.loads(Path(__file__).with_name("phrasings.toml").read_text(encoding="utf-8"))
+SYNONYMS: dict[str, Any] = tomllib.loads(Path(__file__).with_name("synonyms.toml").read_text(encoding="utf-8"))
 LISTS: dict[str, tuple[str, ...]] = {name: tuple(text[1:-1].split("|")) for name, text in DATA["lists"].items()}
 
 _GROUP = re.compile(r"\(([^()]*)\)")

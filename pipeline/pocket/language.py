@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from pipeline.pocket.grammar import DATA, LISTS, Pattern, draw, place, read_patterns, words_of
+from pipeline.pocket.grammar import DATA, LISTS, SYNONYMS, Pattern, draw, place, read_patterns, words_of
 
 MOVES = ("pan_left", "pan_right", "tilt_up", "tilt_down", "zoom_in", "zoom_out", "roll_cw", "roll_ccw")
 CAMERAS = ("none", "still", "drift", *MOVES)
@@ -92,6 +92,8 @@ def _read_class(name: str) -> dict[str, tuple[Pattern, ...]]:
     for section in dict.fromkeys((name.partition("_")[0] if name in _NAMES else name, name)):
         for form, text in DATA.get(section, {}).items():
             forms[form] = forms.get(form, ()) + read_patterns(text, _NAMES.get(name, {}), _TAGS)
+    for form, text in SYNONYMS[name].items():
+        forms[form] += read_patterns(text, {}, _TAGS)
     return forms
 
 

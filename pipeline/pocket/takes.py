@@ -18,12 +18,13 @@ from pipeline.causal import CausalPipeline
 from pipeline.config import PipelineConfig
 from pipeline.factory import build
 from pipeline.pocket.camera import HEIGHT, WIDTH, Pose
-from pipeline.pocket.canvas import MARGIN, SCALE, Canvas, prepare
+from pipeline.pocket.canvas import MARGIN, SCALE, Canvas, prepare, with_sky
 from pipeline.pocket.data import encode_intents
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
 from pipeline.pocket.language import Prompt
 from pipeline.pocket.latents import CHANNELS, GRID, LATENTS_PER_SECOND
 from pipeline.pocket.masks import guess
+from pipeline.pocket.network import MASKS
 from pipeline.pocket.truth import Intents, advance, target
 from pipeline.types import Conditioning, Pixels
 
@@ -125,6 +126,7 @@ class TruthPlayer:
         """Roll the truth out under the prompts' meanings; their words play no part."""
         canvas = prepare(image, WIDTH, HEIGHT)
         masks = picture_masks(canvas.rest.numpy())
+        canvas = with_sky(canvas, masks[:, MASKS.index("sky")][:, None])
         self._decoder.begin(script.frames)
         take = Take(canvas, poses=self._decoder.poses)
         now = before = torch.zeros(1, CHANNELS, *GRID)

@@ -47,6 +47,7 @@ def agreement(made: Asked, right: Asked) -> Tensor:
 
 def judge(encoder: TextEncoder, held: Prompts, held_class: Tensor) -> str:
     """Share of held-out phrasings read right, in all and by class, as rows of a table."""
+    encoder.eval()
     with torch.inference_mode():
         right = agreement(read(encoder(held.ids)), dense(held.intents)).float()
     rows = [("all", right)]
@@ -74,7 +75,12 @@ def main() -> None:
     train, held, held_class = load_prompts(args.pack, torch.device("cpu"))
     right = dense(train.intents)
     near = neighbours(encoder, train.ids.unique())
-    optimiser = torch.optim.AdamW(encoder.parameters(), args.rate, betas=(0.9, 0.98), weight_decay=0.02)
+    for layer in encoder.layers:
+        for part in layer.modules():
+            if isinstance(part, torch.nn.Dropout):
+                part.p = 0.1
+    optimiser = torch.optim.AdamW(encoder.parameters(), args.rate, betas=(0.9, 0.98), weight_decay=0.05)
+    mean = torch.optim.swa_utils.AveragedModel(encoder, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995))
     begun = shown = time.monotonic()
     step = 0
     while (now := time.monotonic()) - begun < args.seconds:
@@ -88,14 +94,15 @@ def main() -> None:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
         optimiser.step()
+        mean.update_parameters(encoder)
         step += 1
         if now - shown > 60:
             shown = now
-            told = judge(encoder, held, held_class).splitlines()[0]
+            told = judge(mean.module, held, held_class).splitlines()[0]
             print(f"{now - begun:.0f} s step {step} loss {loss.item():.3f} {told}", flush=True)
-            save_file(encoder.state_dict(), args.out)
-    save_file(encoder.state_dict(), args.out)
-    print(f"{step} steps\n{judge(encoder, held, held_class)}")
+            save_file(mean.module.state_dict(), args.out)
+    save_file(mean.module.state_dict(), args.out)
+    print(f"{step} steps\n{judge(mean.module, held, held_class)}")
 
 
 if __name__ == "__main__":
