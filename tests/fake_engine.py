@@ -21,7 +21,7 @@ class FakeEngine:
         self._host = PipelineHost(lambda: pipeline)
         self._opened: set[str] = set()
         self._death: list[DeathCallback] = []
-        self.pipeline = pipeline
+        self.pipeline: Any = pipeline
         self.format, self.capabilities = pipeline.format, pipeline.capabilities
         self.chunk_seconds = seconds
         self.seconds = seconds

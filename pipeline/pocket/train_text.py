@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.networks.text_bpe import TextEncoder
 from pipeline.pocket.data import Prompts, load_prompts
@@ -24,7 +24,7 @@ NEIGHBOURS = 6
 
 def neighbours(encoder: TextEncoder, used: Tensor) -> Tensor:
     """The nearest other tokens in the word table of every token that prompts use, ``int64 [V, NEIGHBOURS]``."""
-    rows = torch.nn.functional.normalize(encoder.words(torch.arange(encoder.config.vocabulary)), dim=1)
+    rows = nn.functional.normalize(encoder.words(torch.arange(encoder.config.vocabulary)), dim=1)
     out = torch.arange(encoder.config.vocabulary)[:, None].repeat(1, NEIGHBOURS)
     for part in used.split(512):
         out[part] = (rows[part] @ rows.T).topk(NEIGHBOURS + 1).indices[:, 1:]
@@ -45,7 +45,7 @@ def agreement(made: Asked, right: Asked) -> Tensor:
     return (made.camera == right.camera) & (made.present == right.present).all(1)
 
 
-def judge(encoder: TextEncoder, held: Prompts, held_class: Tensor) -> str:
+def judge(encoder: nn.Module, held: Prompts, held_class: Tensor) -> str:
     """Share of held-out phrasings read right, in all and by class, as rows of a table."""
     encoder.eval()
     with torch.inference_mode():
@@ -77,7 +77,7 @@ def main() -> None:
     near = neighbours(encoder, train.ids.unique())
     for layer in encoder.layers:
         for part in layer.modules():
-            if isinstance(part, torch.nn.Dropout):
+            if isinstance(part, nn.Dropout):
                 part.p = 0.1
     optimiser = torch.optim.AdamW(encoder.parameters(), args.rate, betas=(0.9, 0.98), weight_decay=0.05)
     mean = torch.optim.swa_utils.AveragedModel(encoder, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995))
@@ -92,7 +92,7 @@ def main() -> None:
             group["lr"] = args.rate * min(1, (step + 1) / 100) * max(0.02, 1 - (now - begun) / args.seconds)
         optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
         optimiser.step()
         mean.update_parameters(encoder)
         step += 1

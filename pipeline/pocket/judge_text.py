@@ -1,0 +1,73 @@
+"""Judge how pocket reads: phrasings held out of training, and strangers' own, by text alone.
+
+``python -m pipeline.pocket.judge_text [--weights FILE]``. A phrasing is *met* when what it names was read (the
+camera's move, or the effect), and *exact* when nothing else was read besides.
+"""
+
+import argparse
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from pipeline import weights
+from pipeline.factory import POCKET_WEIGHTS
+from pipeline.pocket.intents import CAMERAS, EFFECTS, Asked, read
+from pipeline.pocket.language import HELD_OUT
+from pipeline.pocket.network import PocketConfig, PocketNetwork
+from pipeline.pocket.tokens import tokenizer
+
+STRANGERS = Path(__file__).with_name("strangers.toml")
+
+
+def strangers() -> dict[str, tuple[str, ...]]:
+    """Phrasings by class, written by one who had seen neither the training phrasings nor the held-out ones."""
+    return {k: tuple(v) for k, v in tomllib.loads(STRANGERS.read_text(encoding="utf-8"))["strangers"].items()}
+
+
+def met(name: str, asked: Asked) -> torch.Tensor:
+    """Whether each prompt was read as its class, ``bool [B]``; others read besides do not count against it."""
+    if name in EFFECTS:
+        return asked.present[:, EFFECTS.index(name)]
+    return asked.camera == CAMERAS.index(name)
+
+
+def exact(name: str, asked: Asked) -> torch.Tensor:
+    """Whether nothing but the class was read, ``bool [B]``."""
+    others = asked.present.clone()
+    if name in EFFECTS:
+        others[:, EFFECTS.index(name)] = False
+        return met(name, asked) & ~others.any(1) & (asked.camera == CAMERAS.index("none"))
+    return met(name, asked) & ~others.any(1)
+
+
+def table(network: PocketNetwork, phrasings: Mapping[str, Sequence[str]]) -> str:
+    """A Markdown table by class with what was misread."""
+    encode = tokenizer(network.config.text.length)
+    rows: list[str] = []
+    total = hits = clean = 0
+    for name, some in sorted(phrasings.items()):
+        ids = torch.stack([torch.from_numpy(encode(text)) for text in some])
+        with torch.inference_mode():
+            asked = read(network.text(ids))
+        right, alone = met(name, asked), exact(name, asked)
+        total, hits, clean = total + len(some), hits + int(right.sum()), clean + int(alone.sum())
+        missed = "; ".join(text for text, ok in zip(some, right.tolist(), strict=True) if not ok)
+        rows.append(f"| {name} | {int(right.sum())}/{len(some)} | {int(alone.sum())}/{len(some)} | {missed} |")
+    head = f"met {hits}/{total} = {hits / total:.3f}, exact {clean}/{total} = {clean / total:.3f}"
+    return "\n".join([head, "", "| class | met | exact | not met |", "|---|---|---|---|", *rows])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", type=Path, default=POCKET_WEIGHTS)
+    args = parser.parse_args()
+    network = PocketNetwork(PocketConfig()).eval()
+    weights.load(network, args.weights, torch.float32)
+    print("### Held-out phrasings\n\n" + table(network, HELD_OUT))
+    print("\n### Strangers' phrasings\n\n" + table(network, strangers()))
+
+
+if __name__ == "__main__":
+    main()
