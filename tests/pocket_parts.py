@@ -25,7 +25,7 @@ def network() -> PocketNetwork:
     made.text.table.copy_(torch.randint(-127, 127, made.text.table.shape, dtype=torch.int8))
     made.text.table_scale.fill_(0.02)
     torch.nn.init.normal_(made.transformer.head.head.weight, std=0.15)
-    made.text.head[-1].weight.normal_(std=2.0)
+    torch.nn.init.normal_(made.text.get_parameter("head.2.weight"), std=2.0)
     # Weather and flow cost most of a frame's time and have tests of their own: their channels stay zero.
     costly = [4, 5, 9, 10, 11]
     made.transformer.head.head.weight.view(-1, 12, SMALL.dim)[:, costly] = 0
