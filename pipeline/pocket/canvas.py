@@ -77,7 +77,7 @@ def with_sky(canvas: Canvas, guess: Tensor) -> Canvas:
     coarse = F.interpolate(guess, size=(rows, columns), mode="bilinear", align_corners=False)
     coarse = F.pad(coarse, margins, mode="replicate")
     grey = small.mean(1, keepdim=True) / 255
-    sky = ((_guided(coarse, grey) - 0.35) / 0.3).clamp(0, 1) * (1 - _thin(grey))
+    sky = ((_guided(coarse, grey) - 0.35) / 0.3).clamp(0, 1) * (1 - _before(grey, coarse))
     # What is surely sky: the blend of an edge would smear the tower's colour over the plate.
     sure = (-F.max_pool2d(-sky, 5, 1, 2) > 0.95).float()
     behind = F.interpolate(_fill(small, sure), size=canvas.texture.shape[2:], mode="bilinear", align_corners=False)
@@ -85,10 +85,20 @@ def with_sky(canvas: Canvas, guess: Tensor) -> Canvas:
     return replace(canvas, sky=sky, plate=torch.lerp(behind, canvas.texture, sure))
 
 
-def _thin(grey: Tensor, radius: int = 5) -> Tensor:
-    """What is much darker than close around it, 0..1: spires, masts, twigs, too thin for a coarse guess."""
-    around = F.avg_pool2d(grey, 2 * radius + 1, 1, radius, count_include_pad=False)
-    return F.max_pool2d(((around - grey - 0.06) / 0.05).clamp(0, 1), 3, 1, 1)
+def _before(grey: Tensor, coarse: Tensor, radius: int = 5) -> Tensor:
+    """What surely stands before the sky though the coarse guess holds it for sky, 0..1.
+
+    Rocks and leaves, rougher than any cloud; and spires, masts and twigs: darker than close around, and than nearly all
+    of the sky (a cloud's edge is not).
+    """
+
+    def mean(x: Tensor, r: int) -> Tensor:
+        return F.avg_pool2d(x, 2 * r + 1, 1, r, count_include_pad=False)
+
+    rough = ((mean((grey - mean(grey, 2)).abs(), 6) - 0.028) / 0.012).clamp(0, 1)
+    darkest = torch.quantile(grey[coarse > 0.9][::7], 0.05) if bool((coarse > 0.9).any()) else 0.0
+    thin = ((mean(grey, radius) - grey - 0.06) / 0.05).clamp(0, 1) * (grey < darkest - 0.02)
+    return torch.maximum(rough, F.max_pool2d(thin, 3, 1, 1))
 
 
 def _guided(coarse: Tensor, guide: Tensor, radius: int = 9, epsilon: float = 2e-4) -> Tensor:
