@@ -71,3 +71,26 @@ def test_a_picture_without_sky_keeps_its_canvas() -> None:
     image, guess = _tower()
     canvas = prepare(image, 832, 480)
     assert with_sky(canvas, guess * 0.01) is canvas
+
+
+def test_a_plain_sky_is_given_clouds_to_move_and_a_full_one_keeps_its_own() -> None:
+    """Only the plate changes: at rest the picture is the picture."""
+    image, guess = _tower()
+    plain = with_sky(prepare(image, 832, 480), guess)
+    sky = slice(MARGIN[0], MARGIN[0] + 180), slice(MARGIN[1], MARGIN[1] + 700)
+    assert plain.plate[0, 0][sky].std() > 3
+    assert plain.texture[0, 0][sky].std() < 1
+    waves = 40 * np.sin(np.mgrid[0:300, 0:832][1] / 12)
+    image[:300] = np.clip(image[:300] + waves[..., None] * (image[:300] > 100), 0, 255)
+    clouded = with_sky(prepare(image, 832, 480), guess)
+    assert torch.equal(clouded.plate[0, 0][sky], clouded.texture[0, 0][sky])
+
+
+def test_what_is_cut_off_from_the_top_is_no_sky() -> None:
+    """A bright slope below a dark ridge stays where it is, though the coarse guess takes it for sky."""
+    image, guess = _tower()
+    image[140:150] = 20
+    guess[:, :, :20] = 1
+    canvas = with_sky(prepare(image, 832, 480), guess)
+    assert canvas.sky[0, 0, (MARGIN[0] + 2 * 70) // 4, MARGIN[1] // 4 + 50] > 0.9
+    assert canvas.sky[0, 0, (MARGIN[0] + 2 * 230) // 4, MARGIN[1] // 4 + 50] < 0.1

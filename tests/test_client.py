@@ -60,7 +60,7 @@ async def serve(pipeline: FakePipeline, server: ServerConfig) -> AsyncIterator[s
     config = StreamConfig()
     capabilities = describe(engine.capabilities, engine.format, config, "0")
     bounds = BitrateBounds(config.bitrate_kbps, config.min_bitrate_kbps, config.max_bitrate_kbps)
-    metrics = Metrics(lambda: streams)
+    metrics = Metrics(lambda: streams, lambda: engine.busy_s)
     streams = Streams(
         engine, config, lambda name, slot: Broadcast(name, slot, engine.format.fps, bounds), capabilities, metrics
     )

@@ -41,7 +41,7 @@ async def http() -> AsyncIterator[HttpClient]:
         lambda stream_id, take_slot: Broadcast(stream_id, take_slot, engine.format.fps, bounds),
         capabilities,
     )
-    metrics = Metrics(lambda: streams)
+    metrics = Metrics(lambda: streams, lambda: engine.busy_s)
     app = build_app(Dependencies(streams, capabilities, ServerConfig(), config, metrics))
     async with TestClient(TestServer(app)) as client:
         yield client

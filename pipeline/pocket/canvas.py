@@ -22,6 +22,8 @@ MARGIN = (192, 320)
 BLUR_LEVELS = 5
 PLATE_SCALE = 4
 LEAST_SKY = 0.03
+# Mean grey difference (0..1) to the surroundings under which a sky has nothing in it that could be seen to move.
+PLAIN_SKY = 0.0075
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,26 +79,61 @@ def with_sky(canvas: Canvas, guess: Tensor) -> Canvas:
     coarse = F.interpolate(guess, size=(rows, columns), mode="bilinear", align_corners=False)
     coarse = F.pad(coarse, margins, mode="replicate")
     grey = small.mean(1, keepdim=True) / 255
-    sky = ((_guided(coarse, grey) - 0.35) / 0.3).clamp(0, 1) * (1 - _before(grey, coarse))
+    sky = _hanging(((_guided(coarse, grey) - 0.35) / 0.3).clamp(0, 1) * (1 - _before(grey, coarse)))
     # What is surely sky: the blend of an edge would smear the tower's colour over the plate.
     sure = (-F.max_pool2d(-sky, 5, 1, 2) > 0.95).float()
     behind = F.interpolate(_fill(small, sure), size=canvas.texture.shape[2:], mode="bilinear", align_corners=False)
-    sure = F.interpolate(sure, size=canvas.texture.shape[2:], mode="bilinear", align_corners=False)
-    return replace(canvas, sky=sky, plate=torch.lerp(behind, canvas.texture, sure))
+    wide = F.interpolate(sure, size=canvas.texture.shape[2:], mode="bilinear", align_corners=False)
+    return replace(canvas, sky=sky, plate=_with_clouds(torch.lerp(behind, canvas.texture, wide), grey, sure))
+
+
+def _hanging(sky: Tensor) -> Tensor:
+    """Keep what hangs together with the picture's top edge: a bright slope below a ridge is no sky."""
+    rows, columns = (m // PLATE_SCALE for m in MARGIN)
+    # In the picture alone: the world around it is blurred, and a ridge leaks there.
+    inside = sky[..., rows:-rows, columns:-columns]
+    open_ = (F.avg_pool2d(inside, PLATE_SCALE) > 0.9).float()
+    reached = torch.zeros_like(open_)
+    reached[..., :2, :] = open_[..., :2, :]
+    for _ in range(2 * max(open_.shape[2:])):
+        wider = F.max_pool2d(reached, 3, 1, 1) * open_
+        if torch.equal(wider, reached):
+            break
+        reached = wider
+    near = F.interpolate(F.max_pool2d(reached, 3, 1, 1), size=inside.shape[2:], mode="bilinear", align_corners=False)
+    return sky * F.pad(near, (columns, columns, rows, rows), mode="replicate")
+
+
+def _with_clouds(plate: Tensor, grey: Tensor, sure: Tensor) -> Tensor:
+    """Give a plain sky clouds to move: whoever asks for drifting clouds on a blue sky means to see some."""
+    inside = (-F.max_pool2d(-sure, 25, 1, 12)).clamp(min=0)
+    ripple = (grey - F.avg_pool2d(grey, 25, 1, 12, count_include_pad=False)).abs()
+    texture = float((ripple * inside).sum() / inside.sum().clamp(min=1))
+    amount = min(1.0, max(0.0, (PLAIN_SKY - texture) / (0.5 * PLAIN_SKY)))
+    if not amount:
+        return plate
+    generator = torch.Generator().manual_seed(0)
+    total = torch.zeros_like(grey)
+    for cells, weight in ((5, 1.0), (11, 0.6), (24, 0.35), (55, 0.2)):
+        noise = torch.rand(1, 1, cells, 2 * cells, generator=generator)
+        total += weight * F.interpolate(noise, size=grey.shape[2:], mode="bicubic", align_corners=False)
+    cover = ((total / 2.15 - 0.5) * 5).clamp(0, 1) * 0.6 * amount
+    cover = F.interpolate(cover, size=plate.shape[2:], mode="bilinear", align_corners=False)
+    return plate + cover * (250 - plate)
 
 
 def _before(grey: Tensor, coarse: Tensor, radius: int = 5) -> Tensor:
     """What surely stands before the sky though the coarse guess holds it for sky, 0..1.
 
-    Rocks and leaves, rougher than any cloud; and spires, masts and twigs: darker than close around, and than nearly all
-    of the sky (a cloud's edge is not).
+    Rocks and leaves, rougher than any cloud; and spires, masts and twigs: darker than close around, and than nine
+    tenths of the sky (a cloud's edge is not).
     """
 
     def mean(x: Tensor, r: int) -> Tensor:
         return F.avg_pool2d(x, 2 * r + 1, 1, r, count_include_pad=False)
 
     rough = ((mean((grey - mean(grey, 2)).abs(), 6) - 0.028) / 0.012).clamp(0, 1)
-    darkest = torch.quantile(grey[coarse > 0.9][::7], 0.05) if bool((coarse > 0.9).any()) else 0.0
+    darkest = torch.quantile(grey[coarse > 0.9][::7], 0.1) if bool((coarse > 0.9).any()) else 0.0
     thin = ((mean(grey, radius) - grey - 0.06) / 0.05).clamp(0, 1) * (grey < darkest - 0.02)
     return torch.maximum(rough, F.max_pool2d(thin, 3, 1, 1))
 

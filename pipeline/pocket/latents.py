@@ -8,7 +8,7 @@ channels  what                       place        one unit
 ========  =========================  ===========  ==========================================
 0, 1      camera velocity            the screen   see :data:`CAMERA_RATES`
 2, 3      displacement x, y          the picture  6 px of the 832 px wide frame
-4, 5      endless flow x, y          the picture  20 px/s
+4, 5      endless flow x, y          the picture  30 px/s
 6, 7, 8   log gain red, green, blue  the picture  a factor of e
 9 10 11   rain, snow, fog            the screen   full strength
 ========  =========================  ===========  ==========================================
@@ -28,7 +28,7 @@ GAIN = slice(6, 9)
 WEATHER = slice(9, 12)
 
 DISPLACEMENT_UNIT_PX = 6.0
-FLOW_UNIT_PX_PER_S = 20.0
+FLOW_UNIT_PX_PER_S = 30.0
 # Per unit: pan and tilt in px/s of the 832x480 frame, zoom in natural log per second (in, out), roll in rad/s.
 # They are the fastest at which three seconds of a move keep the share of invented border under 15 % (README).
 CAMERA_RATES = {"pan": 40.0, "tilt": 23.0, "zoom_in": 0.055, "zoom_out": 0.023, "roll": 0.08}
