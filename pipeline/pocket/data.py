@@ -143,25 +143,19 @@ def pack(pictures: Path, out: Path, seed: int = 20261123, drawings: int = 400, p
         columns[f"{split}_sizes"] = np.array([len(b) for b in blobs])
         columns[f"{split}_jpeg"] = np.frombuffer(b"".join(blobs), np.uint8)
         columns[f"{split}_masks"] = np.stack(masks)
-    train, held, held_class = _prompts(seed, prompts)
-    encode = tokenizer(TextConfig().length)
-    for split, some in (("train_prompts", train), ("held_prompts", held)):
-        columns[f"{split}_ids"] = np.stack([encode(p.text) for p in some]).astype(np.uint16)
-        columns |= {f"{split}_{key}": value for key, value in encode_intents(some).items()}
-    columns["held_class"] = np.array(held_class, np.int64)
-    np.savez_compressed(out, **columns)
+    np.savez_compressed(out, **columns, **prompt_columns(seed, prompts))
 
 
-def pack_prompts(out: Path, seed: int, prompts: int) -> None:
-    """Pack prompts alone, for the text encoder."""
+def prompt_columns(seed: int, count: int) -> dict[str, Any]:
+    """Prompts to train on and those held out, as columns; enough to train the text encoder."""
     columns: dict[str, Any] = {}
-    train, held, held_class = _prompts(seed, prompts)
+    train, held, held_class = _prompts(seed, count)
     encode = tokenizer(TextConfig().length)
     for split, some in (("train_prompts", train), ("held_prompts", held)):
         columns[f"{split}_ids"] = np.stack([encode(p.text) for p in some]).astype(np.uint16)
         columns |= {f"{split}_{key}": value for key, value in encode_intents(some).items()}
     columns["held_class"] = np.array(held_class, np.int64)
-    np.savez_compressed(out, **columns)
+    return columns
 
 
 def _jpeg(image: npt.NDArray[np.uint8]) -> bytes:
