@@ -126,6 +126,7 @@ def _appear(player: Player, image: Pixels, prompt: Prompt, name: str) -> Result:
         "half_frames": None if half is None else 2 * half,
         "luma": round(math.exp(float(np.dot(reading.gain, (0.299, 0.587, 0.114)))), 3),
         "swing_px": round(math.hypot(reading.across, reading.along), 2),
+        "steady_px_per_s": round(reading.steady, 2),
     }
 
 
