@@ -17,6 +17,7 @@ from pipeline.pocket.decoder import AnchoredDecoder, Motion
 from pipeline.pocket.latents import CHANNELS, GRID, LATENTS_PER_SECOND
 from pipeline.pocket.network import MASKS, PICTURE_SIZE, PocketNetwork, Text
 from pipeline.schedule import noise, renoise, sigmas
+from pipeline.stages import Stages
 from pipeline.state import Boundary, StreamState
 from pipeline.types import Capabilities, Chunk, Conditioning, QualityLevel, VideoFormat
 
@@ -116,7 +117,7 @@ class CausalPipeline:
         if not 0 <= conditioning.quality < len(self._rungs):
             raise ConditioningError(f"quality {conditioning.quality} is not one of 0..{len(self._rungs) - 1}")
         rung = self._rungs[conditioning.quality]
-        timings: dict[str, float] = {"denoise": 0.0, "decode": 0.0, "context": 0.0}
+        stages = Stages(torch.device("cpu"))
         self.commit(state)
         text, begin = self._text(conditioning.prompt), state.now
         made: list[Boundary] = []
@@ -124,14 +125,13 @@ class CausalPipeline:
         here, clean = begin, begin.last
         try:
             for index in range(self.format.latents_per_chunk):
-                clock = _Stages(timings)
                 if index:
                     self._write(state, clean)
-                    clock.lap("context")
+                    stages.lap("context")
                 clean = self._sample(state, here, text, sigmas(rung.steps))
-                clock.lap("denoise")
+                stages.lap("denoise")
                 pixels, motion = self._decoder.decode(here.motion, clean[0, :, 0], state.canvas, rung.frames)
-                clock.lap("decode")
+                stages.lap("decode")
                 frames.append(pixels)
                 made.append(here)
                 here = Boundary(here.latents + 1, here.frames + rung.frames, here.chunks, clean, motion)
@@ -150,7 +150,7 @@ class CausalPipeline:
             fps=self.capabilities.quality[conditioning.quality].fps,
             revision=conditioning.revision,
             quality=conditioning.quality,
-            timings_ms=timings,
+            timings_ms=stages.ms,
         )
 
     @torch.inference_mode()
@@ -214,15 +214,3 @@ class CausalPipeline:
 
     def _write(self, state: StreamState, clean: Tensor) -> None:
         state.cache.append(self._network.encode_context(clean.to(self._dtype), state.scene, self._silence))
-
-
-class _Stages:
-    """Adds the milliseconds since the last lap to a stage."""
-
-    def __init__(self, timings: dict[str, float]) -> None:
-        self._timings, self._since = timings, time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self._timings[stage] += (now - self._since) * 1000
-        self._since = now

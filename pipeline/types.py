@@ -46,7 +46,8 @@ class Capabilities:
     """What a model can do, told truthfully to clients.
 
     ``quality`` runs from best to least; rung 0 is the nominal one. ``truncatable_latents`` is how far
-    back :meth:`pipeline.interface.Pipeline.truncate` reaches.
+    back :meth:`pipeline.interface.Pipeline.truncate` reaches. ``needs`` says in a sentence what the model must have
+    to run.
     """
 
     model: str
@@ -58,6 +59,7 @@ class Capabilities:
     max_streams: int
     truncatable_latents: int
     examples: tuple[str, ...]
+    needs: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,6 +19,7 @@ def describe(model: Capabilities, video: VideoFormat, config: StreamConfig, vers
         "fps": int(fps) if fps.denominator == 1 else float(fps),
         "modes": list(model.modes),
         "image_entry": model.image_entry,
+        "needs": model.needs,
         "policies": list(model.policies),
         "codecs": sorted(get_args(Codec)),
         "limits": {

@@ -41,7 +41,7 @@ def test_frames_through_the_cache_equal_one_pass_with_a_causal_mask_by_frame() -
     model = network()
     tokens = torch.randn(1, 12, 32)
     time = model.embed_time(torch.tensor([[0.0]]))
-    cross = model.text_keys_values(torch.randn(1, 5, 8))
+    cross = model.cross_keys_values(torch.randn(1, 5, 8))
     places = [rotations(torch.tensor([i]), 2, 3, 16) for i in range(2)]
     _, first = model(tokens[:, :6], time, None, cross, places[0])
     window = [(rotate(k, places[0]), v) for k, v in first]
@@ -59,7 +59,7 @@ def test_time_and_text_reach_the_output() -> None:
     model = network()
     tokens, place = torch.randn(1, 6, 32), rotations(torch.tensor([0]), 2, 3, 16)
     times = [model.embed_time(torch.tensor([[t]])) for t in (0.0, 937.5)]
-    texts = [model.text_keys_values(torch.randn(1, 5, 8)) for _ in range(2)]
+    texts = [model.cross_keys_values(torch.randn(1, 5, 8)) for _ in range(2)]
     base, _ = model(tokens, times[0], None, texts[0], place)
     for time, text in ((times[1], texts[0]), (times[0], texts[1])):
         assert (model(tokens, time, None, text, place)[0] - base).abs().max() > 1e-3

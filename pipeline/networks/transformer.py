@@ -5,6 +5,7 @@ goes out as keys and values of this one, **un-rotated**, so that whoever keeps t
 in time. Source: Wan2.1 (arXiv 2503.20314), Self Forcing (arXiv 2506.08009).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,11 +16,20 @@ from torch import Tensor, nn
 from pipeline.networks.rope import rotate
 
 KeyValue = tuple[Tensor, Tensor]
+"""Keys and values ``[B, L, N, D]`` of one layer."""
+CrossKeyValues = tuple[KeyValue, ...]
+"""What one layer's cross-attention looks at: the text, and the picture where the network sees one."""
+IMAGE_TOKENS_EPS = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
 class TransformerConfig:
-    """Sizes of one network; ``in_channels`` counts everything that is patchified."""
+    """Sizes of one network; ``in_channels`` counts everything that is patchified.
+
+    ``text_len`` is the number of rows that a text is padded to, since these networks attend to the padding too;
+    None takes texts as they come. ``image_dim`` is the width of the image features that the cross-attention
+    sees beside the text (Wan2.1 I2V: CLIP, 1280), None where there are none.
+    """
 
     dim: int
     ffn_dim: int
@@ -31,6 +41,8 @@ class TransformerConfig:
     patch: tuple[int, int, int] = (1, 2, 2)
     freq_dim: int = 256
     eps: float = 1e-6
+    text_len: int | None = None
+    image_dim: int | None = None
 
     @property
     def head_dim(self) -> int:
@@ -71,10 +83,46 @@ class Attention(nn.Module):
         k = self.norm_k(self.k(x)).unflatten(-1, (self.num_heads, -1))
         return k, self.v(x).unflatten(-1, (self.num_heads, -1))
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attend without a mask and project; ``[B, L, N, D]`` in, ``[B, L, dim]`` out."""
-        out = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
-        return self.o(out.transpose(1, 2).flatten(2))
+    def attend(self, q: Tensor, *pairs: KeyValue) -> Tensor:
+        """Attend to each pair on its own, without a mask, add up and project; ``[B, L, N, D]`` to ``[B, L, dim]``."""
+        seen = [
+            F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)) for k, v in pairs
+        ]
+        return self.o(sum(seen[1:], seen[0]).transpose(1, 2).flatten(2))
+
+
+class CrossAttention(Attention):
+    """Attention to the text, and with ``sees_image`` to image tokens through keys and values of their own."""
+
+    def __init__(self, dim: int, num_heads: int, eps: float, sees_image: bool) -> None:
+        super().__init__(dim, num_heads, eps)
+        if sees_image:
+            self.k_img = nn.Linear(dim, dim)
+            self.v_img = nn.Linear(dim, dim)
+            self.norm_k_img = RMSNorm(dim, eps)
+
+    def image_keys_values(self, x: Tensor) -> KeyValue:
+        """``[B, L, dim] -> two of [B, L, N, D]`` of embedded image tokens."""
+        k = self.norm_k_img(self.k_img(x)).unflatten(-1, (self.num_heads, -1))
+        return k, self.v_img(x).unflatten(-1, (self.num_heads, -1))
+
+
+class ImageEmbedding(nn.Module):
+    """Image features to tokens of the transformer's width."""
+
+    def __init__(self, image_dim: int, dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Sequential(
+            nn.LayerNorm(image_dim, IMAGE_TOKENS_EPS),
+            nn.Linear(image_dim, image_dim),
+            nn.GELU(),
+            nn.Linear(image_dim, dim),
+            nn.LayerNorm(dim, IMAGE_TOKENS_EPS),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``[B, tokens, image_dim] -> [B, tokens, dim]``."""
+        return self.proj(features)
 
 
 class Block(nn.Module):
@@ -86,7 +134,7 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(dim, config.eps, elementwise_affine=False)
         self.self_attn = Attention(dim, config.num_heads, config.eps)
         self.norm3 = nn.LayerNorm(dim, config.eps)
-        self.cross_attn = Attention(dim, config.num_heads, config.eps)
+        self.cross_attn = CrossAttention(dim, config.num_heads, config.eps, config.image_dim is not None)
         self.norm2 = nn.LayerNorm(dim, config.eps, elementwise_affine=False)
         self.ffn = nn.Sequential(
             nn.Linear(dim, config.ffn_dim), nn.GELU(approximate="tanh"), nn.Linear(config.ffn_dim, dim)
@@ -94,7 +142,7 @@ class Block(nn.Module):
         self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
 
     def forward(
-        self, x: Tensor, time: Tensor, window: KeyValue | None, cross: KeyValue, rotation: Tensor
+        self, x: Tensor, time: Tensor, window: KeyValue | None, cross: CrossKeyValues, rotation: Tensor
     ) -> tuple[Tensor, KeyValue]:
         """Run one block.
 
@@ -102,7 +150,7 @@ class Block(nn.Module):
             x: ``[B, L, dim]``.
             time: ``[B, T, 6, dim]``, one row per latent frame.
             window: rotated keys and values of what came before, or None.
-            cross: keys and values of the text.
+            cross: keys and values of the text, and of the picture.
             rotation: ``float32 [L, D / 2, 2]`` of these tokens.
         """
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = (self.modulation + time).unbind(2)
@@ -112,7 +160,7 @@ class Block(nn.Module):
         k, v = rotate(own[0], rotation), own[1]
         if window is not None:
             k, v = torch.cat([window[0], k], 1), torch.cat([window[1], v], 1)
-        x = x + _gate(self.self_attn.attend(q, k, v), gate_a)
+        x = x + _gate(self.self_attn.attend(q, (k, v)), gate_a)
         x = x + self.cross_attn.attend(self.cross_attn.queries(self.norm3(x)), *cross)
         return x + _gate(self.ffn(_modulate(self.norm2(x), shift_f, scale_f)), gate_f), own
 
@@ -148,19 +196,33 @@ class CausalTransformer(nn.Module):
         self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
         self.head = Head(config)
+        if config.image_dim is not None:
+            self.img_emb = ImageEmbedding(config.image_dim, dim)
 
     def embed_time(self, timestep: Tensor) -> Tensor:
         """Timesteps ``float [B, T]`` in 0..1000 to ``[B, T, dim]``."""
-        half = self.config.freq_dim // 2
-        rate = 10_000.0 ** (-torch.arange(half, dtype=torch.float64, device=timestep.device) / half)
-        angle = timestep.double()[..., None] * rate
-        wave = torch.cat([angle.cos(), angle.sin()], dim=-1).to(self.patch_embedding.weight.dtype)
-        return self.time_embedding(wave)
+        wave = sinusoid(timestep, self.config.freq_dim)
+        return self.time_embedding(wave.to(self.patch_embedding.weight.dtype))
 
-    def text_keys_values(self, text: Tensor) -> list[KeyValue]:
-        """Text ``[B, S, text_dim]`` to keys and values of every layer's cross-attention, once per prompt."""
+    def cross_keys_values(self, text: Tensor, image: Tensor | None = None) -> list[CrossKeyValues]:
+        """Keys and values of every layer's cross-attention, once per prompt.
+
+        Args:
+            text: ``[B, S, text_dim]``, S up to ``text_len``; it is padded with zero rows, which the embedding
+                makes non-zero and the network was trained to see.
+            image: features ``[B, tokens, image_dim]``, for a network that sees a picture and for no other.
+        """
+        if self.config.text_len is not None:
+            text = F.pad(text, (0, 0, 0, self.config.text_len - text.shape[1]))
         embedded = self.text_embedding(text)
-        return [block.cross_attn.keys_values(embedded) for block in self._layers()]
+        pairs = [(block.cross_attn.keys_values(embedded),) for block in self._layers()]
+        if image is None:
+            return list(pairs)
+        tokens = self.img_emb(image)
+        return [
+            (*pair, block.cross_attn.image_keys_values(tokens))
+            for pair, block in zip(pairs, self._layers(), strict=True)
+        ]
 
     def patchify(self, latents: Tensor) -> Tensor:
         """``[B, C, T, h, w]`` to tokens ``[B, L, dim]``, frame by frame, row by row."""
@@ -179,9 +241,10 @@ class CausalTransformer(nn.Module):
         self,
         tokens: Tensor,
         time: Tensor,
-        window: list[KeyValue] | None,
-        cross: list[KeyValue],
+        window: Sequence[KeyValue] | None,
+        cross: Sequence[CrossKeyValues],
         rotation: Tensor,
+        keep: bool = True,
     ) -> tuple[Tensor, list[KeyValue]]:
         """Run the blocks and the head.
 
@@ -189,18 +252,32 @@ class CausalTransformer(nn.Module):
             tokens: ``[B, L, dim]`` from :meth:`patchify`, L a multiple of T.
             time: ``[B, T, dim]`` from :meth:`embed_time`.
             window: rotated keys and values of earlier frames for every layer, or None at the start.
-            cross: from :meth:`text_keys_values`.
+            cross: from :meth:`cross_keys_values`.
             rotation: ``float32 [L, D / 2, 2]``.
+            keep: whether keys and values are wanted; at 480x832 those of three latents take 0.86 GB.
 
         Returns:
-            Patches ``[B, L, patch values]`` and, for every layer, this call's own keys (un-rotated) and values.
+            Patches ``[B, L, patch values]`` and, for every layer, this call's own keys (un-rotated) and values; none
+            without ``keep``.
         """
         projected = self.time_projection(time).unflatten(2, (6, -1))
         own: list[KeyValue] = []
         for index, block in enumerate(self._layers()):
             tokens, pair = block(tokens, projected, window[index] if window else None, cross[index], rotation)
-            own.append(pair)
+            if keep:
+                own.append(pair)
         return self.head(tokens, time), own
+
+
+def sinusoid(timestep: Tensor, width: int) -> Tensor:
+    """Cosines, then sines, of timesteps ``[...]`` at falling rates: ``float64 [..., width]``.
+
+    Float32 angles lose the phase of high timesteps; a timestep rounded to bfloat16 is another one.
+    """
+    half = width // 2
+    rate = 10_000.0 ** (-torch.arange(half, dtype=torch.float64, device=timestep.device) / half)
+    angle = timestep.double()[..., None] * rate
+    return torch.cat([angle.cos(), angle.sin()], dim=-1)
 
 
 def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

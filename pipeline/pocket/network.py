@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pipeline.networks.rope import rotate, rotations
 from pipeline.networks.text_bpe import TextConfig, TextEncoder
-from pipeline.networks.transformer import CausalTransformer, KeyValue, TransformerConfig
+from pipeline.networks.transformer import CausalTransformer, CrossKeyValues, KeyValue, TransformerConfig
 from pipeline.pocket.intents import COLUMNS, LOGITS, ROWS, Asked, read
 from pipeline.pocket.latents import CHANNELS, GRID, screen_grid
 
@@ -104,7 +104,7 @@ class Scene:
 class Text:
     """A prompt as the network sees it: every layer's cross keys and values, and a vector for modulation."""
 
-    cross: list[KeyValue]
+    cross: list[CrossKeyValues]
     pooled: Tensor
 
 
@@ -139,12 +139,12 @@ class PocketNetwork(nn.Module):
     def encode_asked(self, asked: Asked) -> Text:
         """Encode what is asked for: a row for the camera and one for every effect."""
         rows = asked.rows().to(self.position.dtype)
-        return Text(self.transformer.text_keys_values(rows), self.pooled(rows.flatten(1))[:, None])
+        return Text(self.transformer.cross_keys_values(rows), self.pooled(rows.flatten(1))[:, None])
 
     def silence(self, batch: int) -> Text:
         """No text at all: what the picture and the past are read under, so that prompts never leak from them."""
         rows = self.position.new_zeros(batch, ROWS, COLUMNS)
-        return Text(self.transformer.text_keys_values(rows), self.position.new_zeros(batch, 1, self.config.dim))
+        return Text(self.transformer.cross_keys_values(rows), self.position.new_zeros(batch, 1, self.config.dim))
 
     def encode_picture(self, picture: Tensor) -> Scene:
         """Encode ``[B, 3, 128, 224]`` in -1..1; ``masks`` are logits ``[B, 4, 32, 56]`` (training's helper)."""

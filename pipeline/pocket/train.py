@@ -154,7 +154,7 @@ def part(scene: Scene, text: Text, window: list[KeyValue], n: int) -> tuple[Scen
 
     return (
         Scene(scene.add[:n].detach(), cut(scene.sink), scene.masks[:n]),
-        Text(cut(text.cross), text.pooled[:n].detach()),
+        Text([tuple(cut([*pairs])) for pairs in text.cross], text.pooled[:n].detach()),
         cut(window),
     )
 

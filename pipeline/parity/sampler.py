@@ -1,0 +1,194 @@
+"""Noise levels, and whole roll-outs from noise to latents, against the reference's: ``scheduler``, ``pipe_*``."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pipeline.errors import ConditioningError
+from pipeline.networks.transformer import KeyValue
+from pipeline.parity.end_to_end import after_sampling, before_sampling
+from pipeline.parity.result import Case, Result, case, compare, exact
+from pipeline.parity.transformer import BAR, empty_cache, sampler_of
+from pipeline.schedule import FlowSchedule
+from pipeline.wan.sampler import Guide, Sampler, groups
+from pipeline.wan.window import Seen, WindowCache
+
+SCHEDULE_BAR = 1e-6
+
+
+def run(path: Path) -> Iterator[Result]:
+    """Run one ``scheduler*`` or ``pipe_*`` case."""
+    if path.suffix == ".json":
+        yield from _refusals(path)
+        return
+    with torch.inference_mode():
+        given = case(path)
+        yield from _schedule(given) if path.stem.startswith("scheduler") else _rollout(given)
+
+
+def _schedule(given: Case) -> Iterator[Result]:
+    stem, tensors = given.path.stem, given.tensors
+    for key in tensors:
+        if found := re.fullmatch(r"shift([\d.]+)\.(sigmas|timesteps|warped\.(\w+))", key):
+            schedule = FlowSchedule(float(found[1]))
+            ours = _warped(schedule, found[3], tensors[key]) if found[3] else getattr(schedule, found[2])
+            yield compare(f"{stem}/{key}", ours, tensors[key], SCHEDULE_BAR)
+        elif found := re.fullmatch(r"set_timesteps(\d+)\.(sigmas|timesteps)", key):
+            ours = getattr(FlowSchedule(5.0, int(found[1])), found[2])
+            yield compare(f"{stem}/{key}", ours, tensors[key], SCHEDULE_BAR)
+    yield from _steps(given)
+
+
+def _warped(schedule: FlowSchedule, which: str, expected: Tensor) -> Tensor:
+    """Undo the case's own list: evenly spaced steps, or four and a 0."""
+    count = len(expected) - 1 if which == "with0" else int(which)
+    even = [round(1000 * (1 - i / count)) for i in range(count)]
+    return torch.tensor(schedule.warped([*even, 0] if which == "with0" else even))
+
+
+def _steps(given: Case) -> Iterator[Result]:
+    """Noise added and taken away again, for a timestep a row."""
+    stem, tensors, schedule = given.path.stem, given.tensors, FlowSchedule(5.0)
+    t = tensors["add_noise.t"][:, None]
+
+    def rows(name: str) -> Tensor:
+        return tensors[name][:, :, None]
+
+    noise, clean, xt, flow = rows("add_noise.noise"), rows("add_noise.x0"), rows("add_noise.xt"), rows("x0.flow")
+    made = {
+        "add_noise.sigma_used": schedule.sigma(t)[:, 0],
+        "add_noise.xt": schedule.add_noise(clean, noise, t),
+        "add_noise.xt_bf16": schedule.add_noise(clean.bfloat16(), noise.bfloat16(), t),
+        "x0.x0": schedule.clean(flow, xt, t),
+        "x0.x0_bf16": schedule.clean(flow.bfloat16(), rows("add_noise.xt_bf16"), t),
+        "x0.flow_back": schedule.flow(rows("x0.x0"), xt, t),
+        "step.prev": schedule.step(flow, xt, t)[: len(tensors.get("step.prev", t))],
+    }
+    for key, ours in made.items():
+        if key in tensors:
+            yield compare(f"{stem}/{key}", ours.reshape(tensors[key].shape), tensors[key], SCHEDULE_BAR)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Watched(Sampler):
+    """A sampler that remembers every call: the latent that it began at, and the clean estimate."""
+
+    cache: WindowCache | None = None
+    calls: list[tuple[int, Tensor]] = field(default_factory=list[tuple[int, Tensor]])
+
+    def flow(
+        self, latents: Tensor, timestep: Tensor, guide: Guide, seen: Seen, keep: bool = True
+    ) -> tuple[Tensor, list[KeyValue]]:
+        """Ask, and remember."""
+        made, own = Sampler.flow(self, latents, timestep, guide, seen, keep)
+        assert self.cache is not None
+        self.calls.append((self.cache.latents, self.schedule.clean(made, latents, timestep)))
+        return made, own
+
+
+def watched(given: Case) -> Watched:
+    """The sampler that a case describes, with the case's weights."""
+    meta = given.meta
+    asked = sampler_of(given)
+    schedule = FlowSchedule(meta["timestep_shift"])
+    steps: list[int] = meta["denoising_step_list"]
+    timesteps = schedule.warped(steps) if meta["warp_denoising_step"] else tuple(float(step) for step in steps)
+    frames, batch = given.tensors["latents"].shape[1], given.tensors["latents"].shape[0]
+    cache = empty_cache(given, asked, frames, batch)
+    return Watched(asked.network, schedule, timesteps, "absolute", float(meta["context_noise"]), cache)
+
+
+def roll_out(sampler: Watched, given: Case, guide: Guide, initial: Tensor | None, noise: Tensor) -> Tensor:
+    """Make all latents ``[B, C, T, h, w]``, the initial ones first, with the case's noise."""
+    chunk, first_alone = given.meta["num_frame_per_block"], given.meta["independent_first_frame"]
+    made: list[Tensor] = []
+    cache = sampler.cache
+    assert cache is not None
+    if initial is not None:
+        sampler.begin_with(initial, guide, cache, groups(initial.shape[2], chunk, first_alone))
+        made.append(initial)
+    injected = iter(sorted(key for key in given.tensors if key.startswith("injected.")))
+    for part in noise.split(groups(noise.shape[2], chunk, first_alone and initial is None), dim=2):
+
+        def fresh(_step: int, count: int = part.shape[2]) -> Tensor:
+            return given.tensors[next(injected)].unflatten(0, (-1, count)).transpose(1, 2)
+
+        seen = cache.see(part.shape[2], sampler.positions)
+        clean = sampler.sample(part, fresh, guide, seen)
+        cache.append(sampler.read(clean, guide, seen), part.shape[2])
+        made.append(clean)
+    return torch.cat(made, dim=2)
+
+
+def _rollout(given: Case) -> Iterator[Result]:
+    """From given noise to latents by the sampler that the live pipeline uses; every call is looked at."""
+    stem, tensors, sampler = given.path.stem, given.tensors, watched(given)
+    steps = torch.tensor(sampler.timesteps)
+    yield compare(f"{stem}/denoising_steps", steps, tensors["denoising_steps"], SCHEDULE_BAR)
+    guide = Guide(sampler.network.cross_keys_values(tensors["prompt_embeds"]))
+    initial, noise = (_latents(tensors, name) for name in ("initial_latent", "noise"))
+    assert noise is not None
+    latents = roll_out(sampler, given, guide, initial, noise)
+    for number, (start, clean) in enumerate(sampler.calls):
+        for what, ours in (("x0", clean.transpose(1, 2)), ("start_frame", torch.tensor(start))):
+            if (key := f"call.{number:03}.{what}") in tensors:
+                same = exact if what == "start_frame" else partial(compare, bar=BAR)
+                yield same(f"{stem}/{key}", ours, tensors[key])
+    yield exact(f"{stem}/calls", len(sampler.calls), given.meta["calls"])
+    yield compare(f"{stem}/latents", latents.transpose(1, 2), tensors["latents"], BAR)
+    if "weights_all" in given.meta:
+        yield from before_sampling(given)
+        yield from after_sampling(given, latents)
+
+
+def _latents(tensors: dict[str, Tensor], name: str) -> Tensor | None:
+    """The reference's pipelines keep frames before channels."""
+    return tensors[name].transpose(1, 2) if name in tensors else None
+
+
+def _refusals(path: Path) -> Iterator[Result]:
+    """What the reference refuses, ours refuses with words; but what only crashes there may work here."""
+    for told in json.loads(path.read_text()):
+        name = f"{path.stem}/{told}"
+        if told.startswith("batch"):
+            yield _batch_of_given(name, path.parent, told)
+            continue
+        numbers = {what: int(found[1]) for what, found in _found(told).items()}
+        first_alone = "independent" in told and "false" not in told
+        try:
+            groups(numbers["latents"], numbers.get("chunk", 3), first_alone)
+        except ConditioningError as error:
+            yield exact(name, "give" in str(error), True)
+        else:
+            yield Result(f"{name}: was not refused", float("inf"), 0.0)
+
+
+def _found(told: str) -> dict[str, re.Match[str]]:
+    """Read the numbers out of a refusal's description; a single frame is one."""
+    text = told.replace("single", "1")
+    patterns = {"chunk": r"chunk (\d+)", "latents": r"(?:noise )?(\d+)(?: noise)? frame"}
+    return {what: found for what, pattern in patterns.items() if (found := re.search(pattern, text))}
+
+
+def _batch_of_given(name: str, folder: Path, told: str) -> Result:
+    """A batch with given latents crashes in the reference (its trap B8): ours must equal each stream alone."""
+    batch, count = (int(number) for number in re.findall(r"\d+", told)[:2])
+    source = next(case(path) for path in sorted(folder.glob("pipe_extend*.safetensors")))
+    sampler = sampler_of(source)
+    config, size = sampler.network.config, source.tensors["noise"].shape[-2:]
+    generator = torch.Generator().manual_seed(0)
+    given = torch.randn(batch, config.out_channels, count, *size, generator=generator)
+    texts = torch.randn(batch, 7, config.text_dim, generator=generator)
+    kept: list[Tensor] = []
+    with torch.inference_mode():
+        for part in (slice(None), *(slice(one, one + 1) for one in range(batch))):
+            cache = empty_cache(source, sampler, count, len(given[part]))
+            sampler.begin_with(given[part], Guide(sampler.network.cross_keys_values(texts[part])), cache, [count])
+            kept.append(cache.stored)
+    return compare(name, kept[0], torch.cat(kept[1:], dim=2), BAR)

@@ -1,0 +1,231 @@
+"""Wan2.1 made causal, behind the interface of a pipeline: noise, few steps, frames, clean context."""
+
+import time
+from collections import deque
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.errors import CapacityError, ConditioningError, TruncationError
+from pipeline.networks.transformer import CrossKeyValues
+from pipeline.preprocess import cover
+from pipeline.schedule import FlowSchedule
+from pipeline.stages import Stages
+from pipeline.types import Capabilities, Chunk, Conditioning, ImageEntry, Mode, QualityLevel, VideoFormat
+from pipeline.wan.examples import EXAMPLES
+from pipeline.wan.frames import to_host
+from pipeline.wan.given import Given, beside, show
+from pipeline.wan.parts import Parts
+from pipeline.wan.sampler import Guide, Sampler, draw
+from pipeline.wan.state import Boundary, Pending, WanState
+from pipeline.wan.texts import Texts
+from pipeline.wan.window import Positions, WindowCache, WindowShape
+
+FRAMES_PER_LATENT = 4
+PIXELS_PER_LATENT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a causal Wan model is run; see ``configs/wan_1_3b.yaml`` for what each value means.
+
+    ``steps`` holds the denoising steps of each quality level, best first.
+    """
+
+    name: str
+    needs: str
+    width: int
+    height: int
+    fps: Fraction
+    latents_per_chunk: int
+    steps: tuple[tuple[float, ...], ...]
+    shift: float
+    context_noise: float
+    window: int
+    sink: int
+    positions: Positions
+    first_alone: bool
+    image_entry: ImageEntry
+    max_streams: int
+    keep_rotated: bool
+
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        """What can be asked for: a network that must see a picture makes nothing from text alone."""
+        both: dict[ImageEntry, tuple[Mode, ...]] = {"none": ("t2v",), "clip": ("i2v",)}
+        return both.get(self.image_entry, ("t2v", "i2v"))
+
+
+class WanPipeline:
+    """A causal Wan model behind the interface of :class:`pipeline.interface.Pipeline`.
+
+    A picture enters as the first latent (``first_latent``), or as channels and CLIP features that every chunk sees
+    (``clip``). The first frame of an i2v take is the picture as the decoder shows it.
+    """
+
+    def __init__(self, parts: Parts, plan: Plan) -> None:
+        self._parts, self._plan = parts, plan
+        schedule = FlowSchedule(plan.shift)
+        self._samplers = [
+            Sampler(parts.transformer, schedule, steps, plan.positions, plan.context_noise) for steps in plan.steps
+        ]
+        self._texts = Texts(parts.text)
+        self._open = 0
+        self._size = (plan.height // PIXELS_PER_LATENT, plan.width // PIXELS_PER_LATENT)
+        self.format = VideoFormat(plan.width, plan.height, plan.fps, plan.latents_per_chunk, FRAMES_PER_LATENT)
+        self.capabilities = Capabilities(
+            model=plan.name,
+            modes=plan.modes,
+            image_entry=plan.image_entry,
+            policies=("auto",),
+            sizes=((plan.width, plan.height),),
+            quality=tuple(QualityLevel(f"{len(steps)} steps", plan.fps) for steps in plan.steps),
+            max_streams=plan.max_streams,
+            # A chunk on its way and the one before it.
+            truncatable_latents=2 * plan.latents_per_chunk,
+            examples=EXAMPLES[plan.image_entry],
+            needs=plan.needs,
+        )
+
+    def warm_up(self) -> tuple[float, ...]:
+        """Make chunks of every quality until the window has rolled; return the seconds of the last of each."""
+        picture = np.random.default_rng(0).integers(0, 256, (self._plan.height, self._plan.width, 3), dtype=np.uint8)
+        mode = self.capabilities.modes[-1]
+        asked = Conditioning(mode, "warming up", picture if mode == "i2v" else None, 0)
+        state = self.open(asked)
+        fills = self._plan.window // self._plan.latents_per_chunk + 1
+        for _ in range(fills):
+            self._timed(state, asked)
+        seconds = tuple(
+            min(self._timed(state, replace(asked, quality=quality)) for _ in range(2))
+            for quality in range(len(self._samplers))
+        )
+        self.close(state)
+        return seconds
+
+    @torch.inference_mode()
+    def open(self, conditioning: Conditioning) -> WanState:
+        """Begin a take. Raises ConditioningError for a mode it lacks or a missing picture, CapacityError when full."""
+        self._admit(conditioning)
+        if self._open >= self._plan.max_streams:
+            raise CapacityError(f"all {self._plan.max_streams} streams of this model are taken")
+        cache = self._window()
+        state = WanState(conditioning.seed, Given(), cache, Boundary(0, 0, 0, 0, None))
+        if conditioning.mode == "i2v":
+            assert conditioning.image is not None
+            picture = cover(conditioning.image, self._plan.width, self._plan.height).to(self._parts.device)
+            if self._plan.image_entry == "clip":
+                state.given = show(picture, self._parts, self._plan.window)
+            else:
+                self._begin_with(state, picture, conditioning.prompt)
+        self._open += 1
+        return state
+
+    @torch.inference_mode()
+    def generate_chunk(self, state: WanState, conditioning: Conditioning) -> Chunk:
+        """Make the next chunk; the state moves only if this returns. Raises ConditioningError."""
+        self._admit(conditioning)
+        if not 0 <= conditioning.quality < len(self._samplers):
+            raise ConditioningError(f"quality {conditioning.quality} is not one of 0..{len(self._samplers) - 1}")
+        stages = Stages(self._parts.device)
+        self.commit(state)
+        stages.lap("context")
+        begin, count = state.now, self._count(state, conditioning)
+        guide = Guide(self._cross(state, conditioning.prompt), beside(state.given, begin.cached, count))
+        stages.lap("text")
+        sampler, seen = self._samplers[conditioning.quality], state.cache.see(count, self._plan.positions)
+        draws = draw(state.seed, range(begin.cached, begin.cached + count), len(sampler.timesteps), self._size)
+        draws = draws.to(self._parts.device)
+        clean = sampler.sample(draws[0], lambda step: draws[step], guide, seen)
+        stages.lap("denoise")
+        frames, memory = self._parts.decoder.decode_frames(clean, begin.memory)
+        if begin.chunks == 0 and state.given.frame is not None:
+            frames = torch.cat([state.given.frame.to(frames), frames], dim=2)
+        pixels = to_host(frames)
+        stages.lap("decode")
+        made = begin.cached + count if begin.chunks == 0 else begin.made + count
+        state.past = deque([*state.past, begin], maxlen=2)
+        state.now = Boundary(made, begin.cached + count, begin.frames + len(pixels), begin.chunks + 1, memory)
+        state.pending = Pending(clean, guide, seen)
+        return Chunk(
+            index=begin.chunks,
+            first_frame=begin.frames,
+            first_latent=begin.made,
+            latents=made - begin.made,
+            frames=pixels,
+            fps=self._plan.fps,
+            revision=conditioning.revision,
+            quality=conditioning.quality,
+            timings_ms=stages.ms,
+        )
+
+    @torch.inference_mode()
+    def commit(self, state: WanState) -> None:
+        """Read the chunk made last, so that the next one sees it; does nothing when that is done."""
+        if state.pending is not None:
+            clean, guide, seen = state.pending.clean, state.pending.guide, state.pending.seen
+            state.cache.append(self._samplers[0].read(clean, guide, seen), clean.shape[2])
+            state.pending = None
+
+    def truncate(self, state: WanState, latent: int) -> None:
+        """Go back to a chunk's beginning. Raises TruncationError where there is none to go back to."""
+        if latent == state.now.made:
+            return
+        boundary = next((b for b in state.past if b.made == latent), None)
+        if boundary is None:
+            raise TruncationError(f"latent {latent} is not where one of the last {len(state.past)} chunks began")
+        state.cache.truncate(boundary.cached, self._plan.latents_per_chunk)
+        state.pending = None
+        state.now = boundary
+        state.past = deque([b for b in state.past if b.made < latent], maxlen=2)
+
+    def close(self, state: WanState) -> None:
+        """Give the stream's place and memory back; closing twice is closing once."""
+        if not state.closed:
+            state.closed = True
+            state.pending = state.cross = None
+            state.past.clear()
+            self._open -= 1
+
+    def _admit(self, conditioning: Conditioning) -> None:
+        if conditioning.mode not in self.capabilities.modes:
+            raise ConditioningError(f"this model does {' and '.join(self.capabilities.modes)}, not {conditioning.mode}")
+        if conditioning.mode == "i2v" and conditioning.image is None:
+            raise ConditioningError("a picture is needed to begin: upload one first")
+
+    def _begin_with(self, state: WanState, picture: Tensor, prompt: str) -> None:
+        """Make a picture the first latent: the window sees it, and the decoder goes on from it."""
+        assert self._parts.encoder is not None
+        latent = self._parts.encoder.encode_image(picture, self._parts.tile)
+        frame, memory = self._parts.decoder.decode_frames(latent, None)
+        state.given = Given(frame=frame)
+        self._samplers[0].begin_with(latent, Guide(self._cross(state, prompt)), state.cache, [1])
+        state.now = replace(state.now, cached=1, memory=memory)
+
+    def _count(self, state: WanState, conditioning: Conditioning) -> int:
+        """How many latents the next chunk has: one to begin from text alone, where the model was trained so."""
+        alone = self._plan.first_alone and state.now.cached == 0 and conditioning.mode == "t2v"
+        return 1 if alone else self._plan.latents_per_chunk
+
+    def _window(self) -> WindowCache:
+        plan, parts = self._plan, self._parts
+        patch = parts.transformer.config.patch
+        shape = WindowShape(plan.window, plan.sink, (self._size[0] // patch[1], self._size[1] // patch[2]))
+        return WindowCache(parts.transformer.config, shape, parts.dtype, parts.device, keep_rotated=plan.keep_rotated)
+
+    def _cross(self, state: WanState, prompt: str) -> list[CrossKeyValues]:
+        """Keys and values of a prompt: kept while it stands, since they are large; its embedding for longer."""
+        if state.cross is None or state.prompt != prompt:
+            text = self._texts(prompt).to(self._parts.dtype)
+            state.cross = self._parts.transformer.cross_keys_values(text, state.given.features)
+            state.prompt = prompt
+        return state.cross
+
+    def _timed(self, state: WanState, conditioning: Conditioning) -> float:
+        begun = time.perf_counter()
+        self.generate_chunk(state, conditioning)
+        self.commit(state)
+        return time.perf_counter() - begun

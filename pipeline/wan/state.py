@@ -1,0 +1,53 @@
+"""What one stream of a Wan model is, as one value."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from pipeline.networks.frame_decoder import VAEMemory
+from pipeline.networks.transformer import CrossKeyValues
+from pipeline.wan.given import Given
+from pipeline.wan.sampler import Guide
+from pipeline.wan.window import Seen, WindowCache
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Boundary:
+    """A chunk's beginning: what was counted, and what the decoder remembers there.
+
+    ``made`` counts latents of the take, ``cached`` those that the window holds, a picture's with them.
+    """
+
+    made: int
+    cached: int
+    frames: int
+    chunks: int
+    memory: VAEMemory | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pending:
+    """A chunk that was made and not read yet: clean latents ``[1, C, T, h, w]`` and what they were made under."""
+
+    clean: Tensor
+    guide: Guide
+    seen: Seen
+
+
+@dataclass(slots=True, eq=False)
+class WanState:
+    """One stream: its window, where its next chunk begins, where earlier ones did (newest last).
+
+    ``cross`` are the cross-attention's keys and values under ``prompt``, 94 MB for the 1.3B model.
+    """
+
+    seed: int
+    given: Given
+    cache: WindowCache
+    now: Boundary
+    past: deque[Boundary] = field(default_factory=deque[Boundary])
+    pending: Pending | None = None
+    prompt: str | None = None
+    cross: list[CrossKeyValues] | None = None
+    closed: bool = False

@@ -1,0 +1,156 @@
+"""Keys and values of the latents that a chunk attends to: the first ones, and the newest that fit.
+
+A call for a chunk sees at most ``window`` latents, its own included. The first ``sink`` latents stay for good, the
+oldest of the others go. Nothing is shifted: slots of a ring are overwritten. Keys are kept un-rotated and placed when
+read, so positions can stay inside the trained range for ever (arXiv 2509.22622, 2511.20649).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pipeline.errors import ConfigError, TruncationError
+from pipeline.networks.rope import rotate, rotations
+from pipeline.networks.transformer import KeyValue, TransformerConfig
+
+Positions = Literal["absolute", "relative"]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowShape:
+    """Sizes of a window: latents in all, latents that stay, and the patch grid ``(rows, columns)`` of one."""
+
+    window: int
+    sink: int
+    grid: tuple[int, int]
+
+    @property
+    def tokens(self) -> int:
+        """P, tokens of one latent."""
+        return self.grid[0] * self.grid[1]
+
+
+class SeenWindow(Sequence[KeyValue]):
+    """What a call sees of the past, layer by layer: rotated keys and values ``[B, L, N, D]``.
+
+    A layer is rotated when it is asked for; with ``keep`` the result stays for the other calls of the chunk, which
+    is faster and takes the memory of a second window.
+    """
+
+    def __init__(self, stored: Tensor, slots: list[int], rotation: Tensor, keep: bool) -> None:
+        self._stored, self._rotation, self._keep = stored, rotation, keep
+        self._slots = torch.tensor(slots, device=stored.device)
+        self._rotated: dict[int, KeyValue] = {}
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    def __getitem__(self, layer: int) -> KeyValue:  # type: ignore[override]  # no slices
+        if layer in self._rotated:
+            return self._rotated[layer]
+        k, v = (part.index_select(1, self._slots).flatten(1, 2) for part in self._stored[layer])
+        pair = rotate(k, self._rotation), v
+        if self._keep:
+            self._rotated[layer] = pair
+        return pair
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What one chunk's calls are made under: the past, or None at the start, and where the chunk itself stands."""
+
+    past: SeenWindow | None
+    rotation: Tensor
+
+
+@dataclass(slots=True, eq=False)
+class WindowCache:
+    """The cache of one stream (or of a batch of like ones).
+
+    ``stored`` is ``[layers, 2, B, slots, P, N, D]``, ``latents`` counts what was appended, ``held`` tells which
+    latent each slot holds.
+    """
+
+    config: TransformerConfig
+    shape: WindowShape
+    dtype: torch.dtype = torch.float32
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    batch: int = 1
+    keep_rotated: bool = False
+    latents: int = 0
+    held: list[int] = field(init=False)
+    stored: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        config, shape = self.config, self.shape
+        size = (config.num_layers, 2, self.batch, shape.window, shape.tokens, config.num_heads, config.head_dim)
+        self.stored = torch.zeros(size, dtype=self.dtype, device=self.device)
+        self.held = [-1] * shape.window
+
+    def kept(self, count: int) -> list[int]:
+        """Number the latents that the next ``count`` ones see before them, oldest first.
+
+        Raises ConfigError when sink and chunk do not fit into the window together.
+        """
+        window, sink = self.shape.window, self.shape.sink
+        if sink + count > window:
+            raise ConfigError(f"a chunk of {count} latents and a sink of {sink} need a window of {sink + count}")
+        room = window - count
+        if self.latents <= room:
+            return list(range(self.latents))
+        return [*range(sink), *range(self.latents - (room - sink), self.latents)]
+
+    def see(self, count: int, positions: Positions) -> Seen:
+        """Give what a call for the next ``count`` latents sees.
+
+        ``absolute`` places every latent at its number, for ever; ``relative`` at its place in the window, which is
+        the same until the window first rolls and never exceeds it after.
+        """
+        kept = self.kept(count)
+        first = self.latents if positions == "absolute" else len(kept)
+        here = self._rotations(range(first, first + count))
+        if not kept:
+            return Seen(None, here)
+        there = self._rotations(kept if positions == "absolute" else range(len(kept)))
+        slots = [self._slot(latent) for latent in kept]
+        return Seen(SeenWindow(self.stored, slots, there, self.keep_rotated), here)
+
+    def append(self, own: Sequence[KeyValue], count: int) -> None:
+        """Keep keys (un-rotated) and values ``[B, count * P, N, D]`` of the next latents, one pair a layer."""
+        for index in range(count):
+            slot = self._slot(self.latents + index)
+            tokens = slice(index * self.shape.tokens, (index + 1) * self.shape.tokens)
+            for layer, pair in enumerate(own):
+                for part, values in enumerate(pair):
+                    self.stored[layer, part, :, slot] = values[:, tokens]
+            self.held[slot] = self.latents + index
+        self.latents += count
+
+    def truncate(self, latents: int, count: int) -> None:
+        """Forget what came after the first ``latents``.
+
+        Raises TruncationError when what the next ``count`` latents would see then is not held any more.
+        """
+        if not 0 <= latents <= self.latents:
+            raise TruncationError(f"a cache of {self.latents} latents cannot go back to {latents}")
+        before, self.latents = self.latents, latents
+        if any(self.held[self._slot(latent)] != latent for latent in self.kept(count)):
+            self.latents = before
+            raise TruncationError(f"a window of {self.shape.window} does not reach back from {before} to {latents}")
+
+    def rows(self, layer: int, positions: Positions) -> Iterator[KeyValue]:
+        """Give each latent that is held in logical order, keys rotated, as ``[B, P, N, D]`` twice: for comparison."""
+        for place, latent in enumerate(self.kept(0)):
+            k, v = self.stored[layer, :, :, self._slot(latent)]
+            yield rotate(k, self._rotations([latent if positions == "absolute" else place])), v
+
+    def _slot(self, latent: int) -> int:
+        sink = self.shape.sink
+        return latent if latent < sink else sink + (latent - sink) % (self.shape.window - sink)
+
+    def _rotations(self, latents: Sequence[int]) -> Tensor:
+        frames = torch.tensor(list(latents), dtype=torch.float64, device=self.device)
+        return rotations(frames, *self.shape.grid, self.config.head_dim)
