@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import CapacityError, ConditioningError, TruncationError
+from pipeline.interface import Progress, silent
 from pipeline.networks.rope import rotations
 from pipeline.preprocess import FRAMES_PER_LATENT, cover
 from pipeline.schedule import FlowSchedule
@@ -89,7 +90,7 @@ class ClipPipeline:
             needs=plan.needs,
         )
 
-    def warm_up(self) -> tuple[float, ...]:
+    def warm_up(self, progress: Progress = silent) -> tuple[float, ...]:
         """Ask the network for one step; return the seconds that all steps of a clip would take at that pace."""
         picture = np.zeros((self._plan.height, self._plan.width, 3), np.uint8)
         mode = self.capabilities.modes[0]
@@ -98,7 +99,8 @@ class ClipPipeline:
         with torch.inference_mode():
             guides = self._guides(self.open(asked), asked)
             noisy = draw(0, range(self._plan.latents), 1, self._size)[0].to(self._parts.device)
-            for _ in range(2):
+            for number in (1, 2):
+                progress(f"warming up: step {number} of 2")
                 stages = Stages(self._parts.device)
                 self._flow(noisy, 1000.0, guides)
                 stages.lap("step")

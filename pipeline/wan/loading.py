@@ -1,6 +1,7 @@
-"""The networks of the Wan models from their published files; each is built without memory and filled in place."""
+"""A Wan model's networks, from their published files or with random weights, each put where it is to be."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -8,95 +9,107 @@ import torch
 from torch import Tensor, nn
 
 from pipeline import weights
-from pipeline.checkpoint import Checkpoint, opened
-from pipeline.networks import image_clip, text_umt5
-from pipeline.networks.image_clip import VIT_H_14, ImageTower, TowerConfig
-from pipeline.networks.text_umt5 import UMT5, UMT5Config
-from pipeline.networks.transformer import CausalTransformer, TransformerConfig
-from pipeline.networks.vae_tiny import TinyVAE, TinyVAEConfig, fit_state_dict
-from pipeline.networks.vae_wan import WanVAE, WanVAEConfig
+from pipeline.checkpoint import open_checkpoint
+from pipeline.networks import image_clip, text_umt5, vae_tiny
+from pipeline.networks.image_clip import ImageTower
+from pipeline.networks.text_umt5 import UMT5, TextEncoder
+from pipeline.networks.transformer import CausalTransformer
+from pipeline.networks.vae_tiny import TinyVAE
+from pipeline.networks.vae_wan import WanVAE
+from pipeline.prompts import Tokenize, tokenizer
+from pipeline.quantize import store_in_fp8
+from pipeline.wan.memory import Placement
+from pipeline.wan.random_weights import randomise, word_tokenizer
+from pipeline.wan.sizes import PartSizes
+from pipeline.wan_files import Part
 
-Source = Path | Checkpoint
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
-ENCODER = ("encoder.", "conv1.")
-DECODER = ("decoder.", "conv2.")
-"""The Wan VAE's halves, by what their keys begin with."""
 
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """Where weights come from and go to; without ``files`` they are random.
 
-def load_transformer(
-    source: Source, config: TransformerConfig, dtype: torch.dtype, device: torch.device, ema: bool = True
-) -> CausalTransformer:
-    """Load a transformer: shards of the published ones, or a checkpoint of Self-Forcing's or Causal-Forcing's making.
-
-    ``ema`` takes the weights averaged over training where a file holds both. Raises WeightsError.
+    ``dtype`` is the transformer's and the text encoder's; pictures are encoded and decoded in ``pixel_dtype``.
     """
-    network = _on_meta(lambda: CausalTransformer(config))
-    weights.load(network, opened(source, ema), dtype, device)
-    return network
 
+    sizes: PartSizes
+    files: Mapping[Part, Path] | None
+    device: torch.device
+    dtype: torch.dtype
+    pixel_dtype: torch.dtype
+    placement: Placement
 
-def load_wan_vae(
-    source: Source, dtype: torch.dtype, device: torch.device, config: WanVAEConfig | None = None, encoder: bool = True
-) -> WanVAE:
-    """Load the Wan VAE, its decoding half alone where there is nothing to encode. Raises WeightsError."""
-    network = _on_meta(lambda: WanVAE(config, encoder=encoder))
-    weights.load(network, source, dtype, device, ignore=() if encoder else ENCODER)
-    return network
+    def transformer(self) -> CausalTransformer:
+        """The transformer on the device, its large weights in eight bits if so placed."""
+        network = _on_meta(lambda: CausalTransformer(self.sizes.transformer))
+        in_fp8 = self.placement.storage == "fp8"
+        # In eight bits it goes to the device block by block: the whole in two bytes may not fit there.
+        home = torch.device("cpu") if in_fp8 else self.device
+        if self.files is None:
+            randomise(network, self.dtype, home)
+        else:
+            weights.load(network, self.files["transformer"], self.dtype, home)
+        for block in network.blocks if in_fp8 else ():
+            store_in_fp8(block.to(self.device))
+        return network.to(self.device)
 
+    def text(self) -> Callable[[str], Tensor]:
+        """The text encoder with its tokenizer: a prompt to ``[1, S, text_dim]`` on the device."""
+        network = _on_meta(lambda: UMT5(self.sizes.text))
+        home = self.device if self.placement.text == "device" else torch.device("cpu")
+        tokenize = self._tokenizer()
+        if self.files is None:
+            randomise(network, self.dtype, home)
+        else:
+            names = text_umt5.key_map(self.sizes.text)
+            weights.load(network, self.files["text_encoder"], self.dtype, home, names)
+        encoder = TextEncoder(network, self.device, self.placement.text)
+        return lambda prompt: encoder.encode(*tokenize([prompt]))
 
-def load_wan_encoder(
-    source: Source, dtype: torch.dtype, device: torch.device, config: WanVAEConfig | None = None
-) -> WanVAE:
-    """Load the Wan VAE's encoding half, for where another network decodes. Raises WeightsError."""
-    network = _on_meta(lambda: WanVAE(config, decoder=False))
-    weights.load(network, source, dtype, device, ignore=DECODER)
-    return network
+    def wan_vae(self, *, decoder: bool) -> WanVAE:
+        """The Wan VAE's encoder, and its decoder if wanted."""
+        network = _on_meta(lambda: WanVAE(self.sizes.vae, decoder=decoder))
+        if self.files is None:
+            randomise(network, self.pixel_dtype, self.device)
+        else:
+            ignored = () if decoder else ("decoder.", "conv2.")
+            weights.load(network, self.files["vae"], self.pixel_dtype, self.device, ignore=ignored)
+        return network
 
+    def tiny_vae(self) -> TinyVAE:
+        """The small decoder."""
+        network = _on_meta(lambda: TinyVAE(self.sizes.tiny_vae))
+        if self.files is None:
+            randomise(network, self.pixel_dtype, self.device)
+        else:
+            checkpoint = open_checkpoint(self.files["taehv"]).fitted(
+                lambda name, value: vae_tiny.fit_state_dict({name: value}, self.sizes.tiny_vae)[name]
+            )
+            weights.load(network, checkpoint, self.pixel_dtype, self.device)
+        return network
 
-def load_tiny_vae(
-    source: Source, dtype: torch.dtype, device: torch.device, config: TinyVAEConfig | None = None
-) -> TinyVAE:
-    """Load TAEHV; kernels with the rows of more frames than are made are cut. Raises WeightsError."""
-    config = config or TinyVAEConfig()
-    network = _on_meta(lambda: TinyVAE(config))
-    checkpoint = opened(source).fitted(lambda name, stored: fit_state_dict({name: stored}, config)[name])
-    weights.load(network, checkpoint, dtype, device)
-    return network
+    def image_encoder(self) -> Callable[[Tensor], Tensor]:
+        """CLIP's image tower: a picture to its features."""
+        config = self.sizes.image
+        assert config is not None
+        network = _on_meta(lambda: ImageTower(config))
+        if self.files is None:
+            randomise(network, self.pixel_dtype, self.device)
+        else:
+            whole = open_checkpoint(self.files["image_encoder"])
+            tower = whole.without(tuple(image_clip.other_half(whole.entries)))
+            names = image_clip.key_map(config, image_clip.prefix_of(tower.entries))
+            fitted = tower.fitted(lambda name, value: image_clip.fit(config, names.get(name, name), value))
+            weights.load(network, fitted, self.pixel_dtype, self.device, names)
+        return network.features
 
-
-def load_text_encoder(
-    source: Source, dtype: torch.dtype, device: torch.device, config: UMT5Config | None = None
-) -> UMT5:
-    """Load UMT5's encoder. Raises WeightsError.
-
-    On the CPU in the file's own dtype the weights are pages of the file: nothing is read before it is used, and
-    nothing is lost when the system drops pages.
-    """
-    config = config or UMT5Config()
-    network = _on_meta(lambda: UMT5(config))
-    weights.load(network, source, dtype, device, text_umt5.key_map(config))
-    return network
-
-
-def load_image_encoder(
-    source: Source, dtype: torch.dtype, device: torch.device, config: TowerConfig = VIT_H_14
-) -> ImageTower:
-    """Load a CLIP's image tower from a file of the whole CLIP, or of the tower alone. Raises WeightsError."""
-    network = _on_meta(lambda: ImageTower(config))
-    checkpoint = opened(source)
-    names = image_clip.key_map(config, image_clip.prefix_of(checkpoint.entries))
-    ours = {name.removeprefix(image_clip.TOWER): key for name, key in names.items()}
-
-    def fit(name: str, stored: Tensor) -> Tensor:
-        return image_clip.fit(config, ours.get(name.removeprefix(image_clip.TOWER), ""), stored)
-
-    ignored = sorted(image_clip.other_half(checkpoint.entries))
-    weights.load(network, checkpoint.fitted(fit), dtype, device, names, ignored)
-    return network
+    def _tokenizer(self) -> Tokenize:
+        if self.files is None:
+            return word_tokenizer(self.sizes.text.vocabulary)
+        return tokenizer(self.files["tokenizer"])
 
 
 def _on_meta(build: Callable[[], NetworkT]) -> NetworkT:
     with torch.device("meta"):
-        network = build()
-    return network.eval().requires_grad_(False)
+        return build().eval().requires_grad_(False)

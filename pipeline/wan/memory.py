@@ -4,12 +4,15 @@ The sizes are exact where they follow from shapes (weights, window). ``WORK`` an
 480x832; README has the table of what ran under which cap.
 """
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 from pipeline.errors import ConfigError
 from pipeline.networks.text_umt5 import Residence
 from pipeline.networks.transformer import TransformerConfig
+
+Storage = Literal["dtype", "fp8"]
+"""How the transformer's large weights are kept: as they are multiplied, or in eight bits."""
 
 GIB = 1 << 30
 TILE_PX = 256
@@ -17,13 +20,17 @@ TILE_PX = 256
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Bytes that each part takes: weights in two bytes, one stream's window, the text encoder, the decoder, the rest."""
+    """Bytes that each part takes: weights in two bytes a number, one stream's window, the decoder with its memory.
+
+    ``work`` is what the networks take while they run.
+    """
 
     transformer: int
     window: int
     text: int
     decoder: int
     work: int
+    encoding: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,7 @@ class Placement:
     """Where things go, and in which form."""
 
     text: Residence
-    storage: Literal["dtype", "fp8"]
+    storage: Storage
     keep_rotated: bool
     tile: int | None
 
@@ -47,41 +54,43 @@ def demand(config: TransformerConfig, parameters: int, window: int, pixels: tupl
         text=11_361_920_418,
         # Weights; the memory of a stream three times over (now, before, in the making); convolutions at full size.
         decoder=int((0.25 + area * (3 * 1.9 + 1.5 if wan_vae else 0.6)) * GIB),
-        work=int(area * config.dim / 1536 * 1.0 * GIB) + GIB // 2,
+        work=int(area * config.dim / 1536 * GIB) + GIB // 2,
+        encoding=int(area * 2.5 * GIB),
     )
 
 
-def place(needed: Demand, available: int, wanted: Placement | None = None, text: str = "auto", storage: str = "auto") -> Placement:
+def place(needed: Demand, available: int, text: str = "auto", storage: str = "auto") -> Placement:
     """Choose for ``available`` bytes: the best that fits, giving up first what costs least.
 
-    Raises ConfigError when not even the smallest form fits, with what would.
+    ``text`` and ``storage`` are the configuration's wishes, ``auto`` for none. Raises ConfigError when not even the
+    smallest form fits, with what would.
     """
     choices = [
-        Placement("device", "dtype", True, None),
-        Placement("device", "dtype", False, None),
-        Placement("streamed", "dtype", True, None),
-        Placement("streamed", "dtype", False, None),
-        Placement("streamed", "dtype", False, TILE_PX),
-        Placement("streamed", "fp8", False, TILE_PX),
+        Placement(residence, stored, keep_rotated, tile)
+        for stored in get_args(Storage)
+        if storage in ("auto", stored)
+        for residence in get_args(Residence)
+        # The host's processor takes seconds for a prompt: only by wish.
+        if text == residence or (text == "auto" and residence != "cpu")
+        for keep_rotated, tile in ((True, None), (False, None), (False, TILE_PX))
     ]
+    # fp8 costs quality, a streamed text encoder some tenths of a second a prompt.
     for choice in choices:
-        asked = choice
-        if text != "auto":
-            asked = replace(asked, text=text)  # type: ignore[arg-type]  # the configuration allows these alone
-        if storage != "auto":
-            asked = replace(asked, storage=storage)  # type: ignore[arg-type]
-        if size(needed, asked) <= available:
-            return asked
-    least = size(needed, choices[-1])
+        if size(needed, choice) <= available:
+            return choice
+    least = min(size(needed, choice) for choice in choices)
     raise ConfigError(
-        f"this model needs {least / GIB:.1f} GiB of GPU memory in its smallest form, {available / GIB:.1f} GiB are free; "
-        "a smaller wan.window, wan.width and wan.height, or wan.vae=taehv take less"
+        f"this model needs {least / GIB:.1f} GiB of GPU memory in its smallest form and {available / GIB:.1f} GiB are "
+        "free; a smaller wan.window, wan.width and wan.height, or wan.vae=taehv take less"
     )
 
 
 def size(needed: Demand, placement: Placement) -> int:
     """Bytes on the GPU under a placement, with one stream."""
-    text = needed.text if placement.text == "device" else needed.text // 24 if placement.text == "streamed" else 0
+    # Two layers of 24 are there at a time: the one that computes and the one that is being copied.
+    text = {"device": needed.text, "streamed": needed.text // 12, "cpu": 0}[placement.text]
     transformer = needed.transformer if placement.storage == "dtype" else needed.transformer // 2
     window = needed.window * (2 if placement.keep_rotated else 1)
-    return transformer + window + max(text, 0) + needed.decoder + needed.work
+    # A picture is encoded before a window is read, with work of its own unless it is cut into squares.
+    encoding = 0 if placement.tile else needed.encoding
+    return transformer + window + text + needed.decoder + max(needed.work, encoding)

@@ -1,5 +1,6 @@
 """The networks of a Wan model as its pipeline uses them, each behind the one call that is made of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,12 +12,10 @@ from pipeline.networks.transformer import CausalTransformer
 from pipeline.networks.vae_wan import VAEMemory
 
 
-class EncodesText(Protocol):
-    """A prompt to what the transformer attends to."""
-
-    def __call__(self, prompt: str) -> Tensor:
-        """Give ``[1, S, text_dim]`` on the transformer's device, S the prompt's own length."""
-        ...
+EncodesText = Callable[[str], Tensor]
+"""A prompt to what the transformer attends to, ``[1, S, text_dim]`` on its device, S the prompt's own length."""
+EncodesImage = Callable[[Tensor], Tensor]
+"""The CLIP tower of an I2V model: ``[B, 3, H, W]`` in -1..1 to features ``[B, tokens, image_dim]``."""
 
 
 class EncodesVideo(Protocol):
@@ -28,14 +27,6 @@ class EncodesVideo(Protocol):
 
     def encode_image(self, image: Tensor, tile: int | None = None) -> Tensor:
         """``[B, 3, 1, H, W]`` in -1..1 to a first latent ``float32 [B, 16, 1, h, w]``."""
-        ...
-
-
-class EncodesImage(Protocol):
-    """The CLIP tower of an I2V model."""
-
-    def __call__(self, image: Tensor) -> Tensor:
-        """``[B, 3, H, W]`` in -1..1 to features ``[B, tokens, image_dim]``."""
         ...
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import CapacityError, ConditioningError, TruncationError
+from pipeline.interface import Progress, silent
 from pipeline.networks.transformer import CrossKeyValues
 from pipeline.preprocess import cover
 from pipeline.schedule import FlowSchedule
@@ -90,21 +91,21 @@ class WanPipeline:
             needs=plan.needs,
         )
 
-    def warm_up(self) -> tuple[float, ...]:
+    def warm_up(self, progress: Progress = silent) -> tuple[float, ...]:
         """Make chunks of every quality until the window has rolled; return the seconds of the last of each."""
         picture = np.random.default_rng(0).integers(0, 256, (self._plan.height, self._plan.width, 3), dtype=np.uint8)
         mode = self.capabilities.modes[-1]
         asked = Conditioning(mode, "warming up", picture if mode == "i2v" else None, 0)
         state = self.open(asked)
         fills = self._plan.window // self._plan.latents_per_chunk + 1
-        for _ in range(fills):
-            self._timed(state, asked)
-        seconds = tuple(
-            min(self._timed(state, replace(asked, quality=quality)) for _ in range(2))
-            for quality in range(len(self._samplers))
-        )
+        qualities = [0] * fills + [quality for quality in range(len(self._samplers)) for _ in range(2)]
+        seconds: list[float] = []
+        for number, quality in enumerate(qualities, 1):
+            progress(f"warming up: chunk {number} of {len(qualities)}")
+            seconds.append(self._timed(state, replace(asked, quality=quality)))
         self.close(state)
-        return seconds
+        timed = seconds[fills:]
+        return tuple(map(min, timed[::2], timed[1::2]))
 
     @torch.inference_mode()
     def open(self, conditioning: Conditioning) -> WanState:

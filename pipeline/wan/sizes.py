@@ -1,10 +1,15 @@
 """The published sizes of Wan2.1's transformers, and one that runs anywhere (arXiv 2503.20314)."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import WeightsError
+from pipeline.networks.image_clip import VIT_H_14, TowerConfig
+from pipeline.networks.text_umt5 import UMT5Config
 from pipeline.networks.transformer import TransformerConfig
+from pipeline.networks.vae_tiny import TinyVAEConfig
+from pipeline.networks.vae_wan import WanVAEConfig
 
 CLIP_DIM = 1280
 TEXT_DIM = 4096
@@ -47,3 +52,29 @@ def from_published(config: Mapping[str, Any]) -> TransformerConfig:
         )
     except KeyError as error:
         raise WeightsError(f"this is not the config.json of a Wan2.1 transformer: no {error.args[0]}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class PartSizes:
+    """The sizes of every network that a model is made of; ``image`` is None where no features of a picture are used."""
+
+    transformer: TransformerConfig
+    text: UMT5Config
+    vae: WanVAEConfig
+    tiny_vae: TinyVAEConfig
+    image: TowerConfig | None
+
+
+def part_sizes(name: str) -> PartSizes:
+    """Give the sizes that go with a transformer of this name, a key of :data:`SIZES`."""
+    transformer = SIZES[name]
+    if not name.startswith("tiny"):
+        image = VIT_H_14 if transformer.image_dim is not None else None
+        return PartSizes(transformer, UMT5Config(), WanVAEConfig(), TinyVAEConfig(), image)
+    return PartSizes(
+        transformer,
+        UMT5Config(512, dim=64, dim_attn=64, dim_ffn=128, num_heads=4, num_layers=2),
+        WanVAEConfig(dim=8),
+        TinyVAEConfig(encoder_width=8, decoder_widths=(32, 16, 8, 8)),
+        TowerConfig(42, 14, 64, 3, 4, 40, names="wan") if transformer.image_dim is not None else None,
+    )

@@ -1,0 +1,243 @@
+"""From a configuration to a Wan pipeline: what fits the machine, which files, which networks."""
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from pipeline import wan_files
+from pipeline.config import ModelConfig, WanConfig
+from pipeline.errors import ConfigError
+from pipeline.interface import Pipeline
+from pipeline.networks.transformer import CausalTransformer
+from pipeline.schedule import FlowSchedule
+from pipeline.types import ImageEntry
+from pipeline.wan.clips import ClipPipeline, ClipPlan
+from pipeline.wan.loading import Loader
+from pipeline.wan.memory import GIB, Demand, Placement, demand, place, size
+from pipeline.wan.parts import Parts
+from pipeline.wan.pipeline import Plan, WanPipeline
+from pipeline.wan.sizes import part_sizes
+from pipeline.wan.window import Positions
+from pipeline.wan_files import Part
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[str], None]
+RANDOM = "random"
+PIXELS_PER_TOKEN = 16
+REDUCED = (208, 112)
+CLIP_LATENTS = 21
+"""Latents of one clip: as many as the published models were trained to make together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What there is to run on: a device, and bytes of its memory that may be taken (on a CPU, without bound)."""
+
+    device: torch.device
+    available: int
+
+
+def build(model: ModelConfig, wan: WanConfig, progress: Progress) -> Pipeline[Any]:
+    """Build the pipeline. Raises ConfigError for settings that do not go together, WeightsError for files."""
+    machine = find_machine(wan)
+    wan = fit_to(machine, model, wan)
+    check(model, wan)
+    torch.set_num_threads(model.threads or os.cpu_count() or 1)
+    sizes = part_sizes(wan.size)
+    with torch.device("meta"):
+        parameters = sum(p.numel() for p in CausalTransformer(sizes.transformer).parameters())
+    is_wan_vae = wan.vae == "wan"
+    window = wan.window if wan.sampling == "few_steps" else 0
+    needed = demand(sizes.transformer, parameters, window, (wan.width, wan.height), is_wan_vae)
+    placement = placed(machine, needed, wan)
+    loader = Loader(sizes, files(model, wan), machine.device, dtype_of(model, machine), pixel_dtype(machine), placement)
+    parts = load(loader, wan, progress)
+    told = needs(wan, needed, placement)
+    name = f"{wan.model} with random weights" if model.weights == RANDOM else wan.model
+    if wan.sampling == "clips":
+        return ClipPipeline(parts, clip_plan(wan, name, told))
+    streams = room(machine, needed, placement, model.max_streams)
+    return WanPipeline(parts, plan(model, wan, name, told, placement, streams))
+
+
+def find_machine(wan: WanConfig) -> Machine:
+    """Find the device that is configured, and what is free of its memory. Raises ConfigError when there is none."""
+    has_gpu = torch.cuda.is_available()
+    if wan.device == "cuda" and not has_gpu:
+        raise ConfigError("wan.device is cuda, and PyTorch sees no CUDA GPU here; model.kind=pocket runs on a CPU")
+    if wan.device == "cpu" or not has_gpu:
+        return Machine(torch.device("cpu"), 1 << 62)
+    free, total = torch.cuda.mem_get_info()
+    if wan.memory_gb:
+        torch.cuda.set_per_process_memory_fraction(min(1.0, wan.memory_gb * GIB / total))
+        free = min(free, int(wan.memory_gb * GIB))
+    return Machine(torch.device("cuda"), free)
+
+
+def fit_to(machine: Machine, model: ModelConfig, wan: WanConfig) -> WanConfig:
+    """Settle what is left open: a small decoder for live video; without a GPU, a model of toy size and no other.
+
+    Raises ConfigError when the published model is asked of a CPU that was not named outright.
+    """
+    settled = replace(wan, vae="taehv") if wan.vae == "auto" else wan
+    if machine.device.type == "cuda" or wan.device == "cpu" or wan.size.startswith("tiny"):
+        return settled
+    if model.weights != RANDOM:
+        raise ConfigError(
+            "Wan2.1 needs a CUDA GPU, and PyTorch sees none here; model.kind=pocket runs on a CPU, and wan.device=cpu "
+            "runs Wan on it all the same, at minutes a second of video"
+        )
+    logger.warning("no CUDA GPU: a toy of Wan2.1's form at %sx%s stands in for it; its video is noise", *REDUCED)
+    size_name = "tiny-i2v" if wan.size.startswith("i2v") else "tiny"
+    return replace(settled, size=size_name, width=REDUCED[0], height=REDUCED[1])
+
+
+def check(model: ModelConfig, wan: WanConfig) -> None:
+    """Raise ConfigError for settings that do not go together; the message names what would."""
+    for name, pixels in (("width", wan.width), ("height", wan.height)):
+        if pixels % PIXELS_PER_TOKEN:
+            nearest = round(pixels / PIXELS_PER_TOKEN) * PIXELS_PER_TOKEN
+            raise ConfigError(f"wan.{name}: {pixels} is not a multiple of {PIXELS_PER_TOKEN}; {nearest} is")
+    sees = part_sizes(wan.size).image is not None
+    if sees != (wan.image_entry == "clip"):
+        fitting = "clip" if sees else "first_latent or none"
+        raise ConfigError(f"wan.image_entry: {wan.image_entry} does not go with wan.size={wan.size}; {fitting} does")
+    if wan.sampling == "few_steps" and wan.sink + model.latents_per_chunk > wan.window:
+        raise ConfigError(
+            f"wan.window: {wan.window} latents hold no sink of {wan.sink} and a chunk of {model.latents_per_chunk}; "
+            f"{wan.sink + model.latents_per_chunk} do"
+        )
+    if sorted(wan.denoising_steps, reverse=True) != wan.denoising_steps or not wan.denoising_steps:
+        raise ConfigError("wan.denoising_steps must fall, as 1000,750,500,250 do")
+
+
+def placed(machine: Machine, needed: Demand, wan: WanConfig) -> Placement:
+    """Decide what goes where. Raises ConfigError when the model does not fit."""
+    if machine.device.type == "cpu":
+        return Placement("device", "fp8" if wan.storage == "fp8" else "dtype", True, None)
+    return place(needed, machine.available, wan.text_encoder, wan.storage)
+
+
+def files(model: ModelConfig, wan: WanConfig) -> Mapping[Part, Path] | None:
+    """Find the files; None for random weights. Raises WeightsError for one that is missing."""
+    if model.weights == RANDOM:
+        return None
+    found = wan_files.locate(wan.model, wan_files.weights_folder(wan.folder), "wan" if wan.vae == "wan" else "both")
+    return {**found, "transformer": Path(model.weights)} if model.weights else found
+
+
+def dtype_of(model: ModelConfig, machine: Machine) -> torch.dtype:
+    """bfloat16 on a GPU, float32 on a CPU, unless the configuration says."""
+    if model.dtype != "auto":
+        return cast(torch.dtype, getattr(torch, model.dtype))
+    return torch.bfloat16 if machine.device.type == "cuda" else torch.float32
+
+
+def pixel_dtype(machine: Machine) -> torch.dtype:
+    """What pictures are encoded and decoded in: float16 has three bits more than bfloat16 for the shades of a sky."""
+    return torch.float16 if machine.device.type == "cuda" else torch.float32
+
+
+def load(loader: Loader, wan: WanConfig, progress: Progress) -> Parts:
+    """Load every network that this configuration uses."""
+    sees = wan.image_entry == "clip"
+    progress("loading the text encoder")
+    text = loader.text()
+    progress("loading the transformer")
+    transformer = loader.transformer()
+    progress("loading the VAE")
+    needs_encoder = wan.image_entry != "none" or wan.vae == "wan"
+    vae = loader.wan_vae(decoder=wan.vae == "wan") if needs_encoder else None
+    decoder = vae if wan.vae == "wan" and vae is not None else loader.tiny_vae()
+    if sees:
+        progress("loading CLIP")
+    return Parts(
+        transformer=transformer,
+        text=text,
+        decoder=decoder,
+        encoder=vae,
+        image_encoder=loader.image_encoder() if sees else None,
+        device=loader.device,
+        dtype=loader.dtype,
+        tile=loader.placement.tile,
+    )
+
+
+def plan(model: ModelConfig, wan: WanConfig, name: str, told: str, placement: Placement, streams: int) -> Plan:
+    """Put together how chunks are made."""
+    return Plan(
+        name=name,
+        needs=told,
+        width=wan.width,
+        height=wan.height,
+        fps=Fraction(wan.fps),
+        latents_per_chunk=model.latents_per_chunk,
+        steps=ladder(wan),
+        shift=wan.timestep_shift,
+        context_noise=wan.context_noise,
+        window=wan.window,
+        sink=wan.sink,
+        positions=cast(Positions, wan.positions),
+        first_alone=wan.first_latent_alone,
+        image_entry=cast(ImageEntry, wan.image_entry),
+        max_streams=streams,
+        keep_rotated=placement.keep_rotated,
+    )
+
+
+def ladder(wan: WanConfig) -> tuple[tuple[float, ...], ...]:
+    """Give the timesteps of each quality: as configured, then fewer, evenly spaced, down to two.
+
+    >>> [len(steps) for steps in ladder(WanConfig())]
+    [4, 3, 2]
+    """
+    lists = [wan.denoising_steps]
+    for count in range(len(wan.denoising_steps) - 1, 1, -1):
+        lists.append([round(wan.denoising_steps[0] * (1 - i / count)) for i in range(count)])
+    schedule = FlowSchedule(wan.timestep_shift)
+    return tuple(schedule.warped(steps) if wan.warp_steps else tuple(map(float, steps)) for steps in lists)
+
+
+def clip_plan(wan: WanConfig, name: str, told: str) -> ClipPlan:
+    """Put together how clips are made."""
+    return ClipPlan(
+        name=name,
+        needs=told,
+        width=wan.width,
+        height=wan.height,
+        fps=Fraction(wan.fps),
+        latents=CLIP_LATENTS,
+        steps=wan.clip_steps,
+        shift=wan.timestep_shift,
+        guidance=wan.guidance,
+        negative_prompt=wan.negative_prompt,
+    )
+
+
+def room(machine: Machine, needed: Demand, placement: Placement, wanted: int) -> int:
+    """Give how many streams fit: each has a window and a decoder's memory of its own."""
+    if machine.device.type == "cpu":
+        return wanted
+    left = machine.available - size(needed, placement)
+    each = needed.window * (2 if placement.keep_rotated else 1) + needed.decoder
+    return min(wanted, 1 + left // each)
+
+
+def needs(wan: WanConfig, needed: Demand, placement: Placement) -> str:
+    """Say what this model must have, for ``/capabilities``."""
+    gib = size(needed, placement) / GIB
+    picture = {
+        "none": "it takes no picture",
+        "first_latent": "a picture becomes its first latent",
+        "clip": "a picture is seen by CLIP and beside every latent, and must be there",
+    }[wan.image_entry]
+    return (
+        f"A CUDA GPU: {gib:.0f} GiB of its memory for one stream of {wan.width}x{wan.height} as placed here; {picture}."
+    )
