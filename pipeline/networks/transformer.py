@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.networks.attention import Kernel, attend
 from pipeline.networks.rope import rotate
 
 KeyValue = tuple[Tensor, Tensor]
@@ -43,6 +44,7 @@ class TransformerConfig:
     eps: float = 1e-6
     text_len: int | None = None
     image_dim: int | None = None
+    kernel: Kernel = "sdpa"
 
     @property
     def head_dim(self) -> int:
@@ -67,9 +69,11 @@ class RMSNorm(nn.Module):
 class Attention(nn.Module):
     """Queries, keys and values with norms over the full width, before heads are split."""
 
-    def __init__(self, dim: int, num_heads: int, eps: float) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.num_heads = num_heads
+        dim, eps = config.dim, config.eps
+        self.num_heads = config.num_heads
+        self.kernel: Kernel = config.kernel
         self.q, self.k, self.v, self.o = (nn.Linear(dim, dim) for _ in range(4))
         self.norm_q = RMSNorm(dim, eps)
         self.norm_k = RMSNorm(dim, eps)
@@ -85,21 +89,19 @@ class Attention(nn.Module):
 
     def attend(self, q: Tensor, *pairs: KeyValue) -> Tensor:
         """Attend to each pair on its own, without a mask, add up and project; ``[B, L, N, D]`` to ``[B, L, dim]``."""
-        seen = [
-            F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)) for k, v in pairs
-        ]
-        return self.o(sum(seen[1:], seen[0]).transpose(1, 2).flatten(2))
+        seen = [attend(q, k, v, self.kernel) for k, v in pairs]
+        return self.o(sum(seen[1:], seen[0]).flatten(2))
 
 
 class CrossAttention(Attention):
-    """Attention to the text, and with ``sees_image`` to image tokens through keys and values of their own."""
+    """Attention to the text, and where the network sees a picture to its tokens, with keys and values of their own."""
 
-    def __init__(self, dim: int, num_heads: int, eps: float, sees_image: bool) -> None:
-        super().__init__(dim, num_heads, eps)
-        if sees_image:
-            self.k_img = nn.Linear(dim, dim)
-            self.v_img = nn.Linear(dim, dim)
-            self.norm_k_img = RMSNorm(dim, eps)
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__(config)
+        if config.image_dim is not None:
+            self.k_img = nn.Linear(config.dim, config.dim)
+            self.v_img = nn.Linear(config.dim, config.dim)
+            self.norm_k_img = RMSNorm(config.dim, config.eps)
 
     def image_keys_values(self, x: Tensor) -> KeyValue:
         """``[B, L, dim] -> two of [B, L, N, D]`` of embedded image tokens."""
@@ -132,9 +134,9 @@ class Block(nn.Module):
         super().__init__()
         dim = config.dim
         self.norm1 = nn.LayerNorm(dim, config.eps, elementwise_affine=False)
-        self.self_attn = Attention(dim, config.num_heads, config.eps)
+        self.self_attn = Attention(config)
         self.norm3 = nn.LayerNorm(dim, config.eps)
-        self.cross_attn = CrossAttention(dim, config.num_heads, config.eps, config.image_dim is not None)
+        self.cross_attn = CrossAttention(config)
         self.norm2 = nn.LayerNorm(dim, config.eps, elementwise_affine=False)
         self.ffn = nn.Sequential(
             nn.Linear(dim, config.ffn_dim), nn.GELU(approximate="tanh"), nn.Linear(config.ffn_dim, dim)

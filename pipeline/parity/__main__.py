@@ -73,12 +73,15 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", default="", metavar="PREFIX", help="cases whose file name begins so")
     parser.add_argument("--verbose", action="store_true", help="print every comparison, not each case's worst")
+    parser.add_argument("--device", default="cpu", help="where to run; on a GPU float32 is kept from becoming TF32")
     args = parser.parse_args()
     paths = [path for path in cases(args.folder) if path.name.startswith(args.only)]
     if not paths:
         print(f"no parity cases in {args.folder}", file=sys.stderr)
         return 2
     torch.set_grad_enabled(False)
+    torch.set_default_device(args.device)
+    torch.backends.cudnn.allow_tf32 = False
     print(f"{'case (its worst value)':<62} {'error':>10} {'bar':>8}")
     passed, failed = (sum(counts) for counts in zip(*(report(path, args.verbose) for path in paths), strict=True))
     print(f"{len(paths)} cases, {passed + failed} values compared: {passed} passed, {failed} failed")

@@ -46,8 +46,8 @@ class Case:
 
 
 def case(path: Path) -> Case:
-    """Read a ``.safetensors`` case. Raises OSError and SafetensorError as they come."""
-    with safe_open(path, framework="pt") as file:
+    """Read a ``.safetensors`` case onto PyTorch's default device. Raises OSError and SafetensorError as they come."""
+    with safe_open(path, framework="pt", device=str(torch.get_default_device())) as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  not a mapping
         metadata = file.metadata() or {}
     return Case(path, tensors, {key: _decode(value) for key, value in metadata.items()})

@@ -182,7 +182,7 @@ def _batch_of_given(name: str, folder: Path, told: str) -> Result:
     source = next(case(path) for path in sorted(folder.glob("pipe_extend*.safetensors")))
     sampler = sampler_of(source)
     config, size = sampler.network.config, source.tensors["noise"].shape[-2:]
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator(torch.get_default_device()).manual_seed(0)
     given = torch.randn(batch, config.out_channels, count, *size, generator=generator)
     texts = torch.randn(batch, 7, config.text_dim, generator=generator)
     kept: list[Tensor] = []

@@ -55,7 +55,7 @@ def empty_cache(given: Case, sampler: Sampler, latents: int, batch: int = 1) -> 
     sink = given.meta.get("sink_size", 0) if window > 0 else 0
     shape = WindowShape(window if window > 0 else latents, sink, grid)
     dtype = sampler.network.patch_embedding.weight.dtype
-    return WindowCache(sampler.network.config, shape, dtype, batch=batch)
+    return WindowCache(sampler.network.config, shape, dtype, torch.get_default_device(), batch)
 
 
 def _latent_size(given: Case) -> tuple[int, int]:
