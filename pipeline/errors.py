@@ -4,7 +4,7 @@ PipelineError
     ConditioningError   a prompt, picture or mode that this model cannot be made under
     CapacityError       no free slot for another stream
     TruncationError     a boundary that lies too far back, or ahead
-    WeightsError        a checkpoint that does not fit the network
+    WeightsError        a checkpoint that does not fit the network, or can't be had
     ConfigError         a setting that has no meaning
 """
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.wan_files import choose
 from tests.conftest import find_chromium, without_browser
 from tests.test_imports import MODULES, imports, top
 
@@ -31,16 +32,29 @@ EXTRAS = set[str]().union(*map(declared, PROJECT["optional-dependencies"].values
 OWN = {"server", "stream", "pipeline", "tests"}
 # How the model was made, which whoever runs the server needs not.
 WORKSHOP = "pipeline.pocket."
+# What runs with a Wan model alone. It imports the extra's packages where they are used, so that others need them not.
+WAN_EXTRA = declared(PROJECT["optional-dependencies"]["wan"])
+WAN_MODULES = {"pipeline.fetch", "pipeline.networks.text_umt5", "pipeline.prompts", "pipeline.standins"}
+
+
+def homes(package: str) -> set[str]:
+    """The distributions that a package comes with."""
+    return {canonical(home) for home in packages_distributions().get(package, [package])}
 
 
 @pytest.mark.parametrize("name", list(MODULES))
 def test_what_is_imported_is_declared(name: str) -> None:
     """What a module imports stands in pyproject.toml; what the server needs, among what all install."""
-    distributions = packages_distributions()
-    allowed = CORE | EXTRAS if name.startswith(WORKSHOP) else CORE
+    allowed = CORE | EXTRAS if name.startswith(WORKSHOP) else CORE | (WAN_EXTRA if name in WAN_MODULES else set())
     for package in top(imports(name)) - OWN - sys.stdlib_module_names:
-        homes = {canonical(home) for home in distributions.get(package, [package])}
-        assert homes & allowed, f"{name} imports {package}, which pyproject.toml does not name"
+        assert homes(package) & allowed, f"{name} imports {package}, which pyproject.toml does not name"
+
+
+@pytest.mark.parametrize("name", sorted(WAN_MODULES))
+def test_an_extra_is_imported_where_it_is_used(name: str) -> None:
+    """A module that runs with a Wan model alone can be imported without the extra."""
+    for package in top(imports(name, everywhere=False)) - OWN - sys.stdlib_module_names:
+        assert homes(package) & CORE, f"{name} imports {package} when it is imported"
 
 
 def test_torch_and_torchvision_are_bound_together() -> None:
@@ -125,3 +139,100 @@ class TestMakeChromium:
         """Without the right to install, the command is printed."""
         stub(tmp_path, "id", "echo 1000")
         assert "apt-get install chromium" in make_chromium(tmp_path)
+
+
+SHELL_TOOLS = "/usr/bin:/bin"
+
+
+def make_run(folder: Path, *arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    """``make run`` with a Python that notes how it is called in ``calls``, and no GPU but the stub's."""
+    make = shutil.which("make")
+    assert make is not None
+    (folder / "venv" / "bin").mkdir(parents=True, exist_ok=True)
+    stub(
+        folder / "venv" / "bin",
+        "python",
+        f'echo "$@" >> {folder}/calls; echo "$YES" > {folder}/yes; [ "$2" != "${{REFUSED:--}}" ]',
+    )
+    if not (folder / "nvidia-smi").exists():
+        stub(folder, "nvidia-smi", "echo 'no devices were found' >&2; exit 9")
+    return subprocess.run(
+        [make, "-s", "run", f"VENV={folder}/venv", *arguments],
+        cwd=ROOT,
+        env={"PATH": f"{folder}:{SHELL_TOOLS}", **environ},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def calls(folder: Path) -> list[str]:
+    noted = folder / "calls"
+    return noted.read_text().splitlines() if noted.exists() else []
+
+
+@pytest.mark.skipif(os.name != "posix" or shutil.which("make") is None, reason="needs make")
+class TestMakeRun:
+    """``make run`` serves the embedded model, ``MODEL=`` another one, whose files it fetches first."""
+
+    def test_pocket(self, tmp_path: Path) -> None:
+        """Without MODEL it is the embedded model, and a machine without a GPU hears nothing of one."""
+        done = make_run(tmp_path, "ARGS=server.port=9000")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "MODEL=wan" not in done.stdout
+        assert [call for call in calls(tmp_path) if not call.startswith("-c")] == [
+            "-m pip install -qq -e .",
+            "server.py server.port=9000",
+        ]
+
+    @pytest.mark.parametrize(("mib", "told"), [("81559", True), ("12282", True), ("11264", False), ("[N/A]", False)])
+    def test_a_gpu_is_pointed_at(self, tmp_path: Path, mib: str, told: bool) -> None:
+        """Where a GPU has the memory for it, one line says how to run the real model on it."""
+        stub(tmp_path, "nvidia-smi", f"echo 'Small GPU, 4096'; echo 'NVIDIA Some GPU, {mib}'")
+        done = make_run(tmp_path)
+        line = "NVIDIA Some GPU: 'make run MODEL=wan' would run the real model, Wan2.1, on this GPU."
+        assert [text for text in done.stdout.splitlines() if "MODEL=" in text] == ([line] if told else [])
+        assert (done.returncode, done.stderr, calls(tmp_path)[-1]) == (0, "", "server.py")
+
+    @pytest.mark.parametrize(
+        ("model", "config"),
+        [("wan", "wan_1_3b"), ("wan_1_3b", "wan_1_3b"), ("wan_1_3b_framewise",) * 2, ("wan_i2v_14b",) * 2],
+    )
+    def test_wan(self, tmp_path: Path, model: str, config: str) -> None:
+        """The extra is installed, the model fetched and served by its configuration; the second time no install."""
+        for installs in (["-m pip install -qq -e .[wan]"], []):
+            (tmp_path / "calls").unlink(missing_ok=True)
+            done = make_run(tmp_path, f"MODEL={model}", "ARGS=server.port=9000")
+            assert (done.returncode, done.stderr) == (0, "")
+            assert [call for call in calls(tmp_path) if not call.startswith("-c")] == [
+                *installs,
+                f"-m pipeline.download --model {config}",
+                f"server.py configs/{config}.yaml server.port=9000",
+            ]
+
+    def test_no_download_no_server(self, tmp_path: Path) -> None:
+        """Where the download is turned down nothing is served."""
+        done = make_run(tmp_path, "MODEL=wan", REFUSED="pipeline.download")
+        assert done.returncode != 0
+        assert calls(tmp_path)[-1] == "-m pipeline.download --model wan_1_3b"
+
+    def test_yes_reaches_the_download(self, tmp_path: Path) -> None:
+        """YES=1 on make's own command line is in the environment of what make runs."""
+        assert make_run(tmp_path, "MODEL=wan", "YES=1").returncode == 0
+        assert (tmp_path / "yes").read_text() == "1\n"
+
+    def test_an_unknown_model(self, tmp_path: Path) -> None:
+        """A name that is none is refused with the known ones, before anything is installed."""
+        done = make_run(tmp_path, "MODEL=vvan")
+        assert done.returncode != 0
+        known = "pocket wan wan_1_3b wan_1_3b_framewise wan_i2v_14b"
+        assert f"There is no MODEL=vvan; the models are: {known}" in done.stderr
+        assert not calls(tmp_path)
+
+    def test_the_names_are_those_of_the_download(self) -> None:
+        """What make knows as a model, the download knows too."""
+        listed = re.search(r"^MODELS := pocket (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+        assert listed is not None
+        for name in listed[1].split():
+            choose(name)
