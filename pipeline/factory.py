@@ -5,24 +5,31 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.config import PipelineConfig
+from pipeline.config import ModelConfig, WanConfig
 from pipeline.errors import ConfigError
-from pipeline.interface import Pipeline
+from pipeline.interface import Pipeline, Progress, silent
 
 if TYPE_CHECKING:
     import torch
 
+AS_PUBLISHED = WanConfig()
 POCKET_WEIGHTS = Path(__file__).parent / "pocket" / "weights" / "pocket-v0.safetensors"
 
 
-def build(config: PipelineConfig) -> "Pipeline[Any]":
-    """Build the pipeline that the configuration names. Raises ConfigError, WeightsError."""
-    if config.kind != "pocket":
-        raise ConfigError(f"pipeline.kind is {config.kind!r}; this version has: pocket")
-    return _build_pocket(config)
+def build(model: ModelConfig, wan: WanConfig = AS_PUBLISHED, progress: Progress = silent) -> Pipeline[Any]:
+    """Build the pipeline that the configuration names, telling the stages. Raises ConfigError, WeightsError."""
+    if model.kind == "pocket":
+        return _build_pocket(model, progress)
+    if model.kind == "wan":
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        from pipeline.wan.build import build as build_wan
+
+        return build_wan(model, wan, progress)
+    raise ConfigError(f"model.kind is {model.kind!r}; this version has: pocket, wan")
 
 
-def _build_pocket(config: PipelineConfig) -> "Pipeline[Any]":
+def _build_pocket(config: ModelConfig, progress: Progress) -> Pipeline[Any]:
+    progress("reading pocket's weights")
     # OpenMP workers that spin between two small kernels made a layer 5 to 20 times slower beside an encoder.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch

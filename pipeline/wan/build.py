@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +13,8 @@ import torch
 from pipeline import wan_files
 from pipeline.config import ModelConfig, WanConfig
 from pipeline.errors import ConfigError
-from pipeline.interface import Pipeline
+from pipeline.interface import Pipeline, Progress
+from pipeline.networks.attention import Kernel, available_kernels
 from pipeline.networks.transformer import CausalTransformer
 from pipeline.schedule import FlowSchedule
 from pipeline.types import ImageEntry
@@ -22,13 +23,12 @@ from pipeline.wan.loading import Loader
 from pipeline.wan.memory import GIB, Demand, Placement, demand, place, size
 from pipeline.wan.parts import Parts
 from pipeline.wan.pipeline import Plan, WanPipeline
-from pipeline.wan.sizes import part_sizes
+from pipeline.wan.sizes import PartSizes, part_sizes
 from pipeline.wan.window import Positions
 from pipeline.wan_files import Part
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[str], None]
 RANDOM = "random"
 PIXELS_PER_TOKEN = 16
 REDUCED = (208, 112)
@@ -44,27 +44,56 @@ class Machine:
     available: int
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How a configuration is run on this machine: the settled settings, what they take, and what goes where."""
+
+    model: ModelConfig
+    wan: WanConfig
+    machine: Machine
+    sizes: PartSizes
+    needed: Demand
+    placement: Placement
+
+
 def build(model: ModelConfig, wan: WanConfig, progress: Progress) -> Pipeline[Any]:
     """Build the pipeline. Raises ConfigError for settings that do not go together, WeightsError for files."""
+    return assemble(decide(model, wan), progress)
+
+
+def decide(model: ModelConfig, wan: WanConfig) -> Decision:
+    """Settle what is left open by the memory that is free. Raises ConfigError."""
     machine = find_machine(wan)
     wan = fit_to(machine, model, wan)
     check(model, wan)
-    torch.set_num_threads(model.threads or os.cpu_count() or 1)
     sizes = part_sizes(wan.size)
+    sizes = replace(sizes, transformer=replace(sizes.transformer, kernel=kernel_of(wan)))
     with torch.device("meta"):
         parameters = sum(p.numel() for p in CausalTransformer(sizes.transformer).parameters())
-    is_wan_vae = wan.vae == "wan"
     window = wan.window if wan.sampling == "few_steps" else 0
-    needed = demand(sizes.transformer, parameters, window, (wan.width, wan.height), is_wan_vae)
-    placement = placed(machine, needed, wan)
-    loader = Loader(sizes, files(model, wan), machine.device, dtype_of(model, machine), pixel_dtype(machine), placement)
+    needed = demand(sizes.transformer, parameters, window, (wan.width, wan.height), wan.vae == "wan")
+    return Decision(model, wan, machine, sizes, needed, placed(machine, needed, wan))
+
+
+def assemble(decision: Decision, progress: Progress) -> Pipeline[Any]:
+    """Load the networks and put the pipeline together. Raises WeightsError for files."""
+    model, wan, machine = decision.model, decision.wan, decision.machine
+    torch.set_num_threads(model.threads or os.cpu_count() or 1)
+    loader = Loader(
+        decision.sizes,
+        files(model, wan),
+        machine.device,
+        dtype_of(model, machine),
+        pixel_dtype(machine),
+        decision.placement,
+    )
     parts = load(loader, wan, progress)
-    told = needs(wan, needed, placement)
+    told = needs(wan, decision.needed, decision.placement)
     name = f"{wan.model} with random weights" if model.weights == RANDOM else wan.model
     if wan.sampling == "clips":
         return ClipPipeline(parts, clip_plan(wan, name, told))
-    streams = room(machine, needed, placement, model.max_streams)
-    return WanPipeline(parts, plan(model, wan, name, told, placement, streams))
+    streams = room(machine, decision.needed, decision.placement, model.max_streams)
+    return WanPipeline(parts, plan(model, wan, name, told, decision.placement, streams))
 
 
 def find_machine(wan: WanConfig) -> Machine:
@@ -143,6 +172,16 @@ def dtype_of(model: ModelConfig, machine: Machine) -> torch.dtype:
 def pixel_dtype(machine: Machine) -> torch.dtype:
     """What pictures are encoded and decoded in: float16 has three bits more than bfloat16 for the shades of a sky."""
     return torch.float16 if machine.device.type == "cuda" else torch.float32
+
+
+def kernel_of(wan: WanConfig) -> Kernel:
+    """Choose the attention's kernel. Raises ConfigError when the one that is asked for can't run here."""
+    known = available_kernels()
+    if wan.attention == "auto":
+        return known[0]
+    if wan.attention not in known:
+        raise ConfigError(f"wan.attention: {wan.attention} needs a Hopper GPU and the package fa3-fwd; take {known[0]}")
+    return cast(Kernel, wan.attention)
 
 
 def load(loader: Loader, wan: WanConfig, progress: Progress) -> Parts:
@@ -232,6 +271,8 @@ def room(machine: Machine, needed: Demand, placement: Placement, wanted: int) ->
 
 def needs(wan: WanConfig, needed: Demand, placement: Placement) -> str:
     """Say what this model must have, for ``/capabilities``."""
+    if wan.size.startswith("tiny"):
+        return "Nothing: it is a toy of Wan2.1's form with random weights, and its video is noise."
     gib = size(needed, placement) / GIB
     picture = {
         "none": "it takes no picture",

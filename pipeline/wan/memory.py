@@ -42,9 +42,15 @@ class Placement:
     keep_rotated: bool
     tile: int | None
 
+    def __str__(self) -> str:
+        rotated = "" if self.keep_rotated else ", window rotated at each use"
+        tiled = f", pictures encoded in squares of {self.tile}" if self.tile else ""
+        stored = "weights as they are" if self.storage == "dtype" else "weights in fp8"
+        return f"{stored}, text encoder {self.text}{rotated}{tiled}"
+
 
 def demand(config: TransformerConfig, parameters: int, window: int, pixels: tuple[int, int], wan_vae: bool) -> Demand:
-    """Work out what a model needs at a size ``(width, height)`` in pixels."""
+    """Work out what a model of so many parameters needs, for a window in latents, at ``(width, height)`` in pixels."""
     tokens = pixels[0] * pixels[1] // 256
     latent = config.num_layers * 2 * tokens * config.dim * 2
     area = pixels[0] * pixels[1] / (832 * 480)

@@ -11,7 +11,6 @@ from pipeline.networks.frame_decoder import FrameDecoder
 from pipeline.networks.transformer import CausalTransformer
 from pipeline.networks.vae_wan import VAEMemory
 
-
 EncodesText = Callable[[str], Tensor]
 """A prompt to what the transformer attends to, ``[1, S, text_dim]`` on its device, S the prompt's own length."""
 EncodesImage = Callable[[Tensor], Tensor]

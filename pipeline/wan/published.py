@@ -7,6 +7,7 @@ in the way that shards are cut, files made after these tables have the published
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from pathlib import PurePosixPath
 
@@ -126,28 +127,33 @@ def others(tiny: bool = False) -> Iterator[Layout]:
     yield Layout(taehv / "taew2_1.pth", tiny_vae(parts.tiny_vae), None)
 
 
-def dit(config: TransformerConfig) -> dict[str, Spec]:
+@cache
+def dit(config: TransformerConfig) -> Mapping[str, Spec]:
     """Tensors of a transformer, in the order of the published ones."""
     return _specs(lambda: CausalTransformer(config), torch.float32)
 
 
-def wan_vae(config: WanVAEConfig) -> dict[str, Spec]:
+@cache
+def wan_vae(config: WanVAEConfig) -> Mapping[str, Spec]:
     """Tensors of the Wan VAE."""
     return _specs(lambda: WanVAE(config), torch.float32)
 
 
-def tiny_vae(config: TinyVAEConfig) -> dict[str, Spec]:
+@cache
+def tiny_vae(config: TinyVAEConfig) -> Mapping[str, Spec]:
     """Tensors of TAEHV."""
     return _specs(lambda: TinyVAE(config), torch.float16)
 
 
-def text_encoder(config: UMT5Config) -> dict[str, Spec]:
+@cache
+def text_encoder(config: UMT5Config) -> Mapping[str, Spec]:
     """Tensors of UMT5's encoder, under the published names."""
     ours = _specs(lambda: UMT5(config), torch.bfloat16)
     return {published: ours[key] for published, key in text_umt5.key_map(config).items()}
 
 
-def clip(config: TowerConfig, text_half: TextHalfConfig) -> dict[str, Spec]:
+@cache
+def clip(config: TowerConfig, text_half: TextHalfConfig) -> Mapping[str, Spec]:
     """Tensors of the CLIP file: the image tower, and the text half that comes with it."""
     ours = _specs(lambda: ImageTower(config), torch.float32)
     tower = {name: ours[key] for name, key in image_clip.key_map(config, image_clip.TOWER).items()}
