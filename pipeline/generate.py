@@ -1,140 +1,248 @@
-"""Make a video file from a picture and prompts, by the same chunks that the server streams.
-
-``python -m pipeline.generate PICTURE OUT.mp4 --prompt 0:'the camera pans left' --prompt 4.5:'snow falls' --seconds 10``
-"""
+"""Make video files from prompts, or from pictures with prompts, by the same chunks that the server streams."""
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
-import numpy as np
-from av.video.reformatter import ColorRange, Colorspace
-from PIL import Image, ImageOps
+from pipeline.batch import Job, Order, Report, check_mode, plan, run
+from pipeline.config import ModelConfig, WanConfig
+from pipeline.errors import ConfigError, PipelineError
+from pipeline.factory import build as build_pipeline
+from pipeline.interface import Pipeline, Progress
+from pipeline.offline import Shot, frames_of, generate, parse_prompt
+from pipeline.picture import MOST_PIXELS, decode_picture, read_picture
+from pipeline.progress import ProgressBar
+from pipeline.prompt_lists import Item, read_pairs, read_prompts
+from pipeline.published import frames_of_latents, is_published, published_config
+from pipeline.settings import load
+from pipeline.video_file import write_mp4
 
-from pipeline.config import PipelineConfig
-from pipeline.errors import PipelineError
-from pipeline.factory import build
-from pipeline.interface import Pipeline
-from pipeline.types import Chunk, Conditioning, Pixels
+EXAMPLES = """\
+examples:
+  python -m pipeline.generate PICTURE OUT.mp4 --prompt 0:'the camera pans left' --prompt 4.5:'snow falls' --seconds 10
+  python -m pipeline.generate --pairs pairs.tsv --output videos --frames 81 --seed 7
+  python -m pipeline.generate --config configs/pocket.yaml model.steps=1 --pairs FOLDER --output videos
+
+A list is made again from where it was stopped: what is finished, under the same settings, stays as it is.
+Exit status: 0 all there, 1 something could not be made, 2 misused, 130 stopped by Ctrl+C.
+"""
+DONE, FAILED, MISUSED, STOPPED = 0, 1, 2, 130
+FRAMES, SEED, PUBLISHED_SEED = 81, 1, 0
+MOST_SEED = 2**32 - 1
+OF_THE_SERVER = ("server", "stream", "engine")
+IMMATERIAL = ("max_streams", "threads", "memory_gb")
+
+BuildPipeline = Callable[[ModelConfig, WanConfig, Progress], Pipeline[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class TimedPrompt:
-    """A prompt and the second from which it holds."""
+class GenerateConfig:
+    """The sections of a configuration file that matter here."""
 
-    second: float
-    text: str
-
-
-def parse_prompt(text: str) -> TimedPrompt:
-    """Read ``SECOND:WORDS``; words without a second hold from the start. Raises ValueError for a negative second.
-
-    >>> parse_prompt("4.5:snow falls"), parse_prompt("note: pan left").second
-    (TimedPrompt(second=4.5, text='snow falls'), 0.0)
-    """
-    head, colon, rest = text.partition(":")
-    try:
-        second = float(head) if colon else 0.0
-    except ValueError:
-        return TimedPrompt(0.0, text)
-    if not 0 <= second < float("inf"):
-        raise ValueError(f"a prompt cannot begin at second {head}")
-    return TimedPrompt(second, rest if colon else text)
-
-
-def read_picture(path: Path) -> Pixels:
-    """Read a picture upright, on black where it is transparent, as ``uint8 [H, W, 3]``. Raises OSError."""
-    with Image.open(path) as opened:
-        upright = ImageOps.exif_transpose(opened).convert("RGBA")
-    black = Image.new("RGBA", upright.size, (0, 0, 0, 255))
-    return np.asarray(Image.alpha_composite(black, upright).convert("RGB"))
-
-
-def generate(
-    pipeline: Pipeline[Any],
-    image: Pixels | None,
-    prompts: Sequence[TimedPrompt],
-    seconds: float,
-    seed: int,
-    quality: int,
-) -> Iterator[Chunk]:
-    """Make chunks until ``seconds`` are full.
-
-    A prompt holds from the first chunk that begins at its second or later; before the first prompt's second the
-    prompt is empty. Raises PipelineError as the pipeline does.
-    """
-    timed = sorted(prompts, key=lambda prompt: prompt.second)
-    mode = "t2v" if image is None else "i2v"
-    length, index = pipeline.format.chunk_seconds, 0
-    state = None
-    try:
-        while index * length < seconds:
-            heard = [prompt for prompt in timed if prompt.second <= index * length]
-            text = heard[-1].text if heard else ""
-            wanted = Conditioning(mode, text, image, seed, revision=len(heard), quality=quality)
-            state = pipeline.open(wanted) if state is None else state
-            yield pipeline.generate_chunk(state, wanted)
-            pipeline.commit(state)
-            index += 1
-    finally:
-        if state is not None:
-            pipeline.close(state)
-
-
-def write_mp4(path: Path, chunks: Iterable[Chunk]) -> int:
-    """Encode chunks with x264 at their own frame rate; give the number of frames. Raises OSError."""
-    count = 0
-    with av.open(str(path), "w") as container:
-        stream = None
-        for chunk in chunks:
-            if stream is None:
-                stream = container.add_stream("libx264", rate=chunk.fps, options={"crf": "16", "preset": "medium"})
-                stream.height, stream.width = chunk.frames.shape[1:3]
-                stream.pix_fmt = "yuv420p"
-                stream.codec_context.color_range = ColorRange.MPEG
-                stream.codec_context.colorspace = Colorspace.ITU601
-            for pixels in chunk.frames:
-                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-                yuv = frame.reformat(
-                    format="yuv420p", dst_colorspace=Colorspace.ITU601, dst_color_range=ColorRange.MPEG
-                )
-                yuv.pts, yuv.time_base = count, 1 / chunk.fps
-                container.mux(stream.encode(yuv))
-                count += 1
-        if stream is not None:
-            container.mux(stream.encode())
-    return count
+    model: ModelConfig = field(default_factory=ModelConfig)
+    wan: WanConfig = field(default_factory=WanConfig)
 
 
 def arguments() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = argparse.ArgumentParser(description="Make a video file from a picture and prompts.")
-    parser.add_argument("picture", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--prompt", type=parse_prompt, action="append", metavar="SECOND:WORDS", required=True)
-    parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--quality", type=int, default=0, metavar="N", help="0 is best")
-    parser.add_argument("--weights", default="", help="another checkpoint than the one that comes with Vivant")
+    """The command line: ours, and that of Self-Forcing's ``inference.py``."""
+    parser = argparse.ArgumentParser(
+        "pipeline.generate",
+        description=__doc__,
+        epilog=EXAMPLES,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("words", nargs="*", metavar="PICTURE OUT.mp4 | key=value", help="one video, and settings over the file's")
+    add("--config", "--config_path", type=Path, metavar="FILE", help="YAML: ours, or a published one")
+    add("--prompts", type=Path, metavar="FILE", help="one text prompt a line")
+    add("--pairs", type=Path, metavar="PATH", help="picture, tab, prompt a line; or a folder of pictures and .txt")
+    add("--output", "--output_folder", type=Path, metavar="DIR", help="where a list's videos go")
+    add("--frames", type=int, metavar="N", help=f"frames of each video ({FRAMES})")
+    add("--seed", type=int, metavar="S", help=f"the same for every item ({SEED})")
+    add("--quality", type=int, default=0, metavar="N", help="0 is best")
+    add("--i2v", action="store_true", help="from pictures, as --pairs does by itself")
+    add("--force", action="store_true", help="make again what is there already")
+    add("--prompt", type=parse_prompt, action="append", metavar="SECOND:WORDS", help="of the one video; repeatable")
+    add("--seconds", type=float, metavar="S", help="length of the one video (10)")
+    add("--weights", "--checkpoint_path", default="", metavar="FILE", help="short for model.weights=FILE")
+    published = parser.add_argument_group("as the published command line has them").add_argument
+    published("--data_path", type=Path, metavar="PATH", help="--prompts, or --pairs with --i2v")
+    published("--extended_prompt_path", type=Path, metavar="FILE", help="what the model hears in place of each prompt")
+    published("--num_output_frames", type=int, metavar="N", help="length in latents: 21 are 81 frames")
+    published("--num_samples", type=int, default=1, metavar="N", help="videos of each item, seeds S, S + 1, ...")
+    published("--use_ema", action="store_true", help="accepted: the averaged weights are taken where there are any")
+    published("--save_with_index", action="store_true", help="accepted: every name begins with the item's number")
     return parser
 
 
-def main() -> None:
-    """Make the file, or say in one line what is wrong."""
-    args = arguments().parse_args()
+def main(words: Sequence[str] | None = None, build: BuildPipeline = build_pipeline) -> int:
+    """Make what is asked for, or say in one line what is wrong; give the exit status."""
+    args = arguments().parse_intermixed_args(words)
     try:
-        image = read_picture(args.picture)
-        pipeline = build(PipelineConfig(weights=args.weights))
-        chunks = generate(pipeline, image, args.prompt, args.seconds, args.seed, args.quality)
-        frames = write_mp4(args.out, chunks)
+        check(args)
+        config = configure(args)
+        items = listed(args)
+    except ConfigError as error:
+        return fail(str(error), MISUSED)
+    try:
+        # Before the model, whose start may take minutes.
+        for picture in positionals(args)[:-1]:
+            read_picture(Path(picture))
+        pipeline = build(config.model, config.wan, tell)
+        if args.quality not in range(len(pipeline.capabilities.quality)):
+            raise ConfigError(f"--quality goes from 0 to {len(pipeline.capabilities.quality) - 1} for this model")
+        check_mode(pipeline, is_from_pictures(args))
+        return make_one(pipeline, args) if items is None else make_list(pipeline, items, args, config)
+    except ConfigError as error:
+        return fail(str(error), MISUSED)
     except (PipelineError, OSError) as error:
-        sys.exit(str(error))
-    print(f"{args.out}: {frames} frames")
+        return fail(str(error), FAILED)
+    except KeyboardInterrupt:
+        return fail("stopped; nothing half-made is left", STOPPED)
+
+
+def check(args: argparse.Namespace) -> None:
+    """Raise ConfigError for arguments that do not go together, or out of bounds."""
+    lists = [f"--{name}" for name in ("prompts", "pairs", "data_path") if getattr(args, name) is not None]
+    files = positionals(args)
+    if len(lists) + bool(files) != 1:
+        given = " and ".join([*lists, *files[:1]]) or "nothing"
+        raise ConfigError(f"give one of --prompts FILE, --pairs PATH, or PICTURE OUT.mp4 --prompt WORDS; got {given}")
+    if lists and (args.output is None or args.prompt or args.seconds is not None):
+        raise ConfigError("a list needs --output DIR, and takes neither --prompt nor --seconds")
+    if files and (len(files) > 2 or not args.prompt or args.output is not None or args.num_samples != 1):
+        raise ConfigError("one video is PICTURE OUT.mp4 --prompt WORDS, or OUT.mp4 alone if from text; no --output")
+    if args.i2v and (args.prompts is not None or len(files) == 1):
+        raise ConfigError("--i2v needs pictures: give --pairs PATH")
+    if args.extended_prompt_path is not None and (args.pairs or args.i2v or files):
+        raise ConfigError("--extended_prompt_path goes with a list of text prompts")
+    if [args.frames, args.num_output_frames, args.seconds].count(None) < 2:
+        raise ConfigError("give the length once: --frames, --num_output_frames or --seconds")
+    if args.seconds is not None and not 0 < args.seconds < float("inf"):
+        raise ConfigError(f"--seconds {args.seconds} is no length")
+    for name in ("frames", "num_output_frames", "num_samples"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise ConfigError(f"--{name} begins at 1, got {value}")
+    if args.seed is not None and not 0 <= args.seed <= MOST_SEED - args.num_samples + 1:
+        raise ConfigError(f"seeds go from 0 to {MOST_SEED}, got {args.seed}")
+    if args.output is not None and args.output.exists() and not args.output.is_dir():
+        raise ConfigError(f"--output {args.output} is a file; name a folder")
+
+
+def positionals(args: argparse.Namespace) -> list[str]:
+    """The words that are no settings: files of the one video."""
+    return [word for word in args.words if "=" not in word]
+
+
+def is_from_pictures(args: argparse.Namespace) -> bool:
+    """Whether the videos begin from pictures (i2v)."""
+    return args.i2v or args.pairs is not None or len(positionals(args)) == 2
+
+
+def configure(args: argparse.Namespace) -> GenerateConfig:
+    """Read the configuration and what the command line says over it. Raises ConfigError."""
+    path, overrides = args.config, list[str]()
+    if path is not None and is_published(path):
+        path, overrides = None, published_config(path)
+    if args.weights:
+        overrides.append(f"model.weights={args.weights}")
+    overrides += [word for word in args.words if "=" in word]
+    return load(GenerateConfig, path, overrides, ignored=OF_THE_SERVER)
+
+
+def listed(args: argparse.Namespace) -> list[Item] | None:
+    """Read the list, or give None where one video is asked for. Raises ConfigError."""
+    pairs = args.pairs or (args.data_path if args.i2v else None)
+    if pairs is not None:
+        return read_pairs(pairs)
+    prompts = args.prompts or args.data_path
+    return None if prompts is None else read_prompts(prompts, args.extended_prompt_path)
+
+
+def length(args: argparse.Namespace, fps: Fraction) -> int:
+    """Frames of each video."""
+    if args.num_output_frames is not None:
+        return frames_of_latents(args.num_output_frames)
+    if args.frames is not None:
+        return args.frames
+    return FRAMES if args.output is not None else frames_of(args.seconds or 10.0, fps)
+
+
+def chosen_seed(args: argparse.Namespace) -> int:
+    """The seed, or the default of the command line that was used."""
+    default = SEED if args.data_path is None else PUBLISHED_SEED
+    return default if args.seed is None else args.seed
+
+
+def make_one(pipeline: Pipeline[Any], args: argparse.Namespace) -> int:
+    """Make the one video. Raises PipelineError, OSError."""
+    *pictures, out = map(Path, positionals(args))
+    size = pipeline.format.width, pipeline.format.height
+    image = decode_picture(pictures[0].read_bytes(), MOST_PIXELS, size).pixels if pictures else None
+    shot = Shot(args.prompt, image, chosen_seed(args), args.quality)
+    frames = length(args, pipeline.capabilities.quality[args.quality].fps)
+    progress = ProgressBar(1, sys.stderr)
+    progress.begin(out.name, frames)
+    try:
+        with closing(generate(pipeline, shot, frames)) as chunks:
+            made = write_mp4(out, progress.counted(chunks))
+    finally:
+        progress.clear()
+    print(f"{out}: {made} frames")
+    return DONE
+
+
+def make_list(pipeline: Pipeline[Any], items: Sequence[Item], args: argparse.Namespace, config: GenerateConfig) -> int:
+    """Make what is missing of a list, and sum up. Raises OSError."""
+    jobs = plan(items, chosen_seed(args), args.num_samples)
+    fps = pipeline.capabilities.quality[args.quality].fps
+    order = Order(args.output, length(args, fps), args.quality, material(config), args.force)
+    return sum_up(run(pipeline, jobs, order, ProgressBar(len(jobs), sys.stderr)), jobs, order)
+
+
+def material(config: GenerateConfig) -> dict[str, Any]:
+    """The settings that a video follows from."""
+    sections = {"model": config.model} | ({} if config.model.kind == "pocket" else {"wan": config.wan})
+    told: dict[str, Any] = {
+        name: {key: value for key, value in asdict(section).items() if key not in IMMATERIAL}
+        for name, section in sections.items()
+    }
+    weights = Path(config.model.weights)
+    if config.model.weights and weights.is_file():
+        # A checkpoint may be overwritten by a better one; to hash it would take longer than to make a video.
+        told["weights"] = {"bytes": weights.stat().st_size, "modified": int(weights.stat().st_mtime)}
+    return told
+
+
+def sum_up(report: Report, jobs: Sequence[Job], order: Order) -> int:
+    """Say what came of a list; give the exit status."""
+    missing = len(jobs) - len(report.made) - len(report.kept) - len(report.failed)
+    told = f"{len(report.made)} made, {len(report.kept)} there already, {len(report.failed)} failed"
+    print(f"{order.output}: {told}{f', {missing} left' if missing else ''}")
+    for name, reason in report.failed:
+        print(f"  {name}: {reason}", file=sys.stderr)
+    if report.is_stopped:
+        return fail("stopped; the same command goes on from here", STOPPED)
+    return FAILED if report.failed else DONE
+
+
+def tell(stage: str) -> None:
+    """Say what the start of the model has come to."""
+    print(stage, file=sys.stderr, flush=True)
+
+
+def fail(message: str, status: int) -> int:
+    """Say in one line what is wrong; give the status back."""
+    print(f"pipeline.generate: {message}", file=sys.stderr, flush=True)
+    return status
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

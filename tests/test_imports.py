@@ -12,7 +12,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TORCH = {"torch", "torchvision", "open_clip", "timm", "transformers", "safetensors"}
 NETWORK = {"aiohttp", "aiortc", "aioice"}
-PLAIN_PIPELINE = {"pipeline.types", "pipeline.errors", "pipeline.interface", "pipeline.geometry"}
+PLAIN_PIPELINE = {
+    "pipeline.types",
+    "pipeline.errors",
+    "pipeline.interface",
+    "pipeline.geometry",
+    "pipeline.settings",
+    "pipeline.picture",
+}
 
 
 def modules() -> dict[str, Path]:

@@ -19,7 +19,7 @@ def before_sampling(given: Case) -> Iterator[Result]:
     stem, tensors = given.path.stem, given.tensors
     weights = _weights(given, "umt5")
     network = umt5.network_of(weights.tensors, umt5.config_of(weights.meta["config"]))
-    text = TextEncoder(network, torch.device("cpu")).encode(tensors["ids"], tensors["mask"])
+    text = TextEncoder(network, torch.get_default_device()).encode(tensors["ids"], tensors["mask"])
     yield compare(f"{stem}/prompt_embeds", text, tensors["prompt_embeds"], BAR)
     weights = _weights(given, "vae_encoder")
     latent = vae.network_of(weights.tensors, weights.meta).encode_image(tensors["image"])

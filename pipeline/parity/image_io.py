@@ -16,7 +16,7 @@ def run(path: Path) -> Iterator[Result]:
     if "resize.out_chw" in tensors:
         expected = tensors["resize.out_chw"]
         height, width = expected.shape[-2:]
-        ours = preprocess.stretch(tensors["resize.raw_hwc_u8"].numpy(), width, height)
+        ours = preprocess.stretch(tensors["resize.raw_hwc_u8"].cpu().numpy(), width, height)
         yield compare(f"{stem}/resize.out_chw", ours[0, :, 0], expected, BAR)
     if "quant.cli_u8_thwc" in tensors:
         ours = preprocess.to_bytes(tensors["quant.video01_tchw"]).permute(0, 2, 3, 1)

@@ -61,8 +61,8 @@ def weights_by_recipe(meta: dict[str, Any]) -> dict[str, Tensor]:
         factors = meta["factors"]
         weights[f"{last}.weight"] *= factors[f"{half}_last_weight_factor"]
         bias = torch.as_tensor(factors[f"{half}_last_bias"], dtype=torch.float32)
-        weights[f"{last}.bias"] = bias.expand_as(weights[f"{last}.bias"]).clone()
-    return weights
+        weights[f"{last}.bias"] = bias.to("cpu").expand_as(weights[f"{last}.bias"]).clone()
+    return {key: value.to(torch.get_default_device()) for key, value in weights.items()}
 
 
 def _grows(meta: dict[str, Any]) -> tuple[int, int, int]:

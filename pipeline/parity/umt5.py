@@ -60,7 +60,7 @@ def _encoder(file: Case) -> Iterator[Result]:
     config = config_of(file.meta["config"])
     yield exact(f"{stem}/keys", sorted(key_map(config)), sorted(weights))
     network = network_of(weights, config)
-    encoder = TextEncoder(network, torch.device("cpu"))
+    encoder = TextEncoder(network, torch.get_default_device())
     with torch.inference_mode():
         yield from _parts(stem, network, tensors)
         ids, mask = tensors["ids"], tensors["mask"]

@@ -20,9 +20,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline.config import PipelineConfig
+from pipeline.config import ModelConfig
 from pipeline.factory import POCKET_WEIGHTS, build
-from pipeline.generate import read_picture
+from pipeline.picture import read_picture
 from pipeline.pocket.language import held_out_prompts
 from pipeline.pocket.measure import reduced_grey, texture
 from pipeline.pocket.tables import Results, tables
@@ -114,7 +114,7 @@ def work(trial: Trial) -> tuple[str, Result]:
     return trial.key, run(player, read_picture(folder / "held" / f"{trial.picture}.jpg"), trial)
 
 
-def chunk_times(config: PipelineConfig, image: Pixels, rungs: int) -> Result:
+def chunk_times(config: ModelConfig, image: Pixels, rungs: int) -> Result:
     """Milliseconds a chunk, commit included, with all threads and nothing else running: median, 95th percentile."""
     pipeline = build(config)
     rows: Result = {}
@@ -134,7 +134,7 @@ def chunk_times(config: PipelineConfig, image: Pixels, rungs: int) -> Result:
     return rows
 
 
-def evaluate(trials: list[Trial], config: PipelineConfig | None, folder: Path, partial: Path, workers: int) -> Results:
+def evaluate(trials: list[Trial], config: ModelConfig | None, folder: Path, partial: Path, workers: int) -> Results:
     """Run the trials that ``partial`` does not hold yet, side by side; every result is written at once."""
     mark = json.dumps({"measured": "truth" if config is None else _digest(config)})
     done: Results = {}
@@ -155,7 +155,7 @@ def evaluate(trials: list[Trial], config: PipelineConfig | None, folder: Path, p
     return {trial.key: done[trial.key] for trial in trials}
 
 
-def _digest(config: PipelineConfig) -> str:
+def _digest(config: ModelConfig) -> str:
     data = Path(config.weights).read_bytes() if config.weights else POCKET_WEIGHTS.read_bytes()
     return hashlib.sha256(data).hexdigest()
 
@@ -175,13 +175,13 @@ def main() -> None:
     trials = plan(rank(args.pictures), scope, args.truth)
     if args.only:
         trials = [trial for trial in trials if trial.kind in args.only.split(",")]
-    config = PipelineConfig(weights=str(args.weights or ""), threads=1)
+    config = ModelConfig(weights=str(args.weights or ""), threads=1)
     partial = args.json.with_suffix(".partial.jsonl")
     results = evaluate(trials, None if args.truth else config, args.pictures, partial, args.workers)
     if not args.truth:
         first = read_picture(min((args.pictures / "held").glob("*.jpg")))
         with ProcessPoolExecutor(1, get_context("spawn")) as alone:
-            plain = PipelineConfig(weights=config.weights)
+            plain = ModelConfig(weights=config.weights)
             results["speed"] = alone.submit(chunk_times, plain, first, scope.rungs).result()
     args.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
     partial.unlink()

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pipeline.config import PipelineConfig
-from pipeline.generate import read_picture
+from pipeline.config import ModelConfig
+from pipeline.picture import read_picture
 from pipeline.pocket.language import DEFAULT_REGION, Effect, Intents, Prompt
 from pipeline.pocket.takes import FPS, Player, script
 from pipeline.pocket.workers import pool, this_worker
@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--truth", action="store_true")
     args = parser.parse_args()
     scenes = draw([file.stem for file in (args.pictures / "held").glob("*.jpg")])
-    config = None if args.truth else PipelineConfig(weights=args.weights, threads=1)
+    config = None if args.truth else ModelConfig(weights=args.weights, threads=1)
     with pool(os.cpu_count() or 1, config, args.pictures) as workers:
         strips = list(workers.map(work, scenes))
     args.out.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from pipeline.causal import CausalPipeline
-from pipeline.config import PipelineConfig
+from pipeline.config import ModelConfig
 from pipeline.factory import build
 from pipeline.pocket.camera import HEIGHT, WIDTH, Pose
 from pipeline.pocket.canvas import MARGIN, SCALE, Canvas, prepare, with_sky
@@ -91,7 +91,7 @@ class SparseDecoder(AnchoredDecoder):
 class ModelPlayer:
     """The pipeline that the server runs."""
 
-    def __init__(self, config: PipelineConfig) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         self._pipeline = cast(CausalPipeline, build(replace(config, latents_per_chunk=1)))
         self._decoder = SparseDecoder()
         self._pipeline._decoder = self._decoder

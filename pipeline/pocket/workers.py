@@ -7,13 +7,13 @@ from pathlib import Path
 
 import cv2
 
-from pipeline.config import PipelineConfig
+from pipeline.config import ModelConfig
 from pipeline.pocket.takes import ModelPlayer, Player, TruthPlayer
 
 _here: list[tuple[Player, Path]] = []
 
 
-def pool(workers: int, config: PipelineConfig | None, pictures: Path) -> ProcessPoolExecutor:
+def pool(workers: int, config: ModelConfig | None, pictures: Path) -> ProcessPoolExecutor:
     """Workers that play the model of ``config``, or the truth for None; they start with the first job."""
     # OpenMP reads this when torch is loaded, so that only a fresh process still heeds it; see the factory.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -25,7 +25,7 @@ def this_worker() -> tuple[Player, Path]:
     return _here[0]
 
 
-def _start(config: PipelineConfig | None, pictures: Path) -> None:
+def _start(config: ModelConfig | None, pictures: Path) -> None:
     import torch
 
     cv2.setNumThreads(1)
