@@ -1,4 +1,4 @@
-"""What runs in how much GPU memory: ``python -m pipeline.wan.fits CONFIG --caps 8 12 16 24 80 [key=value ...]``.
+"""What runs in how much GPU memory: ``python -m pipeline.wan.fits CONFIG [--caps 8,12,16,24,80] [key=value ...]``.
 
 Each cap is tried in a process of its own, under PyTorch's memory fraction, with random weights: their values change
 neither time nor memory. Prints a row of Markdown for each.
@@ -84,7 +84,7 @@ def main() -> int:
     """Print the table, or with ``--one`` a single measurement as JSON."""
     parser = argparse.ArgumentParser(description="What runs in how much GPU memory.")
     parser.add_argument("config", type=Path)
-    parser.add_argument("--caps", type=float, nargs="+", default=[8, 12, 16, 24, 80], metavar="GIB")
+    parser.add_argument("--caps", default="8,12,16,24,80", help="GiB of GPU memory, separated by commas")
     parser.add_argument("--one", action="store_true", help="measure once, here, without a cap of its own")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     args = parser.parse_intermixed_args()
@@ -98,7 +98,7 @@ def main() -> int:
             return 1
         return 0
     print("\n".join(HEADER))
-    for cap in args.caps:
+    for cap in map(float, args.caps.split(",")):
         print(row(cap, run(args.config, [*overrides, f"wan.memory_gb={cap}"])), flush=True)
     return 0
 
