@@ -72,10 +72,10 @@ def test_values_are_cut_to_bytes_not_rounded() -> None:
     assert to_bytes(unit).tolist() == [0, 0, 0, 1, 254, 255, 255]
     signed = torch.tensor([-1.5, -1.0, -0.001, 0.0, 0.9999, 1.0, 1.5])
     assert signed_to_bytes(signed).tolist() == [0, 0, 127, 127, 254, 255, 255]
-    # Steps near the top are finer than bfloat16 is there: the product must not be rounded to it.
-    value = torch.tensor([0.98828125], dtype=torch.bfloat16)
-    assert (to_bytes(value).item(), signed_to_bytes(value).item()) == (252, 253)
-    assert (to_bytes(value).dtype, to_bytes(torch.zeros(2, 3)).shape) == (torch.uint8, (2, 3))
+    # Just below a whole step as well, which half precision would round up to it.
+    assert to_bytes(torch.tensor([1124 / 2048], dtype=torch.float16)).item() == 139
+    assert signed_to_bytes(torch.tensor([0.98828125], dtype=torch.bfloat16)).item() == 253
+    assert (to_bytes(torch.zeros(2, 3)).dtype, to_bytes(torch.zeros(2, 3)).shape) == (torch.uint8, (2, 3))
 
 
 @pytest.mark.parametrize(("frames", "latents"), [(1, 1), (9, 3), (81, 21)])

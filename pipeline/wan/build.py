@@ -70,8 +70,9 @@ def decide(model: ModelConfig, wan: WanConfig) -> Decision:
     sizes = replace(sizes, transformer=replace(sizes.transformer, kernel=kernel_of(wan)))
     with torch.device("meta"):
         parameters = sum(p.numel() for p in CausalTransformer(sizes.transformer).parameters())
-    window = wan.window if wan.sampling == "few_steps" else 0
-    needed = demand(sizes.transformer, parameters, window, (wan.width, wan.height), wan.vae == "wan")
+    is_live = wan.sampling == "few_steps"
+    latents = (wan.window, model.latents_per_chunk) if is_live else (0, CLIP_LATENTS)
+    needed = demand(sizes.transformer, parameters, latents, (wan.width, wan.height), wan.vae == "wan")
     return Decision(model, wan, machine, sizes, needed, placed(machine, needed, wan))
 
 

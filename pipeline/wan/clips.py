@@ -27,6 +27,7 @@ from pipeline.wan.texts import Texts
 from pipeline.wan.window import Seen
 
 PIXELS_PER_LATENT = 8
+DECODED_TOGETHER = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ class ClipPipeline:
             at = torch.full((1, 1), timestep, device=noisy.device)
             noisy = self._sampler.schedule.step(self._flow(noisy, timestep, guides), noisy, at)
         stages.lap("denoise")
-        frames, _ = self._parts.decoder.decode_frames(noisy, None)
+        frames = self._decode(noisy)
         # A clip that goes on from a frame begins with it, and that was shown.
         shown = frames[:, :, 1:] if begin.clips and conditioning.mode == "i2v" else frames
         pixels = to_host(shown)
@@ -187,6 +188,14 @@ class ClipPipeline:
         texts = [self._texts(prompt).to(self._parts.dtype) for prompt in prompts]
         network = self._parts.transformer
         return [Guide(network.cross_keys_values(text, given.features), given.beside) for text in texts]
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        """Decode a few latents at a time: all 81 frames at once take gigabytes at every layer."""
+        memory, frames = None, list[Tensor]()
+        for part in latents.split(DECODED_TOGETHER, dim=2):
+            made, memory = self._parts.decoder.decode_frames(part, memory)
+            frames.append(made)
+        return torch.cat(frames, dim=2)
 
     def _flow(self, noisy: Tensor, timestep: float, guides: list[Guide]) -> Tensor:
         config = self._parts.transformer.config

@@ -22,12 +22,13 @@ TILE_PX = 256
 class Demand:
     """Bytes that each part takes: weights in two bytes a number, one stream's window, the decoder with its memory.
 
-    ``work`` is what the networks take while they run.
+    ``work`` is what a call of the transformer takes beside, ``encoding`` what the VAE takes for a whole picture.
     """
 
     transformer: int
     window: int
     text: int
+    image: int
     decoder: int
     work: int
     encoding: int
@@ -49,18 +50,25 @@ class Placement:
         return f"{stored}, text encoder {self.text}{rotated}{tiled}"
 
 
-def demand(config: TransformerConfig, parameters: int, window: int, pixels: tuple[int, int], wan_vae: bool) -> Demand:
-    """Work out what a model of so many parameters needs, for a window in latents, at ``(width, height)`` in pixels."""
+def demand(
+    config: TransformerConfig, parameters: int, latents: tuple[int, int], pixels: tuple[int, int], wan_vae: bool
+) -> Demand:
+    """Work out what a model of so many parameters needs.
+
+    ``latents`` are those of a window (0 where none is kept) and those of one call, ``pixels`` width and height.
+    """
     tokens = pixels[0] * pixels[1] // 256
-    latent = config.num_layers * 2 * tokens * config.dim * 2
     area = pixels[0] * pixels[1] / (832 * 480)
+    # A call holds its tokens a dozen times over, some of them in four bytes, and the feed-forward's twice.
+    call = latents[1] * tokens * (24 * config.dim + 4 * config.ffn_dim)
     return Demand(
         transformer=2 * parameters,
-        window=window * latent,
+        window=latents[0] * config.num_layers * 2 * tokens * config.dim * 2,
         text=11_361_920_418,
+        image=1_264_153_600 if config.image_dim is not None else 0,
         # Weights; the memory of a stream three times over (now, before, in the making); convolutions at full size.
         decoder=int((0.25 + area * (3 * 1.9 + 1.5 if wan_vae else 0.6)) * GIB),
-        work=int(area * config.dim / 1536 * GIB) + GIB // 2,
+        work=GIB // 2 + max(call, int(area * GIB)),
         encoding=int(area * 2.5 * GIB),
     )
 
@@ -99,4 +107,4 @@ def size(needed: Demand, placement: Placement) -> int:
     window = needed.window * (2 if placement.keep_rotated else 1)
     # A picture is encoded before a window is read, with work of its own unless it is cut into squares.
     encoding = 0 if placement.tile else needed.encoding
-    return transformer + window + text + needed.decoder + max(needed.work, encoding)
+    return transformer + window + text + needed.image + needed.decoder + max(needed.work, encoding)
