@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pipeline.config import PipelineConfig
+from pipeline.config import ModelConfig, WanConfig
 from pipeline.factory import build as build_pipeline
-from pipeline.interface import Pipeline
+from pipeline.interface import Pipeline, Progress
 
 # A spawned engine process runs this file again, as ``__mp_main__``: what only the server needs is imported in
 # the functions that need it, so that the process which holds the model does not carry the network stack too.
@@ -39,7 +39,7 @@ SHUTDOWN_S = 4.0
 
 logger = logging.getLogger("vivant")
 
-BuildPipeline = Callable[[PipelineConfig], Pipeline[Any]]
+BuildPipeline = Callable[[ModelConfig, WanConfig, Progress], Pipeline[Any]]
 
 
 def run(arguments: Sequence[str], build: BuildPipeline = build_pipeline) -> NoReturn:
@@ -105,7 +105,7 @@ def make_engine(config: "Config", build: BuildPipeline) -> "Engine":
     from stream.engine_process import ProcessEngine
 
     kinds = {"process": ProcessEngine, "thread": ThreadEngine}
-    return kinds[config.engine.kind](partial(build, config.pipeline))
+    return kinds[config.engine.kind](partial(build, config.model, config.wan))
 
 
 def make_app(config: "Config", engine: "Engine", capabilities: dict[str, Any]) -> "web.Application":
@@ -125,7 +125,8 @@ def make_app(config: "Config", engine: "Engine", capabilities: dict[str, Any]) -
     def not_ready() -> str | None:
         if engine.ready and capabilities:
             return None
-        return "the model starts again after a failure" if capabilities else "the model is loading"
+        what = "the model starts again after a failure" if capabilities else "the model is loading"
+        return f"{what}: {engine.stage}" if engine.stage else what
 
     metrics = Metrics(lambda: streams, lambda: engine.busy_s)
     streams = Streams(engine, limits, make_sink, capabilities, metrics)
@@ -167,6 +168,7 @@ async def work(
     from stream.capabilities import describe
     from stream.errors import StreamError
 
+    engine.on_stage(lambda stage: print(f"Model: {stage}", flush=True))
     warming = asyncio.create_task(engine.start(), name="engine-start")
     stopping = asyncio.create_task(stop.wait(), name="stop")
     try:

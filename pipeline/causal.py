@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pipeline.cache import KVCache
 from pipeline.errors import CapacityError, ConditioningError, TruncationError
+from pipeline.interface import Progress, silent
 from pipeline.pocket.canvas import Canvas, prepare, with_sky
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
 from pipeline.pocket.latents import CHANNELS, GRID, LATENTS_PER_SECOND
@@ -77,8 +78,9 @@ class CausalPipeline:
             examples=examples,
         )
 
-    def warm_up(self) -> tuple[float, ...]:
+    def warm_up(self, progress: Progress = silent) -> tuple[float, ...]:
         """Make a few chunks of every quality; return the median seconds of one, commit included."""
+        progress("warming up")
         image = np.random.default_rng(0).integers(0, 256, (480, 832, 3), dtype=np.uint8)
         seconds: list[float] = []
         for quality in range(len(self._rungs)):

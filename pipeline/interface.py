@@ -1,10 +1,18 @@
 """All that ``stream`` knows of a model."""
 
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from pipeline.types import Capabilities, Chunk, Conditioning, VideoFormat
 
 StateT = TypeVar("StateT")
+
+Progress = Callable[[str], None]
+"""Told each stage of a model's start as it begins, in words for people: "warming up: chunk 3 of 5"."""
+
+
+def silent(stage: str) -> None:
+    """Tell nobody."""
 
 
 class Pipeline(Protocol[StateT]):
@@ -20,7 +28,7 @@ class Pipeline(Protocol[StateT]):
         """Modes, how an image enters, switch policies, quality ladder."""
         ...
 
-    def warm_up(self) -> tuple[float, ...]:
+    def warm_up(self, progress: Progress = silent) -> tuple[float, ...]:
         """Fill caches and pools; return the seconds that one chunk takes, one number per quality level."""
         ...
 

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from pipeline.errors import PipelineError
-from pipeline.interface import Pipeline
+from pipeline.interface import Progress
 from pipeline.types import Capabilities, Chunk, Conditioning, VideoFormat
-from stream.engine_jobs import DeathCallback, EngineInfo, Job, PipelineHost, ScheduledEngine, completed
+from stream.engine_jobs import Build, DeathCallback, EngineInfo, Job, PipelineHost, ScheduledEngine, completed
 from stream.errors import StreamError
 
 logger = logging.getLogger(__name__)
@@ -25,6 +25,11 @@ class Engine(Protocol):
     @property
     def ready(self) -> bool:
         """Whether the model is warm and can be asked."""
+        ...
+
+    @property
+    def stage(self) -> str:
+        """Where the start is that goes on now, in words for people; empty once it is ready."""
         ...
 
     @property
@@ -75,6 +80,10 @@ class Engine(Protocol):
         """Have this called when streams are lost because what runs them died."""
         ...
 
+    def on_stage(self, callback: Progress) -> None:
+        """Have this called with each new :attr:`stage` of a start, also of one after a death."""
+        ...
+
     async def close(self) -> None:
         """End it all; calls still waiting raise StreamError ``internal``. Idempotent."""
         ...
@@ -83,16 +92,16 @@ class Engine(Protocol):
 class ThreadEngine(ScheduledEngine):
     """An engine whose model lives in one thread of this process."""
 
-    def __init__(self, build: Callable[[], Pipeline[Any]]) -> None:
+    def __init__(self, build: Build) -> None:
         super().__init__()
         self._build = build
         self._thread = ThreadPoolExecutor(1, "engine")
         self._host: PipelineHost[Any] | None = None
 
-    async def _launch(self) -> EngineInfo:
-        host: PipelineHost[Any] = await self._run("the model's start", PipelineHost, self._build)
+    async def _launch(self, progress: Progress) -> EngineInfo:
+        host: PipelineHost[Any] = await self._run("the model's start", PipelineHost, self._build, progress)
         self._host = host
-        return await self._run("the model's start", host.warm_up)
+        return await self._run("the model's start", host.warm_up, progress)
 
     async def _execute(self, job: Job) -> Any:
         what = f"stream {job.stream_id}: {job.method}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from pipeline.errors import PipelineError
-from pipeline.interface import Pipeline
+from pipeline.interface import Pipeline, Progress
 from pipeline.types import Capabilities, Chunk, Conditioning, VideoFormat
 from stream.errors import StreamError
 
@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 DeathCallback = Callable[[list[str], str], None]
 """(ids of the streams that were lost, a sentence why)."""
+
+Build = Callable[[Progress], Pipeline[Any]]
+"""Makes the model, telling the stages of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +40,13 @@ StateT = TypeVar("StateT")
 class PipelineHost(Generic[StateT]):
     """A pipeline with its streams' states by id; blocking, for the one thread that owns the model."""
 
-    def __init__(self, build: Callable[[], Pipeline[StateT]]) -> None:
-        self._pipeline = build()
+    def __init__(self, build: Callable[[Progress], Pipeline[StateT]], progress: Progress) -> None:
+        self._pipeline = build(progress)
         self._states: dict[str, StateT] = {}
 
-    def warm_up(self) -> EngineInfo:
+    def warm_up(self, progress: Progress) -> EngineInfo:
         """Warm the model up and tell of it."""
-        seconds = self._pipeline.warm_up()
+        seconds = self._pipeline.warm_up(progress)
         return EngineInfo(self._pipeline.format, self._pipeline.capabilities, seconds)
 
     def open(self, stream_id: str, conditioning: Conditioning) -> None:
@@ -134,6 +137,7 @@ class ScheduledEngine(ABC):
 
     def __init__(self) -> None:
         self.busy_s = 0.0
+        self.stage = ""
         self._info: EngineInfo | None = None
         self._jobs = JobQueue()
         self._arrived = asyncio.Event()
@@ -141,11 +145,13 @@ class ScheduledEngine(ABC):
         self._running: Job | None = None
         self._open: dict[str, float] = {}
         self._on_death: list[DeathCallback] = []
+        self._on_stage: list[Progress] = []
+        self._launching: object = None
         self._closed = False
 
     @abstractmethod
-    async def _launch(self) -> EngineInfo:
-        """Build the model and warm it up. Raises PipelineError or StreamError."""
+    async def _launch(self, progress: Progress) -> EngineInfo:
+        """Build the model and warm it up; ``progress`` is for any thread. Raises PipelineError or StreamError."""
 
     @abstractmethod
     async def _execute(self, job: Job) -> Any:
@@ -189,9 +195,13 @@ class ScheduledEngine(ABC):
         """Have this called when streams are lost."""
         self._on_death.append(callback)
 
+    def on_stage(self, callback: Progress) -> None:
+        """Have this called with each stage of a start."""
+        self._on_stage.append(callback)
+
     async def start(self) -> None:
         """Build and warm up the model. Raises PipelineError or StreamError ``internal`` when that fails."""
-        self._info = await self._launch()
+        self._info = await self._launched()
         self._worker = asyncio.create_task(self._work(), name="engine")
         logger.info("engine: %s is warm, a chunk takes %s s", self.capabilities.model, self.chunk_seconds)
 
@@ -241,6 +251,29 @@ class ScheduledEngine(ABC):
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+    async def _launched(self) -> EngineInfo:
+        """Launch, and tell the stages meanwhile."""
+        loop, launch = asyncio.get_running_loop(), object()
+
+        def progress(stage: str) -> None:
+            # A loop that is closed has left this thread behind, and nobody listens.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._tell, launch, stage)
+
+        self._launching = launch
+        try:
+            return await self._launch(progress)
+        finally:
+            self._launching, self.stage = None, ""
+
+    def _tell(self, launch: object, stage: str) -> None:
+        # What an abandoned launch still says comes too late.
+        if launch is not self._launching or stage == self.stage:
+            return
+        self.stage = stage
+        for callback in self._on_stage:
+            callback(stage)
 
     async def _call(self, method: str, stream_id: str, arguments: tuple[Any, ...], deadline: float) -> Any:
         if not self._accepting:

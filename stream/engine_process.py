@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import traceback
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -17,14 +16,13 @@ import numpy as np
 
 import pipeline.errors
 from pipeline.errors import PipelineError
-from pipeline.interface import Pipeline
+from pipeline.interface import Progress, silent
 from pipeline.types import Chunk, Conditioning, Pixels
-from stream.engine_jobs import EngineInfo, Job, PipelineHost, ScheduledEngine, completed
+from stream.engine_jobs import Build, EngineInfo, Job, PipelineHost, ScheduledEngine, completed
 from stream.errors import StreamError
 
 logger = logging.getLogger(__name__)
 
-Build = Callable[[], Pipeline[Any]]
 _NO_FRAMES: Pixels = np.empty((0, 0, 0, 3), np.uint8)
 _END_S = 2.0
 
@@ -47,6 +45,13 @@ class _Failure:
     message: str
     is_named: bool
     details: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """A stage of the model's start; comes before the answer to ``warm_up``."""
+
+    text: str
 
 
 class ProcessEngine(ScheduledEngine):
@@ -75,7 +80,7 @@ class ProcessEngine(ScheduledEngine):
         """Id of the process, or None between two."""
         return None if self._process is None else self._process.pid
 
-    async def _launch(self) -> EngineInfo:
+    async def _launch(self, progress: Progress) -> EngineInfo:
         spawning = self._pipe_thread.submit(_spawn, self._build)
         try:
             process, connection = await asyncio.wrap_future(spawning)
@@ -84,7 +89,7 @@ class ProcessEngine(ScheduledEngine):
             raise
         self._process, self._connection = process, connection
         asyncio.get_running_loop().add_reader(process.sentinel, self._lost, process)
-        return await self._ask(_Request("warm_up", "", ()), None)
+        return await self._ask(_Request("warm_up", "", ()), None, progress)
 
     async def _execute(self, job: Job) -> Any:
         if self._process is None and self._relaunch is None:
@@ -107,11 +112,11 @@ class ProcessEngine(ScheduledEngine):
         request = _Request(job.method, job.stream_id, arguments, conditioning.image.shape)
         return request, np.ascontiguousarray(conditioning.image)
 
-    async def _ask(self, request: _Request, picture: Pixels | None) -> Any:
+    async def _ask(self, request: _Request, picture: Pixels | None, progress: Progress = silent) -> Any:
         process, connection = self._process, self._connection
         if process is None or connection is None:
             raise StreamError("internal", "The engine's process could not be started.")
-        exchange = self._pipe_thread.submit(_exchange, connection, request, picture)
+        exchange = self._pipe_thread.submit(_exchange, connection, request, picture, progress)
         error = await completed(exchange)
         if isinstance(error, EOFError | OSError):
             self._lost(process)
@@ -145,7 +150,7 @@ class ProcessEngine(ScheduledEngine):
         try:
             if process is not None:
                 await asyncio.wrap_future(self._pipe_thread.submit(_bury, process, connection))
-            self._info = await self._launch()
+            self._info = await self._launched()
         except (PipelineError, StreamError) as error:
             # The next call tries again.
             logger.error("engine: %s", error)
@@ -194,12 +199,13 @@ def _bury(process: BaseProcess, connection: Connection | None) -> None:
     process.close()
 
 
-def _exchange(connection: Connection, request: _Request, picture: Pixels | None) -> Any:
-    """Send a call and wait for its answer. Raises EOFError or OSError when the other side is gone."""
+def _exchange(connection: Connection, request: _Request, picture: Pixels | None, progress: Progress) -> Any:
+    """Send a call, pass its stages on, wait for its answer. Raises EOFError or OSError when the other side is gone."""
     connection.send(request)
     if picture is not None:
         connection.send_bytes(picture.data.cast("B"))
-    answer = connection.recv()
+    while isinstance(answer := connection.recv(), _Stage):
+        progress(answer.text)
     if not isinstance(answer, _Announced):
         return answer
     return replace(answer.chunk, frames=_receive_pixels(connection, answer.shape))
@@ -243,10 +249,13 @@ class _Child:
     def answer(self, request: _Request) -> Any:
         """Carry out a call."""
         if self._host is None:
-            self._host = PipelineHost(self._build)
+            self._host = PipelineHost(self._build, self._tell)
         if request.method == "warm_up":
-            return self._host.warm_up()
+            return self._host.warm_up(self._tell)
         return getattr(self._host, request.method)(request.stream_id, *request.arguments)
+
+    def _tell(self, stage: str) -> None:
+        self._connection.send(_Stage(stage))
 
     def reply(self, answered: "Future[Any]") -> None:
         """Send back what came of a call."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.gate import Gate
+
 if TYPE_CHECKING:
     from playwright.async_api import Browser
 
@@ -55,6 +57,15 @@ async def browser(chromium_path: str) -> "AsyncIterator[Browser]":
         launched = await playwright.chromium.launch(executable_path=chromium_path, args=list(CHROMIUM_ARGS))
         yield launched
         await launched.close()
+
+
+@pytest.fixture
+async def gate() -> AsyncIterator[Gate]:
+    """A gate for a fake model; at the end whoever stands there is let through."""
+    made = Gate()
+    await made.open()
+    yield made
+    await made.remove()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,7 +1,7 @@
 """A director's program written from the wire contract alone, and the server process that it is run against.
 
 It shares nothing with ``stream/``. ``$CONTRACT_SERVER`` names another program to start than the fake one:
-``CONTRACT_SERVER="server.py pipeline.weights=FILE" pytest tests/e2e/test_contract*.py``.
+``CONTRACT_SERVER="server.py model.weights=FILE" pytest tests/e2e/test_contract*.py``.
 """
 
 import asyncio
@@ -85,7 +85,9 @@ def serving(*options: str, ready: bool = True, **environ: str) -> Iterator[Serve
             assert found
             server.url = found.group().rstrip("/")
             if ready:
-                assert server.line().startswith("Ready.")
+                while (line := server.line()).startswith("Model: "):
+                    pass
+                assert line.startswith("Ready.")
             yield server
         finally:
             if process.poll() is None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.interface import Pipeline
+from pipeline.interface import Pipeline, Progress, silent
 from pipeline.types import Chunk, Conditioning
 from stream.clock import Alarm
 from stream.engine_jobs import DeathCallback, PipelineHost
@@ -18,7 +18,7 @@ class FakeEngine:
     ) -> None:
         self._clock = clock
         self._alarm = Alarm(clock)
-        self._host = PipelineHost(lambda: pipeline)
+        self._host = PipelineHost(lambda progress: pipeline, silent)
         self._opened: set[str] = set()
         self._death: list[DeathCallback] = []
         self.pipeline: Any = pipeline
@@ -28,6 +28,7 @@ class FakeEngine:
         self.open_s = self.close_s = 0.0
         self.busy_s = 0.0
         self.ready = True
+        self.stage = ""
         self.calls: list[tuple[Any, ...]] = []
 
     async def start(self) -> None:
@@ -39,6 +40,9 @@ class FakeEngine:
     def on_death(self, callback: DeathCallback) -> None:
         """Note who wants to know."""
         self._death.append(callback)
+
+    def on_stage(self, callback: Progress) -> None:
+        """Do nothing: it was started long ago."""
 
     def die(self, reason: str = "gone") -> None:
         """Lose every stream."""

@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import CapacityError, ConditioningError, TruncationError
+from pipeline.interface import Progress, silent
 from pipeline.types import Capabilities, Chunk, Conditioning, Mode, Pixels, QualityLevel, VideoFormat
+from tests.gate import stand_at
 
 FAIL = "!fail"
 DIE = "!die"
@@ -51,6 +53,11 @@ class FakePipeline:
     modes: tuple[Mode, ...] = ("i2v",)
     max_streams: int = 4
     latents_per_chunk: int = 1
+    stages: tuple[str, ...] = ()
+    """Told in the warm-up."""
+    gate: int = 0
+    """Port of a :class:`tests.gate.Gate` at which the warm-up waits after each stage."""
+    needs: str = ""
     calls: list[tuple[str, object]] = field(default_factory=list)
     """(method, argument) of every call, in order."""
     open_states: int = 0
@@ -77,11 +84,16 @@ class FakePipeline:
             max_streams=self.max_streams,
             truncatable_latents=8,
             examples=("pan left", "snow"),
+            needs=self.needs,
         )
 
-    def warm_up(self) -> tuple[float, ...]:
+    def warm_up(self, progress: Progress = silent) -> tuple[float, ...]:
         """Give the seconds told, at least a millisecond each."""
         self.calls.append(("warm_up", None))
+        for stage in self.stages:
+            progress(stage)
+            if self.gate:
+                stand_at(self.gate)
         return tuple(max(seconds, 0.001) for seconds in self.seconds)
 
     def open(self, conditioning: Conditioning) -> FakeState:
@@ -159,6 +171,13 @@ class FakePipeline:
         if not state.closed:
             state.closed = True
             self.open_states -= 1
+
+
+def build_fake(progress: Progress, **options: Any) -> FakePipeline:
+    """Build the fake with these options, as engines want it; it tells of that if it has stages."""
+    if options.get("stages"):
+        progress("building")
+    return FakePipeline(**options)
 
 
 class _Booked:

@@ -1,7 +1,9 @@
 """The real server with a fake model: ``python -m tests.serve_fake [CONFIG.yaml] [key=value ...]``.
 
 ``$FAKE_WARM_UP_S`` delays the model's start, ``$FAKE_FAILURE`` makes it fail; ``$FAKE_CHUNK_S`` holds the seconds that
-a chunk takes at each quality, ``$FAKE_MODES`` the modes, both with commas between.
+a chunk takes at each quality, ``$FAKE_MODES`` the modes, both with commas between. ``$FAKE_STAGES`` holds the stages
+of its warm-up, with semicolons between, after each of which it waits at the gate of port ``$FAKE_GATE`` if it is named;
+``$FAKE_NEEDS`` is what it says that it needs.
 """
 
 import os
@@ -9,22 +11,29 @@ import sys
 import time
 from typing import Any, cast
 
-from pipeline.config import PipelineConfig
+from pipeline.config import ModelConfig, WanConfig
 from pipeline.errors import WeightsError
-from pipeline.interface import Pipeline
+from pipeline.interface import Pipeline, Progress
 from pipeline.types import Mode
 from server import run
-from tests.fakes import FakePipeline
+from tests.fakes import build_fake
 
 
-def build(config: PipelineConfig) -> Pipeline[Any]:
+def build(model: ModelConfig, wan: WanConfig, progress: Progress) -> Pipeline[Any]:
     """Build the fake."""
     time.sleep(float(os.environ.get("FAKE_WARM_UP_S", "0")))
     if "FAKE_FAILURE" in os.environ:
         raise WeightsError("these weights do not fit")
     seconds = [float(chunk) for chunk in os.environ.get("FAKE_CHUNK_S", "0,0,0").split(",")]
     modes = os.environ.get("FAKE_MODES", "i2v").split(",")
-    return FakePipeline(seconds=tuple(seconds), modes=cast(tuple[Mode, ...], tuple(modes)))
+    return build_fake(
+        progress,
+        seconds=tuple(seconds),
+        modes=cast(tuple[Mode, ...], tuple(modes)),
+        stages=tuple(filter(None, os.environ.get("FAKE_STAGES", "").split(";"))),
+        gate=int(os.environ.get("FAKE_GATE", "0")),
+        needs=os.environ.get("FAKE_NEEDS", ""),
+    )
 
 
 if __name__ == "__main__":

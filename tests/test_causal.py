@@ -146,9 +146,11 @@ def test_the_prompt_changes_what_comes() -> None:
 
 
 def test_warm_up_times_every_quality() -> None:
-    """One positive number a level, and no place is left taken."""
+    """One positive number a level, told as a stage, and no place is left taken."""
     model = pipeline(max_streams=1)
-    seconds = model.warm_up()
+    told: list[str] = []
+    seconds = model.warm_up(told.append)
+    assert told == ["warming up"]
     assert len(seconds) == len(model.capabilities.quality)
     assert min(seconds) > 0
     model.open(conditioning())

@@ -55,7 +55,7 @@ def read_bars(picture: av.VideoFrame) -> tuple[int, int]:
 
 async def serve(pipeline: FakePipeline, server: ServerConfig) -> AsyncIterator[str]:
     """Run a whole server in this loop; gives its address."""
-    engine = ThreadEngine(lambda: pipeline)
+    engine = ThreadEngine(lambda progress: pipeline)
     await engine.start()
     config = StreamConfig()
     capabilities = describe(engine.capabilities, engine.format, config, "0")

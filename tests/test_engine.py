@@ -12,7 +12,8 @@ from stream.engine import Engine, ThreadEngine
 from stream.engine_jobs import Job, JobQueue
 from stream.engine_process import ProcessEngine
 from stream.errors import StreamError
-from tests.fakes import FAIL, REFUSE, FakePipeline, settle
+from tests.fakes import FAIL, REFUSE, FakePipeline, build_fake, settle
+from tests.gate import Gate
 
 PICTURE = np.full((6, 8, 3), 40, np.uint8)
 
@@ -24,19 +25,29 @@ def under(prompt: str = "", revision: int = 0, quality: int = 0, seed: int = 1) 
 
 
 @pytest.fixture(params=[ThreadEngine, ProcessEngine], ids=["thread", "process"])
-async def make(request: pytest.FixtureRequest) -> AsyncIterator[Make]:
-    """Give what starts an engine of each kind on a fake pipeline with the options given."""
+async def new(request: pytest.FixtureRequest) -> AsyncIterator[Make]:
+    """Give what makes an engine of each kind, not started yet, on a fake pipeline with the options given."""
     engines: list[Engine] = []
 
+    def make(**options: Any) -> Engine:
+        engines.append(request.param(partial(build_fake, **options)))
+        return engines[-1]
+
+    yield make
+    for engine in engines:
+        await engine.close()
+
+
+@pytest.fixture
+def make(new: Make) -> Make:
+    """Give what starts an engine of each kind."""
+
     async def start(**options: Any) -> Engine:
-        engine: Engine = request.param(partial(FakePipeline, **options))
-        engines.append(engine)
+        engine = new(**options)
         await engine.start()
         return engine
 
-    yield start
-    for engine in engines:
-        await engine.close()
+    return start
 
 
 async def test_tells_of_its_model(make: Make) -> None:
@@ -44,6 +55,49 @@ async def test_tells_of_its_model(make: Make) -> None:
     engine = await make(width=32, height=16)
     assert engine.ready
     assert (engine.format.width, engine.capabilities.model, len(engine.chunk_seconds)) == (32, "fake", 3)
+
+
+async def test_a_start_tells_its_stages(new: Make, gate: Gate) -> None:
+    """Each stage of a start is told as it begins, and stands until the next; a ready engine has none."""
+    engine = new(stages=("one", "two", "two"), gate=gate.port)
+    told: asyncio.Queue[str] = asyncio.Queue()
+    engine.on_stage(told.put_nowait)
+    assert engine.stage == ""
+    starting = asyncio.create_task(engine.start())
+    assert await told.get() == "building"
+    for stage in ("one", "two"):
+        assert (await told.get(), engine.stage, engine.ready) == (stage, stage, False)
+        await gate.let_pass()
+    # Said again it is nothing new.
+    await gate.let_pass()
+    await starting
+    assert (told.empty(), engine.stage, engine.ready) == (True, "", True)
+
+
+async def test_a_start_called_off_tells_no_more(new: Make, gate: Gate) -> None:
+    """What a model still says after its start was called off is told to nobody."""
+    engine = new(stages=("one", "two"), gate=gate.port)
+    told: asyncio.Queue[str] = asyncio.Queue()
+    engine.on_stage(told.put_nowait)
+    starting = asyncio.create_task(engine.start())
+    assert [await told.get(), await told.get()] == ["building", "one"]
+    starting.cancel()
+    await asyncio.wait({starting})
+    assert engine.stage == ""
+    await gate.let_pass()
+    await gate.let_pass()
+    await settle()
+    assert (told.empty(), engine.stage) == (True, "")
+
+
+async def test_stages_without_a_pause_all_arrive(new: Make) -> None:
+    """A thousand stages in a row are all told, in their order, before the start is over."""
+    stages = tuple(map(str, range(1000)))
+    engine = new(stages=stages)
+    told: list[str] = []
+    engine.on_stage(told.append)
+    await engine.start()
+    assert told == ["building", *stages]
 
 
 async def test_engine_is_the_pipeline(make: Make) -> None:
@@ -211,7 +265,7 @@ async def test_queue_keeps_a_streams_order_and_lends_urgency() -> None:
 async def test_a_commit_gives_way_to_a_more_urgent_chunk() -> None:
     """A commit is as urgent as its stream's next chunk: another stream's earlier chunk goes first."""
     pipeline = FakePipeline(seconds=(0.03, 0.03, 0.03))
-    engine = ThreadEngine(lambda: pipeline)
+    engine = ThreadEngine(lambda progress: pipeline)
     await engine.start()
     now = asyncio.get_running_loop().time()
     for number, stream_id in enumerate("abc"):

@@ -5,20 +5,30 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from stream.engine_process import ProcessEngine
 from stream.errors import StreamError
-from tests.fakes import DIE, FakePipeline
+from tests.fakes import DIE, build_fake, settle
+from tests.gate import Gate
 from tests.test_engine import under
 
 
 @pytest.fixture
 async def process_engine() -> AsyncIterator[ProcessEngine]:
-    engine = ProcessEngine(FakePipeline)
+    engine = ProcessEngine(build_fake)
     await engine.start()
+    yield engine
+    await engine.close()
+
+
+@pytest.fixture
+async def gated_engine(gate: Gate) -> AsyncIterator[ProcessEngine]:
+    """An engine, not started, whose model stands at the gate in its warm-up."""
+    engine = ProcessEngine(partial(build_fake, stages=("one",), gate=gate.port))
     yield engine
     await engine.close()
 
@@ -79,6 +89,61 @@ async def test_a_process_that_dies_in_a_chunk(process_engine: ProcessEngine) -> 
     await process_engine.open("c", under())
 
 
+def kill(engine: ProcessEngine) -> None:
+    assert engine.pid is not None
+    os.kill(engine.pid, signal.SIGKILL)
+
+
+async def test_a_start_after_a_death_tells_its_stages_too(gated_engine: ProcessEngine, gate: Gate) -> None:
+    """A process that takes a dead one's place tells its stages, and the engine is ready when they are over."""
+    told: asyncio.Queue[str] = asyncio.Queue()
+    gated_engine.on_stage(told.put_nowait)
+    starting = asyncio.create_task(gated_engine.start())
+    await gate.let_pass()
+    await starting
+    assert [await told.get(), await told.get()] == ["building", "one"]
+    kill(gated_engine)
+    assert [await told.get(), await told.get()] == ["building", "one"]
+    assert (gated_engine.stage, gated_engine.ready) == ("one", False)
+    opening = asyncio.create_task(gated_engine.open("a", under()))
+    await gate.let_pass()
+    await opening
+    assert (gated_engine.stage, gated_engine.ready) == ("", True)
+
+
+async def test_a_process_that_dies_in_its_warm_up(gated_engine: ProcessEngine) -> None:
+    """A start whose process dies raises internal and leaves no stage behind."""
+    told: asyncio.Queue[str] = asyncio.Queue()
+    gated_engine.on_stage(told.put_nowait)
+    starting = asyncio.create_task(gated_engine.start())
+    assert [await told.get(), await told.get()] == ["building", "one"]
+    kill(gated_engine)
+    with pytest.raises(StreamError, match="process ended"):
+        await starting
+    assert (gated_engine.stage, gated_engine.ready) == ("", False)
+
+
+async def test_a_process_that_dies_again_in_its_warm_up(gated_engine: ProcessEngine, gate: Gate) -> None:
+    """When the process that took a dead one's place dies in its warm-up, the next call starts another, told again."""
+    told: asyncio.Queue[str] = asyncio.Queue()
+    starting = asyncio.create_task(gated_engine.start())
+    await gate.let_pass()
+    await starting
+    gated_engine.on_stage(told.put_nowait)
+    kill(gated_engine)
+    assert [await told.get(), await told.get()] == ["building", "one"]
+    unlucky = await gate.arrival()
+    kill(gated_engine)
+    while gated_engine.stage:
+        await settle()
+    unlucky.close()
+    assert not gated_engine.ready
+    opening = asyncio.create_task(gated_engine.open("a", under()))
+    await gate.let_pass()
+    await opening
+    assert (told.qsize(), gated_engine.stage, gated_engine.ready) == (2, "", True)
+
+
 async def test_closing_ends_the_process(process_engine: ProcessEngine) -> None:
     """After close the process is gone, also when it was in the middle of a call."""
     pid = process_engine.pid
@@ -91,11 +156,11 @@ ORPHAN = """
 import asyncio
 from functools import partial
 from stream.engine_process import ProcessEngine
-from tests.fakes import FakePipeline
+from tests.fakes import build_fake
 from tests.test_engine import under
 
 async def main():
-    engine = ProcessEngine(partial(FakePipeline, seconds=(60.0, 60.0, 60.0)))
+    engine = ProcessEngine(partial(build_fake, seconds=(60.0, 60.0, 60.0)))
     await engine.start()
     await engine.open("a", under())
     generating = asyncio.create_task(engine.generate("a", under(), 0.0))

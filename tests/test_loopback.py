@@ -30,7 +30,7 @@ HttpClient = TestClient[web.Request, web.Application]
 @pytest.fixture
 async def http() -> AsyncIterator[HttpClient]:
     """A whole server with a fake model."""
-    engine = ThreadEngine(lambda: FakePipeline(width=96, height=64))
+    engine = ThreadEngine(lambda progress: FakePipeline(width=96, height=64))
     await engine.start()
     config = StreamConfig()
     capabilities = describe(engine.capabilities, engine.format, config, "0")

@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 from PIL import Image
 
 import server
+from tests.gate import Gate
 from tests.loopback import Client
 
 ROOT = Path(__file__).parents[1]
@@ -178,6 +179,23 @@ async def test_the_page_comes_before_the_model(kind: str) -> None:
         assert (await get(url))[0] == 200
         process.process.send_signal(signal.SIGTERM)
         assert (await process.ended())[0] == 0
+
+
+@pytest.mark.parametrize("kind", ["process", "thread"])
+async def test_the_start_is_told(gate: Gate, kind: str) -> None:
+    """/readyz says where the model's start is, and the console prints each stage once."""
+    arguments = (*FAKE, "server.port=0", f"engine.kind={kind}")
+    stages = ("loading the transformer (2 of 5)", "warming up: chunk 3 of 5")
+    async with running(*arguments, FAKE_STAGES=";".join(stages), FAKE_GATE=str(gate.port)) as process:
+        url = await process.listening()
+        assert await process.line() == "Model: building\n"
+        for stage in stages:
+            assert await process.line() == f"Model: {stage}\n"
+            reason = f"the model is loading: {stage}"
+            assert await get(f"{url}/readyz") == (503, {"ready": False, "reason": reason})
+            await gate.let_pass()
+        assert (await process.line()).startswith("Ready.")
+        assert await get(f"{url}/readyz") == (200, {"ready": True})
 
 
 async def test_a_model_that_fails() -> None:

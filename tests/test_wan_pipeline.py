@@ -94,9 +94,9 @@ def test_truncating_is_never_having_made_what_followed(committed: int) -> None:
     straight = run(pipeline(), [asked()] * 4 + [wanted] * 2)
     state = model.open(asked())
     for _ in range(4):
-        chunk = model.generate_chunk(state, asked())
+        model.generate_chunk(state, asked())
         model.commit(state)
-    back = chunk.first_latent + chunk.latents
+    back = state.now.made
     for _ in range(1 + committed):
         model.commit(state)
         model.generate_chunk(state, asked())
@@ -142,7 +142,7 @@ def test_what_it_cannot_do_is_refused_and_nothing_is_lost(change: dict[str, obje
     state = model.open(asked())
     first = model.generate_chunk(state, asked())
     with pytest.raises(ConditioningError, match=told):
-        model.generate_chunk(state, replace(asked(), **change))  # type: ignore[arg-type]
+        model.generate_chunk(state, replace(asked(), **change))
     chunks = [first, model.generate_chunk(state, asked())]
     assert np.array_equal(frames(chunks), frames(run(pipeline(replace(PLAN, image_entry="clip")), [asked()] * 2)))
 

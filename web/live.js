@@ -16,7 +16,7 @@ const STILL_KEY = "vivant.still";
 const PLAY_ICON = "M7 4.5v15l12-7.5z";
 const PAUSE_ICON = "M6 4.5h4v15H6zM14 4.5h4v15h-4z";
 const STATE_WORDS = { idle: "Ready", live: "Live", paused: "Paused", ended: "Ended" };
-const PHASE_WORDS = { connecting: "Connecting…", waiting: "Reconnecting…", token: "Access token needed" };
+const PHASE_WORDS = { connecting: "Connecting…", loading: "Loading…", waiting: "Reconnecting…", token: "Access token needed" };
 const PRIMARY_WORDS = { idle: "Start", live: "Pause", paused: "Resume", ended: "Start" };
 const MODE_REASONS = {
   t2v: "animates pictures; it can't start from text.",
@@ -109,7 +109,11 @@ class LivePage {
     });
     seedBox.addEventListener("input", () => this.#checkSeed());
     for (const radio of modes) {
-      radio.addEventListener("change", () => void this.#session.setMode(/** @type {Mode} */ (radio.value)));
+      radio.addEventListener("change", () => {
+        // What was missing in one mode need not be in the other.
+        showError("picture", "");
+        void this.#session.setMode(/** @type {Mode} */ (radio.value));
+      });
     }
     tokenDialog.addEventListener("cancel", (event) => event.preventDefault());
     byId("token-form", HTMLFormElement).addEventListener("submit", () => {
@@ -249,6 +253,7 @@ class LivePage {
     if (!plays) this.#isFramed = false;
     say("state-text", isStarting ? "Starting…" : phase === "open" ? STATE_WORDS[state] : PHASE_WORDS[phase]);
     byId("state", HTMLElement).dataset.state = isStarting ? "starting" : isOpen ? state : phase;
+    say("status-note", this.#session.loading);
     say("primary-text", isStarting ? "Starting…" : PRIMARY_WORDS[state]);
     byId("primary-icon", SVGPathElement).setAttribute("d", state === "live" ? PAUSE_ICON : PLAY_ICON);
     primary.disabled = !isOpen || isBusy || state === "ended";
@@ -273,8 +278,9 @@ class LivePage {
     if (!capabilities) return;
     for (const radio of modes) radio.disabled = !capabilities.modes.includes(/** @type {Mode} */ (radio.value));
     const missing = [...modes].find((radio) => radio.disabled)?.value;
-    say("mode-note", missing ? `${capabilities.model} ${MODE_REASONS[/** @type {Mode} */ (missing)]}` : "");
-    hide("mode-note", missing === undefined);
+    say("model", capabilities.model);
+    if (capabilities.needs) byId("model", HTMLElement).title = capabilities.needs;
+    say("mode-reason", missing ? MODE_REASONS[/** @type {Mode} */ (missing)] : "");
     say("empty-rules", `JPG, PNG or WebP, up to ${formatBytes(capabilities.limits.image_bytes)}`);
     const shown = Array.from(examples.children, (item) => item.textContent);
     if (shown.join("\n") === capabilities.examples.join("\n")) return;

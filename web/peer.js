@@ -13,6 +13,7 @@ import { sendBytes } from "./upload.js";
 /** @typedef {{ stream: string, control_token: string }} Credentials */
 /**
  * @typedef {{ phase: "connecting" | "open" | "token" }
+ *   | { phase: "loading", reason: string }
  *   | { phase: "waiting", reason: string, retryAt: number }} Phase
  */
 /**
@@ -27,6 +28,7 @@ import { sendBytes } from "./upload.js";
 const CONNECT_TIMEOUT_MS = 10_000;
 const PING_AFTER_MS = 3_000;
 const LOST_AFTER_MS = 9_000;
+const READY_POLL_MS = 1_000;
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 10_000;
 const REMEMBERED_COMMANDS = 256;
@@ -235,7 +237,7 @@ export class Director {
       const error = await this.#connectOnce();
       if (signal.aborted) return;
       if (error.status === 401) await this.#askToken();
-      else await this.#wait(error);
+      else if (error.status !== 503 || !(await this.#followStart(signal))) await this.#wait(error);
     }
   }
 
@@ -331,6 +333,22 @@ export class Director {
     await new Promise((resolve) => (this.#wake = () => resolve(undefined)));
   }
 
+  /**
+   * Tells where the start of the server's model is, as long as it goes on.
+   * @param {AbortSignal} signal
+   * @returns {Promise<boolean>} whether it went on
+   */
+  async #followStart(signal) {
+    let reason = await notReady(signal);
+    const wasLoading = reason !== null;
+    while (reason !== null && !signal.aborted) {
+      this.#events.onPhase({ phase: "loading", reason });
+      await this.#sleep(READY_POLL_MS);
+      reason = await notReady(signal);
+    }
+    return wasLoading;
+  }
+
   /** @param {CommandError} error */
   async #wait(error) {
     const growing = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#failures);
@@ -338,6 +356,11 @@ export class Director {
     const delay = error.retryAfter ? error.retryAfter * 1_000 : growing * (0.75 + Math.random() / 2);
     this.#failures += 1;
     this.#events.onPhase({ phase: "waiting", reason: error.message, retryAt: performance.now() + delay });
+    await this.#sleep(delay);
+  }
+
+  /** @param {number} delay milliseconds, unless woken before */
+  async #sleep(delay) {
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let timer;
     await new Promise((resolve) => {
@@ -345,6 +368,24 @@ export class Director {
       timer = setTimeout(this.#wake, delay);
     });
     clearTimeout(timer);
+  }
+}
+
+/**
+ * `GET /readyz`
+ * @param {AbortSignal} signal
+ * @returns {Promise<string | null>} why the server is not ready; null where it is, or does not say
+ */
+async function notReady(signal) {
+  try {
+    const response = await fetch("readyz", { signal });
+    const isJson = response.headers.get("Content-Type")?.startsWith("application/json");
+    const { ready, reason } = isJson ? await response.json() : {};
+    return ready === false ? String(reason ?? "the model is loading") : null;
+  } catch (error) {
+    // Unreachable, or left: the next offer says it better.
+    if (error instanceof TypeError || error instanceof DOMException) return null;
+    throw error;
   }
 }
 

@@ -14,7 +14,7 @@
 /**
  * @typedef {{
  *   model: string, sizes: [number, number][], fps: number, modes: Mode[], policies: string[],
- *   limits: Limits, examples: string[],
+ *   limits: Limits, examples: string[], needs?: string,
  * }} Capabilities
  */
 

@@ -84,6 +84,11 @@ export class Session {
     return this.#isLost && this.#phase.phase === "connecting" ? "waiting" : this.#phase.phase;
   }
 
+  /** Why the server is not ready yet, in its words; "" where it is not that. */
+  get loading() {
+    return this.#phase.phase === "loading" ? this.#phase.reason : "";
+  }
+
   get capabilities() {
     return this.#capabilities;
   }
@@ -291,7 +296,7 @@ export class Session {
     this.#phase = phase;
     if (phase.phase !== "connecting") this.#isLost = phase.phase === "waiting";
     if (phase.phase === "waiting") this.#view.error("status", phase.reason);
-    if (phase.phase === "open") this.#view.error("status", "");
+    if (phase.phase === "open" || phase.phase === "loading") this.#view.error("status", "");
     this.#view.changed();
   }
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 
+from pipeline.errors import PipelineError
 from pipeline.parity import clip, image_io, sampler, taehv, transformer, umt5, vae
 from pipeline.parity.result import Result
 
@@ -50,10 +52,21 @@ def verdict(result: Result) -> str:
     return "pass" if result.passed else "FAIL"
 
 
+def attempt(path: Path) -> list[Result]:
+    """Run one case; what it cannot be run for is a failure of its own, told and counted, and the others go on."""
+    results: list[Result] = []
+    try:
+        results.extend(run(path))
+    except (PipelineError, LookupError, ValueError, RuntimeError, OSError, SafetensorError) as error:
+        told = f"{path.name}: {type(error).__name__}: {error}".splitlines()[0]
+        results.append(Result(told, float("inf"), 0.0))
+    return results
+
+
 def report(path: Path, verbose: bool) -> tuple[int, int]:
     """Print a case's comparisons, all or the worst; give how many passed and how many failed."""
     begun = time.perf_counter()
-    results = list(run(path))
+    results = attempt(path)
     seconds = time.perf_counter() - begun
     counted = [result for result in results if not result.documented]
     failed = [result for result in counted if not result.passed]

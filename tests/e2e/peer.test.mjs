@@ -53,17 +53,23 @@ class FakeStorage extends Map {
   }
 }
 
-/** Runs a director before a server that answers each offer with the next of these. */
-async function setUp(/** @type {{ status: number, body: any, headers?: any }[]} */ answers, storage = new FakeStorage()) {
+/** Runs a director before a server that answers each offer with the next of these, and so each look whether it is ready. */
+async function setUp(
+  /** @type {{ status: number, body: any, headers?: any }[]} */ answers,
+  storage = new FakeStorage(),
+  readiness = /** @type {{ status: number, body: any }[]} */ ([]),
+) {
   const offers = /** @type {any[]} */ ([]);
   const seen = /** @type {any[]} */ ([]);
   const saved = { RTCPeerConnection: globalThis.RTCPeerConnection, MediaStream: globalThis.MediaStream, fetch: globalThis.fetch };
   const fakes = {
     RTCPeerConnection: FakePeerConnection,
     MediaStream: class {},
-    fetch: async (/** @type {string} */ _url, /** @type {any} */ { body, headers }) => {
-      offers.push({ ...JSON.parse(body), authorization: headers.get("Authorization") });
-      const { status, body: answer, headers: extra } = answers.shift() ?? { status: 500, body: {} };
+    fetch: async (/** @type {string} */ url, /** @type {any} */ { body, headers }) => {
+      if (url === "offer") offers.push({ ...JSON.parse(body), authorization: headers.get("Authorization") });
+      const ready = { status: 200, body: { ready: true } };
+      const { status, body: answer, headers: extra } =
+        url === "offer" ? (answers.shift() ?? { status: 500, body: {} }) : { headers: {}, ...(readiness.shift() ?? ready) };
       return new Response(JSON.stringify(answer), { status, headers: { "Content-Type": "application/json", ...extra } });
     },
   };
@@ -156,6 +162,37 @@ test("a full server is asked again when it said, with its reason shown", async (
   const { phase, reason, retryAt } = page.seen.at(-1);
   equal([phase, reason], ["waiting", "It says at_capacity."]);
   equal(Math.abs(retryAt - performance.now() - 40_000) < 1_000, true);
+  page.end();
+});
+
+test("a server that is not ready is followed until it is, and then offered to at once", async () => {
+  const loading = (/** @type {string} */ stage) => ({ status: 503, body: { ready: false, reason: `loading: ${stage}` } });
+  const page = await setUp(
+    [refuse(503, "at_capacity", { "Retry-After": "40" }), accept("one")],
+    new FakeStorage(),
+    [loading("weights"), loading("warming up")],
+  );
+  for (let i = 0; i < 4; i += 1) await settle();
+  equal(page.seen.at(-1), { phase: "loading", reason: "loading: weights" });
+  equal(page.offers.length, 1);
+  page.director.retryNow();
+  for (let i = 0; i < 4; i += 1) await settle();
+  equal(page.seen.at(-1), { phase: "loading", reason: "loading: warming up" });
+  page.director.retryNow();
+  for (let i = 0; i < 4; i += 1) await settle();
+  await page.welcome("one");
+  equal([page.offers.length, page.seen.map(({ phase }) => phase).includes("waiting")], [2, false]);
+  page.end();
+});
+
+test("a page that leaves asks no more whether the server is ready", async () => {
+  const readiness = Array.from({ length: 9 }, () => ({ status: 503, body: { ready: false } }));
+  const page = await setUp([refuse(503, "at_capacity")], new FakeStorage(), readiness);
+  for (let i = 0; i < 4; i += 1) await settle();
+  equal(page.seen.at(-1), { phase: "loading", reason: "the model is loading" });
+  page.director.close();
+  for (let i = 0; i < 4; i += 1) await settle();
+  equal([page.offers.length, page.seen.length], [1, 2]);
   page.end();
 });
 

@@ -215,6 +215,15 @@ test("the quality is the server's word, or told by the rate it sends", async () 
   equal(told, ["full", "reduced", "two steps"]);
 });
 
+test("a server that is not ready says where its start is, and that is no error", async () => {
+  const { session, errors, phase, welcome } = setUp();
+  phase({ phase: "waiting", reason: "gone", retryAt: 1 });
+  phase({ phase: "loading", reason: "the model is loading: warming up" });
+  equal([session.phase, session.loading, session.isOpen, errors.status], ["loading", "the model is loading: warming up", false, ""]);
+  await welcome();
+  equal([session.phase, session.loading], ["open", ""]);
+});
+
 test("an error that no command asked for stands at the status", async () => {
   const { errors, say, welcome } = setUp();
   await welcome();

@@ -7,10 +7,12 @@ import asyncio
 import base64
 import contextlib
 import io
+import os
 import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from PIL import Image
 from playwright.async_api import Page, async_playwright, expect
 
 from tests.conftest import CHROMIUM_ARGS
+from tests.gate import Gate
 
 pytestmark = pytest.mark.browser
 
@@ -87,8 +90,9 @@ def as_file(data: bytes, name: str = "sea.png", type: str = "image/png") -> dict
 class Server:
     """A server process that can be ended and started again at the same address."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, **environ: str) -> None:
         self.arguments = arguments
+        self.environ = os.environ | environ
         self.port = 0
         self.process: subprocess.Popen[str] | None = None
 
@@ -97,15 +101,15 @@ class Server:
         """Where its page is."""
         return f"http://127.0.0.1:{self.port}/"
 
-    def start(self) -> None:
-        """Start, and wait until the model is warm."""
+    def start(self, ready: bool = True) -> None:
+        """Start, and wait until the model is warm, or until it listens."""
         command = [sys.executable, "-m", "tests.serve_fake", f"server.port={self.port}", *self.arguments]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, cwd=ROOT, env=self.environ, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         for line in self.process.stdout:
             if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
                 self.port = int(found[1])
-            if line.startswith("Ready."):
+            if line.startswith("Ready.") or (self.port and not ready):
                 return
         raise AssertionError("the server ended before it was ready")
 
@@ -117,9 +121,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(*arguments: str) -> Iterator[Server]:
-    server = Server(*arguments)
-    server.start()
+def serving(*arguments: str, ready: bool = True, **environ: str) -> Iterator[Server]:
+    server = Server(*arguments, **environ)
+    server.start(ready)
     try:
         yield server
     finally:
@@ -311,6 +315,53 @@ async def test_a_page_outlives_its_server(own_server: Server, open_page: Callabl
     await is_state(page, "Live")
     await shows(page, "video")
     page.errors.clear()  # the offers that nobody answered
+
+
+async def test_the_page_follows_the_start_of_the_model(gate: Gate, open_page: Callable[..., Any]) -> None:
+    """While the model starts the page says how far it is, asks about once a second, and then connects by itself."""
+    stages = ("loading the transformer (2 of 5)", "warming up: chunk 3 of 5")
+    with serving(ready=False, FAKE_STAGES=";".join(stages), FAKE_GATE=str(gate.port)) as server:
+        page = await open_page(server.url)
+        asked: list[float] = []
+        page.on("request", lambda request: asked.append(now()) if request.url.endswith("/readyz") else None)
+        now = asyncio.get_running_loop().time
+        await is_state(page, "Loading…")
+        status = page.get_by_role("status")
+        for number, stage in enumerate(stages):
+            await expect(status).to_have_text(f"the model is loading: {stage}", timeout=PATIENCE_MS)
+            await expect(status).to_be_in_viewport()
+            await expect(page.locator("#status-error")).to_be_hidden()
+            await keep(page, f"loading-{number}")
+            await gate.let_pass()
+        await is_state(page, "Ready")
+        await expect(status).to_have_text("")
+        page.errors.clear()  # the browser logs each 503
+    assert all(later - earlier > 0.9 for earlier, later in pairwise(asked))
+
+
+async def test_a_model_that_makes_video_from_text(open_page: Callable[..., Any]) -> None:
+    """A model of both modes starts from text with no picture, and from a picture only with one."""
+    with serving(FAKE_MODES="t2v,i2v", FAKE_NEEDS="A GPU of 24 GB.") as server:
+        page = await open_page(server.url)
+        await is_state(page, "Ready")
+        await expect(page.locator("#model")).to_have_text("fake")
+        await expect(page.locator("#model")).to_have_attribute("title", "A GPU of 24 GB.")
+        await expect(page.locator("#mode-reason")).to_have_text("")
+        await page.click("#primary")
+        await expect(page.locator("#picture-error")).to_contain_text("Choose a picture first")
+        await page.get_by_label("From text").check()
+        await expect(page.locator("#empty-title")).to_have_text("Describe a scene below")
+        await expect(page.locator("#picture-error")).to_be_hidden()
+        await page.click("#examples button >> nth=1")
+        await page.click("#primary")
+        await is_state(page, "Live")
+        await shows(page, "video")
+        await keep(page, "from-text")
+        await page.click("#stop")
+        await is_state(page, "Ready")
+        await page.get_by_label("From a picture").check()
+        await page.click("#primary")
+        await expect(page.locator("#picture-error")).to_contain_text("Choose a picture first")
 
 
 async def test_an_access_token_is_asked_for(open_page: Callable[..., Any]) -> None:

@@ -1,0 +1,87 @@
+"""The reference's own cases, through our networks."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from pipeline.parity.__main__ import attempt, cases, run, verdict
+from pipeline.parity.result import Result, compare, exact
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT.parent / "shared/reference/parity"
+DOCUMENTED = {"vae_decode_demo_zero_cache.safetensors", "taehv_demo_windowed.safetensors"}
+CASES = cases(FOLDER)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Networks this small are slower on two threads."""
+    torch.set_num_threads(1)
+
+
+@pytest.mark.skipif(not CASES, reason="the reference's cases are not beside this checkout: parity was NOT checked")
+@pytest.mark.parametrize("path", CASES or [FOLDER], ids=lambda path: path.name)
+def test_every_case_of_the_reference_passes(path: Path) -> None:
+    """What the reference makes of a case's inputs, ours makes within the bar; the demo's mistakes differ as told."""
+    results = list(run(path))
+    assert results
+    assert [result for result in results if not result.documented and not result.passed] == []
+    documented = [result for result in results if result.documented]
+    assert bool(documented) == (path.name in DOCUMENTED)
+    assert all(not result.passed for result in documented)
+
+
+def test_a_wrong_value_fails_the_run(tmp_path: Path) -> None:
+    """One case that is off makes the exit status 1, and the last line counts it."""
+    sigmas = torch.linspace(1.0, 0.0, 1001)[:-1]
+    rows = {name: torch.ones(2, 3, 1, 1) for name in ("add_noise.noise", "add_noise.x0", "add_noise.xt", "x0.flow")}
+    rows["add_noise.t"] = torch.full((2,), 500.0)
+    for off, status in ((0.0, 0), (0.1, 1)):
+        save_file(rows | {"shift1.sigmas": sigmas + off}, tmp_path / "scheduler.safetensors")
+        command = [sys.executable, "-m", "pipeline.parity", str(tmp_path)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == status, done.stdout + done.stderr
+        assert done.stdout.strip().splitlines()[-1].endswith(f"{status} failed")
+
+
+def test_an_unknown_case_is_not_passed_over(tmp_path: Path) -> None:
+    """A file that no family knows fails."""
+    (result,) = run(tmp_path / "other.safetensors")
+    assert not result.passed
+    assert verdict(result) == "FAIL"
+
+
+def test_a_case_that_cannot_be_run_fails_and_the_others_go_on(tmp_path: Path) -> None:
+    """A damaged file is counted as a failure, told with its cause."""
+    (tmp_path / "dit_broken.safetensors").write_bytes(b"nothing")
+    (result,) = attempt(tmp_path / "dit_broken.safetensors")
+    assert not result.passed
+    assert "dit_broken" in result.name
+    assert "Error" in result.name
+
+
+def test_an_empty_folder_is_no_success(tmp_path: Path) -> None:
+    """Where nothing was compared the status is 2."""
+    command = [sys.executable, "-m", "pipeline.parity", str(tmp_path)]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 2
+
+
+def test_errors_are_over_the_expected_rms() -> None:
+    """The largest difference counts, in units of the expected values; a wrong shape and NaN never pass."""
+    expected = torch.tensor([3.0, -3.0])
+    assert compare("x", torch.tensor([3.0, -2.7]), expected, 1.0).error == pytest.approx(0.1)
+    assert not compare("x", torch.ones(3), expected, 1e9).passed
+    assert not compare("x", torch.tensor([float("nan"), 0.0]), expected, 1e9).passed
+    assert exact("x", torch.tensor([1]), torch.tensor([1])).passed
+    assert not exact("x", {"a": 1}, {"a": 2}).passed
+
+
+def test_what_differs_as_documented_is_said_so() -> None:
+    """A recorded mistake of the demo is neither passed nor failed."""
+    assert verdict(Result("x", 1.0, 0.1, documented=True)) == "differs as documented"
+    assert verdict(Result("x", 1.0, 0.1)) == "FAIL"
+    assert verdict(Result("x", 0.0, 0.1)) == "pass"
