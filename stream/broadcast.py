@@ -34,8 +34,9 @@ class SubscriptionEnded(Exception):
 class Subscription:
     """One peer's share of the packets: in order, from a keyframe on; when too slow, anew from another."""
 
-    def __init__(self, broadcast: "Broadcast", codec: Codec) -> None:
+    def __init__(self, broadcast: "Broadcast", codec: Codec, is_viewer: bool = False) -> None:
         self.codec: Codec = codec
+        self.is_viewer = is_viewer
         self._broadcast = broadcast
         self._packets: deque[EncodedPacket] = deque()
         self._ready = asyncio.Event()
@@ -146,9 +147,9 @@ class Broadcast:
         finally:
             self._publishing -= 1
 
-    def subscribe(self, codec: Codec) -> Subscription:
+    def subscribe(self, codec: Codec, is_viewer: bool = False) -> Subscription:
         """Add a receiver; its first packet is a keyframe, at once also while the video is frozen."""
-        subscription = Subscription(self, codec)
+        subscription = Subscription(self, codec, is_viewer)
         if self._closed:
             subscription.close()
             return subscription
