@@ -56,6 +56,11 @@ class ViewerPeer:
             if not accepted:
                 await self.close()
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it is closed, or about to be."""
+        return self._closing is not None
+
     def is_restart(self, ufrag: str | None, pwd: str | None) -> bool:
         """Tell whether these ICE credentials, as far as given, are others than the offer's."""
         known_ufrag, known_pwd = self._credentials

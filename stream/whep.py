@@ -119,9 +119,7 @@ class Whep:
 
     async def end(self, request: web.Request) -> web.StreamResponse:
         """``DELETE`` of a session."""
-        peer = self._session(request)
-        self._forget(peer)
-        await peer.close()
+        await self._session(request).close()
         return web.Response(status=200)
 
     async def close(self) -> None:
@@ -134,7 +132,7 @@ class Whep:
     def _session(self, request: web.Request) -> ViewerPeer:
         # A secret of 192 random bits is not found by how long the look-up takes.
         peer = self._peers.get(request.match_info["session"])
-        if peer is None or peer.stream != request.match_info["stream"]:
+        if peer is None or peer.is_leaving or peer.stream != request.match_info["stream"]:
             raise StreamError("not_found", "There is no such session; it may have ended.")
         return peer
 
