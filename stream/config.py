@@ -52,6 +52,7 @@ class StreamConfig:
     bitrate_kbps: int = ranged(2500, 100, 50_000)
     min_bitrate_kbps: int = ranged(300, 100, 50_000)
     max_bitrate_kbps: int = ranged(4000, 100, 50_000)
+    viewers_min_bitrate_kbps: int = ranged(1000, 100, 50_000)
     latency: Literal["low", "smooth"] = "low"
     low_buffer_s: float = ranged(0.12, 0.0, 5.0)
     smooth_buffer_s: float = ranged(1.0, 0.0, 10.0)

@@ -9,6 +9,7 @@ from aiortc import (
     InvalidStateError,
     RTCConfiguration,
     RTCIceCandidate,
+    RTCIceTransport,
     RTCPeerConnection,
     RTCRtpSender,
     RTCSessionDescription,
@@ -16,12 +17,14 @@ from aiortc import (
 from aiortc.codecs import get_capabilities
 from aiortc.exceptions import InternalError, OperationError
 
-from stream.broadcast import Broadcast, Subscription
+from stream.broadcast import Broadcast
+from stream.encoder import Codec
+from stream.feedback import FeedbackHandlers, watch_feedback
 from stream.liveness import Liveness
 from stream.sdp import UNREADABLE, Offer, Unacceptable, finish_answer
-from stream.sender import FeedbackHandlers, watch_feedback, watch_first_timestamp
+from stream.sender import VideoSender, VideoTrack
 from stream.silence import SilentTrack
-from stream.track import PlayoutTrack
+from stream.subscription import Subscription
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +62,8 @@ class VideoLink:
         self._events = events
         self._loop = asyncio.get_running_loop()
         self.connection = RTCPeerConnection(settings.connection)
-        self._video: RTCRtpSender | None = None
-        self._track: PlayoutTrack | None = None
+        self._video: VideoSender | None = None
+        self._transport: RTCIceTransport | None = None
         self._liveness: Liveness | None = None
         self._handshake_timer: asyncio.TimerHandle | None = None
         self._over = False
@@ -80,9 +83,7 @@ class VideoLink:
 
     async def _answer(self, offer: Offer, is_viewer: bool) -> str:
         connection = self.connection
-        track = self._track = PlayoutTrack(lambda: self._broadcast.subscribe(offer.codec, is_viewer))
-        track.on("ended", lambda: self._lose("the stream has ended"))
-        video = connection.addTransceiver(track, direction="sendonly")
+        video = connection.addTransceiver(VideoTrack(), direction="sendonly")
         sending = {video}
         if is_viewer and offer.wants_audio:
             audio = connection.addTransceiver(SilentTrack(), direction="sendonly")
@@ -95,20 +96,23 @@ class VideoLink:
         for transceiver in connection.getTransceivers():
             if transceiver not in sending:
                 transceiver.direction = "inactive"
-        self._video = video.sender
-        self._watch(video.sender, track)
+        self._send_video(video.sender, offer.codec, is_viewer)
         await connection.setLocalDescription(await connection.createAnswer())
         return finish_answer(connection.localDescription.sdp)
 
-    def _watch(self, sender: RTCRtpSender, track: PlayoutTrack) -> None:
+    def _send_video(self, sender: RTCRtpSender, codec: Codec, is_viewer: bool) -> None:
         def tell(report: Callable[[Subscription], None]) -> None:
-            if track.subscription is not None:
-                report(track.subscription)
+            if video.subscription is not None:
+                report(video.subscription)
 
-        def tell_origin(timestamp: int) -> None:
-            assert track.last_pts is not None
-            self._events.origin((timestamp - track.last_pts) % RTP_TIMESTAMP_MODULO)
-
+        video = self._video = VideoSender(
+            sender,
+            lambda: self._broadcast.subscribe(codec, is_viewer),
+            self._events.origin,
+            lambda: self._lose("the stream has ended"),
+        )
+        # The offer has made it final: one for all m-sections.
+        self._transport = sender.transport.transport
         watch_feedback(
             sender,
             FeedbackHandlers(
@@ -117,15 +121,13 @@ class VideoLink:
                 estimate_kbps=lambda kbps: tell(lambda to: to.report_estimate(kbps)),
             ),
         )
-        watch_first_timestamp(sender, tell_origin)
 
     async def add_candidates(self, candidates: Iterable[RTCIceCandidate]) -> None:
         """Try more addresses of the other side; does nothing once the link is over."""
-        if self._video is None or self._over:
+        if self._transport is None or self._over:
             return
-        transport = self._video.transport.transport
         for candidate in candidates:
-            await transport.addRemoteCandidate(candidate)
+            await self._transport.addRemoteCandidate(candidate)
 
     async def close(self) -> None:
         """End the video and free the connection; idempotent; ``lost`` is not called any more."""
@@ -134,8 +136,8 @@ class VideoLink:
             self._handshake_timer.cancel()
         if self._liveness is not None:
             self._liveness.close()
-        if self._track is not None:
-            self._track.stop()
+        if self._video is not None:
+            self._video.close()
         await self.connection.close()
 
     def _on_connection_state(self) -> None:
@@ -143,9 +145,8 @@ class VideoLink:
         if state == "connected" and not self._over:
             if self._handshake_timer is not None:
                 self._handshake_timer.cancel()
-            if self._liveness is None and self._video is not None:
-                transport = self._video.transport.transport
-                self._liveness = Liveness(transport, lambda: self._lose("nothing is heard of it"))
+            if self._liveness is None and self._transport is not None:
+                self._liveness = Liveness(self._transport, lambda: self._lose("nothing is heard of it"))
         elif state in ("failed", "closed"):
             self._lose(f"the connection is {state}")
 

@@ -2,16 +2,11 @@
 
 import asyncio
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import Any
 
 import av
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
-
-if TYPE_CHECKING:
-    AudioPacket = av.Packet[av.AudioStream]
-else:
-    AudioPacket = av.Packet  # generic in the stubs alone
 
 OPUS_CLOCK_HZ = 48_000
 FRAME_S = 0.02
@@ -29,15 +24,15 @@ class SilentTrack(MediaStreamTrack):
 
     def __init__(self) -> None:
         super().__init__()
-        self._loop = asyncio.get_running_loop()
+        self._clock = asyncio.get_running_loop().time
         self._began: float | None = None
         self._frame = 0
 
-    async def recv(self) -> AudioPacket:
-        """Wait until the next packet is due, ``pts`` in 1/48000 s. Raises MediaStreamError after the end."""
+    async def recv(self) -> Any:
+        """Wait until the next ``av.Packet`` is due, ``pts`` in 1/48000 s. Raises MediaStreamError after the end."""
         if self.readyState != "live":
             raise MediaStreamError
-        now = self._loop.time()
+        now = self._clock()
         if self._began is None:
             self._began = now
         due = self._began + self._frame * FRAME_S
@@ -45,7 +40,7 @@ class SilentTrack(MediaStreamTrack):
             self._frame += int((now - due) / FRAME_S)
         elif now < due:
             await asyncio.sleep(due - now)
-        packet = AudioPacket(SILENT_FRAME)
+        packet = av.Packet(SILENT_FRAME)
         packet.pts = self._frame * FRAME_TICKS
         packet.time_base = Fraction(1, OPUS_CLOCK_HZ)
         self._frame += 1

@@ -236,7 +236,7 @@ async def test_reports_of_loss_lower_the_rate_and_low_estimates_do_not(stage: St
     await client.receiver.transport._send_rtp(bytes(remb))
     await asyncio.sleep(0.05)
     assert control.target == 1000
-    assert list(control._estimates.values()) == [400]
+    assert [link.estimate for link in control._links.values()] == [400]
     ssrc = sender._ssrc.to_bytes(4, "big")
     lossy = b"\x81\xc9\x00\x07" + bytes(4) + ssrc + b"\x80" + bytes(19)
     await client.receiver.transport._send_rtp(lossy)
