@@ -71,7 +71,7 @@ async function setUp(/** @type {{ status: number, headers?: Record<string, strin
   // The timers are taken, so whoever waits waits for promises alone.
   const rest = async () => {
     for (let i = 0; i < 60; i += 1) await null;
-    await new Promise((resolve) => saved.setTimeout(resolve));
+    await new Promise((resolve) => saved.setTimeout.call(globalThis, resolve));
   };
   void viewer.run();
   await rest();
