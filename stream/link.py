@@ -88,8 +88,6 @@ class VideoLink:
         if is_viewer and offer.wants_audio:
             audio = connection.addTransceiver(SilentTrack(), direction="sendonly")
             audio.setCodecPreferences([c for c in get_capabilities("audio").codecs if c.mimeType == "audio/opus"])
-            # Both in one MediaStream, as players expect of one stream.
-            audio.sender._stream_id = video.sender._stream_id
             sending.add(audio)
         connection.on("connectionstatechange", self._on_connection_state)
         await connection.setRemoteDescription(RTCSessionDescription(sdp=offer.sdp, type="offer"))

@@ -184,6 +184,7 @@ async def test_what_cannot_be_accepted_whole_is_422(stage: Stage) -> None:
     for number, offer in enumerate(offers):
         status, error = await stage.site.fault("POST", stage.path, data=offer, headers=SDP)
         assert (number, status, error["code"]) == (number, 422, "unprocessable")
+        assert (offer == channel) == ("data channel" in error["message"])
     assert stage.live.viewers == 0
 
 
