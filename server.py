@@ -117,7 +117,9 @@ def make_app(config: "Config", engine: "Engine", capabilities: dict[str, Any]) -
     from stream.signalling import Dependencies, build_app
 
     limits = config.stream
-    bounds = BitrateBounds(limits.bitrate_kbps, limits.min_bitrate_kbps, limits.max_bitrate_kbps)
+    bounds = BitrateBounds(
+        limits.bitrate_kbps, limits.min_bitrate_kbps, limits.max_bitrate_kbps, limits.viewers_min_bitrate_kbps
+    )
 
     def make_sink(stream_id: str, take_slot: Callable[[], int]) -> Broadcast:
         return Broadcast(stream_id, take_slot, engine.format.fps, bounds)

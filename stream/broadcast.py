@@ -14,89 +14,32 @@ from av.error import FFmpegError
 from pipeline.types import Pixels
 from stream.clock import VIDEO_CLOCK_HZ
 from stream.congestion import BitrateBounds, BitrateControl
-from stream.encoder import Codec, EncodedPacket, StreamEncoder, YuvConverter, create_encoder
+from stream.encoder import Codec, StreamEncoder, YuvConverter, create_encoder
+from stream.packetizer import Packetizer, create_packetizer
+from stream.subscription import Subscription, VideoPacket
 
 logger = logging.getLogger(__name__)
 
-QUEUE_FRAMES = 8
 KEYFRAME_SPACING_S = 0.5
 # Long enough that a frame merely late is not taken for a freeze, short enough for one who joins a pause.
 QUIET_FRAMES = Fraction(5, 2)
 KEEP_ALIVE_S = 1.0
+KEYFRAME_BURST = 2
+NEVER = float("-inf")
 METER_S = 2.0
 RATE_STEPS = 8
-
-
-class SubscriptionEnded(Exception):
-    """The broadcast was closed, or this subscription was."""
-
-
-class Subscription:
-    """One peer's share of the packets: in order, from a keyframe on; when too slow, anew from another."""
-
-    def __init__(self, broadcast: "Broadcast", codec: Codec) -> None:
-        self.codec: Codec = codec
-        self._broadcast = broadcast
-        self._packets: deque[EncodedPacket] = deque()
-        self._ready = asyncio.Event()
-        self._needs_keyframe = True
-        self._closed = False
-
-    async def next(self) -> EncodedPacket:
-        """Wait for the next packet, ``pts`` in 1/90000 s. Raises SubscriptionEnded; one reader at a time."""
-        while not self._packets:
-            if self._closed:
-                raise SubscriptionEnded
-            self._ready.clear()
-            await self._ready.wait()
-        return self._packets.popleft()
-
-    def request_keyframe(self) -> None:
-        """Ask for a keyframe, as a receiver's PLI or FIR does."""
-        if not self._closed:
-            self._broadcast.request_keyframe(self.codec)
-
-    def report_loss(self, fraction: float) -> None:
-        """Pass on the share of packets, 0 to 1, that the receiver missed of late."""
-        self._broadcast.report_loss(fraction)
-
-    def report_estimate(self, kbps: int) -> None:
-        """Pass on the receiver's own estimate of what its link takes."""
-        if not self._closed:
-            self._broadcast.report_estimate(self, kbps)
-
-    def close(self) -> None:
-        """Leave; a waiting ``next`` raises. Idempotent."""
-        if not self._closed:
-            self._closed = True
-            self._packets.clear()
-            self._ready.set()
-            self._broadcast.unsubscribe(self)
-
-    def deliver(self, packet: EncodedPacket) -> None:
-        """Queue a packet; the broadcast calls this."""
-        if self._needs_keyframe and not packet.is_keyframe:
-            return
-        if len(self._packets) >= QUEUE_FRAMES:
-            # What waits is too old to be worth sending, and nothing after a gap can be decoded.
-            self._packets.clear()
-            self._needs_keyframe = not packet.is_keyframe
-            if self._needs_keyframe:
-                self.request_keyframe()
-                return
-        self._needs_keyframe = False
-        self._packets.append(packet)
-        self._ready.set()
 
 
 @dataclass(slots=True)
 class _Feed:
     encoder: StreamEncoder
+    packetizer: Packetizer
     subscriptions: set[Subscription] = field(default_factory=set[Subscription])
     keyframe_wanted: bool = True
     joined: bool = False
-    """Whether someone came since the last keyframe: who joins is not made to wait for the spacing."""
-    last_keyframe: float = float("-inf")
+    """Whether someone came since the last keyframe: who joins need not wait for the spacing, unless many do."""
+    keyframes: deque[float] = field(default_factory=lambda: deque([NEVER] * KEYFRAME_BURST, KEYFRAME_BURST))
+    """When the last ones were sent, the oldest first."""
     sent: deque[tuple[float, int]] = field(default_factory=deque[tuple[float, int]])
 
 
@@ -113,7 +56,7 @@ class Broadcast:
         self._fps = fps
         self._bounds = bounds
         self._loop = asyncio.get_running_loop()
-        self._control = BitrateControl(bounds, self._loop.time())
+        self._control = BitrateControl(bounds)
         self._feeds: dict[Codec, _Feed] = {}
         self._converter = YuvConverter()
         self._thread: ThreadPoolExecutor | None = None
@@ -146,17 +89,18 @@ class Broadcast:
         finally:
             self._publishing -= 1
 
-    def subscribe(self, codec: Codec) -> Subscription:
+    def subscribe(self, codec: Codec, is_viewer: bool = False) -> Subscription:
         """Add a receiver; its first packet is a keyframe, at once also while the video is frozen."""
-        subscription = Subscription(self, codec)
+        subscription = Subscription(self, codec, is_viewer)
         if self._closed:
             subscription.close()
             return subscription
         feed = self._feeds.get(codec)
         if feed is None:
             encoder = create_encoder(codec, self._fps, self._control.target, self._bounds.ceiling)
-            feed = self._feeds[codec] = _Feed(encoder)
+            feed = self._feeds[codec] = _Feed(encoder, create_packetizer(codec))
         feed.subscriptions.add(subscription)
+        self._control.join(id(subscription), is_viewer, self._loop.time())
         if self._refresher is None:
             self._refresher = self._loop.create_task(self._refresh(), name=f"broadcast-{self._id}")
         feed.joined = True
@@ -173,7 +117,10 @@ class Broadcast:
                 del self._feeds[subscription.codec]
 
     def request_keyframe(self, codec: Codec) -> None:
-        """Make the next frame of this codec a keyframe; requests within half a second share one."""
+        """Make the next frame of this codec a keyframe; requests within half a second share one.
+
+        Who joins is served at once, but no more than two keyframes are made in half a second for it.
+        """
         if feed := self._feeds.get(codec):
             feed.keyframe_wanted = True
             self._wake.set()
@@ -182,9 +129,9 @@ class Broadcast:
         """Ask for a rate on the wire; gives the one in force, within the configured bounds."""
         return self._control.set_limit(kbps)
 
-    def report_loss(self, fraction: float) -> None:
+    def report_loss(self, subscription: Subscription, fraction: float) -> None:
         """Take the share of packets that a receiver missed of late."""
-        self._control.report_loss(fraction, self._loop.time())
+        self._control.report_loss(id(subscription), fraction, self._loop.time())
 
     def report_estimate(self, subscription: Subscription, kbps: int) -> None:
         """Take a receiver's own estimate of its link."""
@@ -224,26 +171,25 @@ class Broadcast:
         keyframes: dict[Codec, bool] = {}
         for codec, feed in feeds.items():
             feed.encoder.set_bitrate(self._control.target)
-            spaced = feed.joined or now - feed.last_keyframe >= KEYFRAME_SPACING_S
-            keyframes[codec] = feed.keyframe_wanted and spaced
+            since = feed.keyframes[0 if feed.joined else -1]
+            keyframes[codec] = feed.keyframe_wanted and now - since >= KEYFRAME_SPACING_S
             if keyframes[codec]:
                 feed.joined = False
                 # Before the encode, so that a request made meanwhile asks for another one.
                 feed.keyframe_wanted = False
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"encode-{self._id}")
-        encoders: dict[Codec, StreamEncoder] = {codec: feed.encoder for codec, feed in feeds.items()}
         packets = await self._loop.run_in_executor(
-            self._thread, _encode_all, self._converter, encoders, frame, pts, keyframes
+            self._thread, _encode_all, self._converter, feeds, frame, pts, keyframes
         )
         for codec, packet in packets.items():
             self._distribute(feeds[codec], packet)
 
-    def _distribute(self, feed: _Feed, packet: EncodedPacket) -> None:
+    def _distribute(self, feed: _Feed, packet: VideoPacket) -> None:
         now = self._loop.time()
         if packet.is_keyframe:
-            feed.last_keyframe = now
-        feed.sent.append((now, packet.size))
+            feed.keyframes.append(now)
+        feed.sent.append((now, packet.encoded.size))
         while feed.sent[0][0] < now - METER_S:
             feed.sent.popleft()
         for subscription in list(feed.subscriptions):
@@ -285,7 +231,7 @@ class Broadcast:
     def _next_refresh(self) -> float | None:
         if self._last is None or not self._feeds:
             return None
-        waiting = [feed.last_keyframe for feed in self._feeds.values() if feed.keyframe_wanted]
+        waiting = [feed.keyframes[-1] for feed in self._feeds.values() if feed.keyframe_wanted]
         if waiting:
             quiet = self._last_sent + float(QUIET_FRAMES / self._fps)
             return max(quiet, min(waiting) + KEYFRAME_SPACING_S)
@@ -294,15 +240,15 @@ class Broadcast:
 
 def _encode_all(
     converter: YuvConverter,
-    encoders: dict[Codec, StreamEncoder],
+    feeds: dict[Codec, _Feed],
     frame: Pixels,
     pts: int,
     keyframes: dict[Codec, bool],
-) -> dict[Codec, EncodedPacket]:
+) -> dict[Codec, VideoPacket]:
     picture = converter.convert(frame)
-    packets: dict[Codec, EncodedPacket] = {}
-    for codec, encoder in encoders.items():
-        packet = encoder.encode(picture, pts, keyframes[codec])
-        if packet is not None:
-            packets[codec] = packet
+    packets: dict[Codec, VideoPacket] = {}
+    for codec, feed in feeds.items():
+        encoded = feed.encoder.encode(picture, pts, keyframes[codec])
+        if encoded is not None:
+            packets[codec] = VideoPacket(pts, encoded.is_keyframe, encoded, feed.packetizer.payloads(encoded))
     return packets

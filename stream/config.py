@@ -32,9 +32,11 @@ class StreamConfig:
     """Limits and timing of each stream; seconds, bytes, kilobits per second."""
 
     max_streams: int = ranged(8, 1, 1000)
+    max_viewers: int = ranged(100, 0, 10_000)
     bitrate_kbps: int = ranged(2500, 100, 50_000)
     min_bitrate_kbps: int = ranged(300, 100, 50_000)
     max_bitrate_kbps: int = ranged(4000, 100, 50_000)
+    viewers_min_bitrate_kbps: int = ranged(1000, 100, 50_000)
     latency: Literal["low", "smooth"] = "low"
     low_buffer_s: float = ranged(0.12, 0.0, 5.0)
     smooth_buffer_s: float = ranged(1.0, 0.0, 10.0)

@@ -1,26 +1,50 @@
 """How fast a stream's video may be sent, from what its receivers report; pure, no clock of its own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class BitrateBounds:
-    """Kilobits per second on the wire: where to begin, and the least and most ever aimed at."""
+    """Kilobits per second on the wire: where to begin, the least and most ever aimed at.
+
+    ``viewer_floor`` is how far the viewers alone may lower the rate; without one, as far as anybody.
+    """
 
     start: int
     floor: int
     ceiling: int
+    viewer_floor: int = 0
 
 
+@dataclass(slots=True)
+class _Link:
+    """What one receiver's link is thought to take."""
+
+    rate: float
+    changed: float
+    is_viewer: bool
+    held_until: float = 0.0
+    estimate: int | None = None
+
+
+@dataclass(slots=True)
 class BitrateControl:
-    """One rate for all viewers of a stream, lowered by the one who loses packets.
+    """One rate for all receivers of a stream, which none of the viewers sets alone.
 
-    Simple on purpose: heavy loss lowers the rate by a quarter, at most once a second; light loss holds
-    it; none lets it climb back. A receiver's own estimate (REMB) is at most 1.5 times what it receives:
-    while little is sent, in a still scene, it says more about us than about the link, and a sender that
-    follows it starves itself (aiortc issue 402). So it never lowers the rate; it only bounds the climb,
-    and only while it is above what is sent.
+    Each link has a rate of its own. Heavy loss lowers it by a quarter, at most once a second; light loss holds
+    it; none lets it climb back. A receiver's own estimate (REMB) is at most 1.5 times what it receives: while
+    little is sent, in a still scene, it says more about us than about the link, and a sender that follows it
+    starves itself (aiortc issue 402). So it never lowers the rate; it only bounds the climb, and only while it
+    is above what is sent.
+
+    The stream is encoded once, at the rate that every director's link takes and the better half of the
+    viewers' links, whose part in it ends at ``viewer_floor``. A viewer whose link takes less loses frames.
     """
+
+    bounds: BitrateBounds
+    limit: int = field(init=False)
+    """The rate asked for, which good links get."""
+    _links: dict[int, _Link] = field(init=False, default_factory=dict[int, _Link])
 
     heavy_loss = 0.10
     light_loss = 0.02
@@ -28,53 +52,58 @@ class BitrateControl:
     rise_per_second = 1.08
     fall_pause_s = 1.0
     rise_pause_s = 2.0
+    # How far beyond what is really sent a link's rate may climb unproven.
+    headroom = 1.25
 
-    def __init__(self, bounds: BitrateBounds, now: float) -> None:
-        self._bounds = bounds
-        self._limit = bounds.start
-        self._rate = float(bounds.start)
-        self._changed = now
-        self._held_until = now
-        self._estimates: dict[int, int] = {}
-
-    @property
-    def limit(self) -> int:
-        """The rate asked for, which good links get."""
-        return self._limit
+    def __post_init__(self) -> None:
+        self.limit = self.bounds.start
 
     @property
     def target(self) -> int:
         """The rate to encode at now, in kbit/s."""
-        return round(self._rate)
+        directors = [link.rate for link in self._links.values() if not link.is_viewer]
+        viewers = sorted((link.rate for link in self._links.values() if link.is_viewer), reverse=True)
+        rates = [float(self.limit), *directors]
+        if viewers:
+            better_half = viewers[: (len(viewers) + 1) // 2]
+            rates.append(max(better_half[-1], float(self.bounds.viewer_floor)))
+        return round(min(rates))
 
     def set_limit(self, kbps: int) -> int:
-        """Ask for a rate; gives the one in force, within the bounds."""
-        self._limit = max(self._bounds.floor, min(kbps, self._bounds.ceiling))
-        self._rate = float(self._limit)
-        return self._limit
+        """Ask for a rate; gives the one in force, within the bounds. Every link is given the chance anew."""
+        self.limit = max(self.bounds.floor, min(kbps, self.bounds.ceiling))
+        for link in self._links.values():
+            link.rate = float(self.limit)
+        return self.limit
 
-    def report_loss(self, fraction: float, now: float) -> None:
+    def join(self, receiver: int, is_viewer: bool, now: float) -> None:
+        """Take a receiver in, whose link is trusted until it loses."""
+        self._links[receiver] = _Link(float(self.limit), now, is_viewer)
+
+    def forget(self, receiver: int) -> None:
+        """Drop a receiver that left; idempotent."""
+        self._links.pop(receiver, None)
+
+    def report_loss(self, receiver: int, fraction: float, now: float) -> None:
         """Take the share of packets that a receiver missed since its last report (RFC 3550 section 6.4.1)."""
+        link = self._links.get(receiver)
+        if link is None:
+            return
+        sending = self.target
         if fraction > self.heavy_loss:
-            if now - self._changed >= self.fall_pause_s:
-                self._rate = max(float(self._bounds.floor), self._rate * self.fall)
-                self._changed = now
-            self._held_until = now + self.rise_pause_s
+            if now - link.changed >= self.fall_pause_s:
+                link.rate = max(float(self.bounds.floor), min(link.rate, sending) * self.fall)
+                link.changed = now
+            link.held_until = now + self.rise_pause_s
         elif fraction > self.light_loss:
-            self._held_until = now + self.rise_pause_s
-        elif now >= self._held_until and self._rate < self._limit:
-            elapsed = min(1.0, now - self._changed)
-            bound = min([self._limit, *self._estimates.values()])
-            self._rate = max(self._rate, min(bound, self._rate * self.rise_per_second**elapsed))
-            self._changed = now
+            link.held_until = now + self.rise_pause_s
+        elif now >= link.held_until and link.rate < self.limit:
+            elapsed = min(1.0, now - link.changed)
+            bound = min(self.limit, sending * self.headroom, *([] if link.estimate is None else [link.estimate]))
+            link.rate = max(link.rate, min(bound, link.rate * self.rise_per_second**elapsed))
+            link.changed = now
 
     def report_estimate(self, receiver: int, kbps: int, sending_kbps: int) -> None:
         """Take a receiver's REMB; it counts only if it is above what is being sent."""
-        if kbps > sending_kbps:
-            self._estimates[receiver] = kbps
-        else:
-            self._estimates.pop(receiver, None)
-
-    def forget(self, receiver: int) -> None:
-        """Drop what a receiver that left had reported."""
-        self._estimates.pop(receiver, None)
+        if (link := self._links.get(receiver)) is not None:
+            link.estimate = kbps if kbps > sending_kbps else None

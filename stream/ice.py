@@ -35,6 +35,28 @@ def connection_configuration(servers: Sequence[str]) -> RTCConfiguration:
     return RTCConfiguration(iceServers=[_server(url) for url in servers], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
 
 
+def link_headers(servers: Sequence[str]) -> list[str]:
+    """Give the ``Link`` header values that tell a client of these servers (RFC 9725 section 4.6).
+
+    >>> link_headers(["turn:me:secret@turn.example.org"])
+    ['<turn:turn.example.org>; rel="ice-server"; username="me"; credential="secret"; credential-type="password"']
+    """
+    return [_link(_server(url)) for url in servers]
+
+
+def _link(server: RTCIceServer) -> str:
+    parts = [f"<{server.urls}>", 'rel="ice-server"']
+    if server.username is not None and server.credential is not None:
+        parts += [f"username={_quoted(server.username)}", f"credential={_quoted(server.credential)}"]
+        parts += ['credential-type="password"']
+    return "; ".join(parts)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 def _server(url: str) -> RTCIceServer:
     scheme, _, rest = url.partition(":")
     credentials, at, host = rest.rpartition("@")

@@ -33,6 +33,9 @@ class Metrics:
         self._offers = Counter(
             "vivant_offers", "Offers by answer: ok, or the error's code.", ["result"], registry=self._registry
         )
+        self._viewer_offers = Counter(
+            "vivant_viewer_offers", "WHEP offers by answer: ok, or the code.", ["result"], registry=self._registry
+        )
         self._chunks = Histogram(
             "vivant_chunk_seconds",
             "Seconds from asking for a chunk to having it.",
@@ -66,6 +69,10 @@ class Metrics:
     def offer_answered(self, result: str) -> None:
         """Note an offer: ``ok``, or the code of the error that answered it."""
         self._offers.labels(result).inc()
+
+    def viewer_answered(self, result: str) -> None:
+        """Note a WHEP offer: ``ok``, or the code of the error that answered it."""
+        self._viewer_offers.labels(result).inc()
 
     def render(self) -> bytes:
         """Give all of it in the Prometheus text format."""

@@ -18,6 +18,9 @@ PREFLIGHT = {
     "Access-Control-Max-Age": "600",
 }
 
+# What a refused media type should have been: the error's extra, and the header that says it.
+ACCEPTED = {"accept_post": "Accept-Post", "accept_patch": "Accept-Patch"}
+
 # Statuses that aiohttp raises by itself, in the words of the contract; any other is a bad_message.
 HTTP_CODES = {
     404: ("not_found", "There is nothing at this address; `/` is the live page."),
@@ -47,8 +50,9 @@ def _stream_error(error: StreamError) -> web.Response:
     body: dict[str, Any] = {"code": error.code, "message": error.message}
     body |= {key: error.extra[key] for key in ("ahead",) if key in error.extra}
     headers: dict[str, str] = {}
-    if error.status == 503:
+    if error.status == 503 or "retry_after" in error.extra:
         headers["Retry-After"] = str(error.extra.get("retry_after", RETRY_AFTER_S))
+    headers |= {name: error.extra[key] for key, name in ACCEPTED.items() if key in error.extra}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return web.json_response({"error": body}, status=error.status, headers=headers)
@@ -70,8 +74,7 @@ async def allow_cross_origin(request: web.Request, handler: Handler) -> web.Stre
     in may read errors, one that was not may read nothing.
     """
     if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
-        # It carries no credentials, so nothing else is checked.
-        response: web.StreamResponse = web.Response(status=204, headers=PREFLIGHT)
+        response = await _preflight(request, handler)
     else:
         response = await handler(request)
     origin = request.headers.get("Origin")
@@ -79,4 +82,13 @@ async def allow_cross_origin(request: web.Request, handler: Handler) -> web.Stre
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
         response.headers.add("Vary", "Origin")
+    return response
+
+
+async def _preflight(request: web.Request, handler: Handler) -> web.StreamResponse:
+    # It carries no credentials, so nothing else is checked; where OPTIONS has an answer of its own, it says more.
+    response = await handler(request) if request.match_info.http_exception is None else web.Response(status=204)
+    if response.status >= 400:
+        response = web.Response(status=204)
+    response.headers.update(PREFLIGHT)
     return response

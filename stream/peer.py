@@ -6,29 +6,18 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from aiortc import (
-    InvalidStateError,
-    RTCConfiguration,
-    RTCDataChannel,
-    RTCPeerConnection,
-    RTCRtpSender,
-    RTCSessionDescription,
-)
-from aiortc.exceptions import InternalError, OperationError
+from aiortc import RTCDataChannel
 
 from stream.broadcast import Broadcast
 from stream.channel import ChannelLimits, ControlChannel
-from stream.errors import StreamError
+from stream.link import RTP_TIMESTAMP_MODULO, LinkEvents, LinkSettings, VideoLink
 from stream.live import LiveStream, Message
 from stream.protocol import dump, goodbye_message
-from stream.sdp import UNREADABLE, Offer, finish_answer
-from stream.sender import FeedbackHandlers, watch_feedback, watch_first_timestamp
-from stream.track import PlayoutTrack
+from stream.sdp import Offer
 
 logger = logging.getLogger(__name__)
 
 CHANNEL_LABEL = "control"
-RTP_TIMESTAMP_MODULO = 1 << 32
 UNSENT_BYTES = 4 << 20
 FLUSH_S = 0.5
 # Between the last message's packet and the end of the association, which could overtake it.
@@ -36,41 +25,34 @@ LINGER_S = 0.05
 # A message names a frame just published, so its packet is at most a handshake away.
 ORIGIN_WAIT_S = 2.0
 
-# RuntimeError is what a StopIteration becomes on its way out of a coroutine.
-UNANSWERABLE = (*UNREADABLE, InvalidStateError, InternalError, OperationError, RuntimeError)
-
 
 @dataclass(frozen=True, slots=True)
-class PeerSettings:
-    """What peers have in common: how they connect, how long they may take, what they may send."""
+class PeerSettings(LinkSettings):
+    """What directors have in common besides: what they may send."""
 
-    connection: RTCConfiguration
-    handshake_timeout_s: float
     channel: ChannelLimits
 
 
 class DirectorPeer:
     """One director's WebRTC peer; a :class:`stream.live.Director` towards its stream.
 
-    Leaves its stream when the connection fails or is closed by either side.
+    Leaves its stream when the connection fails, is closed by either side, or nothing is heard of it for 5 s.
     """
 
     def __init__(
         self, live: LiveStream, broadcast: Broadcast, settings: PeerSettings, on_closed: Callable[[], None]
     ) -> None:
         self._live = live
-        self._broadcast = broadcast
         self._settings = settings
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
-        self._connection = RTCPeerConnection(settings.connection)
-        self._track: PlayoutTrack | None = None
+        self._link = VideoLink(broadcast, settings, LinkEvents(self._on_lost, self._on_origin))
+        self._link.connection.on("datachannel", self._on_channel)
         self._channel: RTCDataChannel | None = None
         self._server: asyncio.Task[None] | None = None
         self._origin: int | None = None
         self._held: deque[tuple[Message, int | None]] = deque()
         self._origin_timer: asyncio.TimerHandle | None = None
-        self._handshake_timer: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
 
     async def accept(self, offer: Offer) -> str:
@@ -81,44 +63,13 @@ class DirectorPeer:
         """
         accepted = False
         try:
-            answer = await self._answer(offer)
+            answer = await self._link.answer(offer)
             self._live.attach_director(self)
-            self._handshake_timer = self._loop.call_later(self._settings.handshake_timeout_s, self._check_connected)
             accepted = True
             return answer
-        except UNANSWERABLE as error:
-            logger.info("stream %s: offer refused: %r", self._live.id, error)
-            raise StreamError("bad_offer", f"The offer can't be answered: {error}.") from error
         finally:
             if not accepted:
                 await self.close()
-
-    async def _answer(self, offer: Offer) -> str:
-        connection = self._connection
-        self._track = PlayoutTrack(self._broadcast.subscribe(offer.codec))
-        video = connection.addTransceiver(self._track, direction="sendonly")
-        connection.on("datachannel", self._on_channel)
-        connection.on("connectionstatechange", self._on_connection_state)
-        await connection.setRemoteDescription(RTCSessionDescription(sdp=offer.sdp, type="offer"))
-        for transceiver in connection.getTransceivers():
-            if transceiver is not video:
-                transceiver.direction = "inactive"
-        self._watch(video.sender, self._track)
-        answer = await connection.createAnswer()
-        await connection.setLocalDescription(answer)
-        return finish_answer(connection.localDescription.sdp)
-
-    def _watch(self, sender: RTCRtpSender, track: PlayoutTrack) -> None:
-        subscription = track.subscription
-        watch_feedback(
-            sender,
-            FeedbackHandlers(
-                keyframe=subscription.request_keyframe,
-                loss=subscription.report_loss,
-                estimate_kbps=subscription.report_estimate,
-            ),
-        )
-        watch_first_timestamp(sender, self._on_first_timestamp)
 
     def send(self, message: Message) -> None:
         """Send a message after those sent before; dropped in silence when the channel is not open."""
@@ -156,16 +107,13 @@ class DirectorPeer:
         return self._closing
 
     async def _close(self, flush: bool) -> None:
-        for timer in (self._handshake_timer, self._origin_timer):
-            if timer is not None:
-                timer.cancel()
+        if self._origin_timer is not None:
+            self._origin_timer.cancel()
         self._live.detach_director(self)
         await self._stop_serving()
         if flush:
             await self._flush()
-        if self._track is not None:
-            self._track.stop()
-        await self._connection.close()
+        await self._link.close()
         self._on_closed()
         logger.info("stream %s: a director left", self._live.id)
 
@@ -189,18 +137,9 @@ class DirectorPeer:
         except TimeoutError:
             logger.debug("stream %s: a director did not take the last messages", self._live.id)
 
-    def _on_connection_state(self) -> None:
-        state = self._connection.connectionState
-        logger.debug("stream %s: peer connection %s", self._live.id, state)
-        if state == "connected" and self._handshake_timer is not None:
-            self._handshake_timer.cancel()
-        elif state in ("failed", "closed"):
-            self._begin_close()
-
-    def _check_connected(self) -> None:
-        if self._connection.connectionState != "connected":
-            logger.info("stream %s: a director did not connect in time", self._live.id)
-            self._begin_close()
+    def _on_lost(self, reason: str) -> None:
+        logger.info("stream %s: a director is lost, %s", self._live.id, reason)
+        self._begin_close()
 
     def _on_channel(self, channel: RTCDataChannel) -> None:
         if channel.label != CHANNEL_LABEL or self._closing is not None:
@@ -221,10 +160,8 @@ class DirectorPeer:
         # What waited of it is dropped with it, an unfinished upload too; the stream and the video go on.
         channel.on("close", server.cancel)
 
-    def _on_first_timestamp(self, timestamp: int) -> None:
-        assert self._track is not None
-        assert self._track.last_pts is not None
-        self._origin = (timestamp - self._track.last_pts) % RTP_TIMESTAMP_MODULO
+    def _on_origin(self, origin: int) -> None:
+        self._origin = origin
         self._release()
 
     def _release(self) -> None:

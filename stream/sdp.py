@@ -31,22 +31,44 @@ class Offer:
 
     sdp: str
     codec: Codec
+    wants_audio: bool = False
+
+
+class Unacceptable(StreamError):
+    """A session description that is in order, but not an offer of what is to be had here."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("bad_offer", message)
 
 
 def read_offer(text: object) -> Offer:
     """Check an offer for video to receive, and clear away what aiortc would stumble over.
 
-    Raises StreamError ``bad_offer`` with what is missing.
+    Raises StreamError ``bad_offer`` with what is missing, as :class:`Unacceptable` where it was understood.
     """
     if not isinstance(text, str) or not text.lstrip().startswith("v=0"):
-        raise _bad("`sdp` must be the text of a session description, beginning with v=0.")
+        raise _bad("The offer must be the text of a session description, beginning with v=0.")
     try:
         cleaned = _clean(text)
         description = SessionDescription.parse(cleaned)
         codec = _check(description)
     except UNREADABLE as error:
         raise _bad(f"The session description can't be read ({type(error).__name__}: {error}).") from error
-    return Offer(cleaned, codec)
+    return Offer(cleaned, codec, wants_audio=any(media.kind == "audio" for media in description.media))
+
+
+def read_viewer_offer(text: object) -> Offer:
+    """Check the offer of one who only watches: one video, at most one audio, and nothing else.
+
+    Raises StreamError ``bad_offer`` for what is no session description, and ``unprocessable`` for one that
+    can't be accepted whole: an answer never takes a part of a WHEP offer.
+    """
+    try:
+        offer = read_offer(text)
+        _check_viewer(SessionDescription.parse(offer.sdp))
+    except Unacceptable as error:
+        raise StreamError("unprocessable", error.message) from error
+    return offer
 
 
 def finish_answer(sdp: str) -> str:
@@ -60,6 +82,20 @@ def _bad(message: str) -> StreamError:
     return StreamError("bad_offer", message)
 
 
+def _check_viewer(description: SessionDescription) -> None:
+    kinds = [media.kind for media in description.media]
+    if "application" in kinds:
+        raise Unacceptable("Who watches gets video and audio: offer no data channel.")
+    if kinds.count("video") > 1 or kinds.count("audio") > 1:
+        raise Unacceptable("A stream has one video and one audio track: offer at most one m-section of each.")
+    for media in description.media:
+        if media.direction not in RECEIVING:
+            raise Unacceptable(f"The offer's {media.kind} is {media.direction}: it must be recvonly, to watch.")
+        names = [codec.mimeType.lower() for codec in media.rtp.codecs]
+        if media.kind == "audio" and "audio/opus" not in names:
+            raise Unacceptable("The offer's audio must have Opus.")
+
+
 def _clean(text: str) -> str:
     session, sections = _split(text)
     mids = [next((line[6:] for line in section if line.startswith("a=mid:")), None) for section in sections]
@@ -67,7 +103,7 @@ def _clean(text: str) -> str:
     session = [_known_bundle(line, known) if line.startswith("a=group:BUNDLE") else line for line in session]
     bundle = next((line.split()[1:] for line in session if line.startswith("a=group:BUNDLE")), [])
     if len(sections) > 1 and not known <= {*bundle}:
-        raise _bad("Video and data must share one transport: bundle every m-section (a=group:BUNDLE).")
+        raise Unacceptable("All must share one transport: bundle every m-section (a=group:BUNDLE).")
     sections = [list(_clean_section(section)) for section in sections]
     if bundle:
         _share_transport(sections, mids.index(bundle[0]))
@@ -100,14 +136,15 @@ def _clean_section(lines: list[str]) -> Iterator[str]:
     for line in lines:
         # Candidates that need a lookup cost a second each, others raise; a peer whose candidates are all
         # dropped still arrives, as peer-reflexive. So there is no end of candidates either.
-        if line == "a=end-of-candidates" or (line.startswith("a=candidate:") and not _usable(line)):
+        if line == "a=end-of-candidates" or (line.startswith("a=candidate:") and not is_usable_candidate(line)):
             continue
         yield line
     if not DIRECTIONS.intersection(lines) and not lines[0].startswith("m=application"):
         yield "a=sendrecv"  # what its absence means (RFC 8866 section 6.7); aiortc raises
 
 
-def _usable(line: str) -> bool:
+def is_usable_candidate(line: str) -> bool:
+    """Tell whether an ``a=candidate`` line names a UDP address that can be tried without a lookup."""
     parts = line.removeprefix("a=candidate:").split()
     if len(parts) < 8 or parts[2].lower() != "udp" or parts[7] not in ("host", "srflx", "relay"):
         return False
@@ -138,23 +175,25 @@ def _share_candidates(sections: list[list[str]], tagged: int) -> None:
 
 def _check(description: SessionDescription) -> Codec:
     video = next((media for media in description.media if media.kind == "video"), None)
+    if not description.media:
+        raise _bad("The offer has no m-section, and so no video: add a recvonly video transceiver.")
     if video is None:
-        raise _bad("The offer has no video: add a recvonly video transceiver.")
+        raise Unacceptable("The offer has no video: add a recvonly video transceiver.")
     if video.direction not in RECEIVING:
-        raise _bad(f"The offer's video is {video.direction}: it must be recvonly, to receive the stream.")
+        raise Unacceptable(f"The offer's video is {video.direction}: it must be recvonly, to receive the stream.")
     for media in description.media:
         _check_transport(media)
     if len(description.media) > 1 and not all(media.rtp.muxId for media in description.media):
         raise _bad("Each m-section needs an a=mid of its own.")
     common = find_common_codecs(CODECS["video"], video.rtp.codecs)
     if not common:
-        raise _bad("The offer's video must have VP8, or H264 constrained baseline with packetization-mode=1.")
+        raise Unacceptable("The offer's video must have VP8, or H264 constrained baseline with packetization-mode=1.")
     return CODEC_NAMES[cast(str, common[0].mimeType).partition("/")[2].upper()]
 
 
 def _check_transport(media: MediaDescription) -> None:
     if media.kind not in ("audio", "video", "application"):
-        raise _bad(f"An m-section of kind {media.kind!r} can't be answered.")
+        raise Unacceptable(f"An m-section of kind {media.kind!r} can't be answered.")
     if not media.ice or not media.ice.usernameFragment or not media.ice.password:
         raise _bad("The offer lacks a=ice-ufrag and a=ice-pwd.")
     if media.dtls is None or not media.dtls.fingerprints:
@@ -163,4 +202,4 @@ def _check_transport(media: MediaDescription) -> None:
         if "SCTP" not in media.profile or (media.profile != "DTLS/SCTP" and media.sctp_port is None):
             raise _bad("The application m-section must be a WebRTC data channel with a=sctp-port.")
     elif not media.rtcp_mux:
-        raise _bad("The offer lacks a=rtcp-mux.")
+        raise Unacceptable("The offer lacks a=rtcp-mux.")

@@ -22,11 +22,11 @@ from stream.peer import DirectorPeer, PeerSettings
 from stream.protocol import Limits
 from stream.registry import Streams
 from stream.sdp import Offer, read_offer
+from stream.whep import Whep
 
 WEB = Path(__file__).resolve().parent.parent / "web"
 BODY_BYTES = 262_144
 NOT_BUILT = (
-    ("POST", "/whep/{stream}", "watching by WHEP"),
     ("POST", "/whip/{stream}", "publishing by WHIP"),
     ("POST", "/streams", "a stream without a director peer; POST /offer makes one with"),
     ("PATCH", "/streams/{stream}", "commands over HTTP; the data channel `control` takes them"),
@@ -38,8 +38,7 @@ NOT_BUILT = (
     ("GET", "/openapi.json", "the OpenAPI description"),
     ("GET", "/docs", "the reference pages"),
     *(
-        (method, f"/{kind}/{{stream}}{rest}", f"{kind.upper()} sessions")
-        for kind in ("whep", "whip")
+        (method, f"/whip/{{stream}}{rest}", "WHIP sessions")
         for method in ("GET", "OPTIONS", "PATCH", "DELETE")
         for rest in ("", "/{session}")
         if rest or method in ("GET", "OPTIONS")
@@ -76,6 +75,7 @@ def build_app(dependencies: Dependencies) -> web.Application:
             web.get("/", routes.page),
             web.post("/offer", routes.offer),
             web.get("/watch/{stream}", routes.watch),
+            *routes.whep.routes(),
             web.get("/streams/{stream}", routes.show),
             web.delete("/streams/{stream}", routes.end),
             web.get("/healthz", routes.healthz),
@@ -115,6 +115,7 @@ class _Routes:
             channel=ChannelLimits(limits, config.upload_timeout_s),
         )
         self._peers: set[DirectorPeer] = set()
+        self.whep = Whep(dependencies.streams.find, dependencies.server, config, dependencies.metrics)
 
     async def page(self, request: web.Request) -> web.StreamResponse:
         """``GET /``"""
@@ -123,7 +124,7 @@ class _Routes:
     async def watch(self, request: web.Request) -> web.StreamResponse:
         """``GET /watch/{stream}``"""
         self._find(request)
-        raise StreamError("not_supported", "This server has no viewer page yet; `/` shows a stream you direct.")
+        return web.FileResponse(WEB / "watch.html")
 
     async def offer(self, request: web.Request) -> web.StreamResponse:
         """``POST /offer``"""
@@ -217,7 +218,7 @@ class _Routes:
     async def close(self, app: web.Application) -> None:
         """End every stream with ``goodbye`` and wait for the peers."""
         await self._dependencies.streams.close()
-        await asyncio.gather(*(peer.close() for peer in list(self._peers)))
+        await asyncio.gather(self.whep.close(), *(peer.close() for peer in list(self._peers)))
 
     def _require_ready(self, known: bool = False) -> None:
         reason = self._dependencies.not_ready()

@@ -2,7 +2,7 @@
 
 import asyncio
 import hmac
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -25,6 +25,7 @@ class FakeLive:
         self.control_token = "secret"
         self.state = "idle"
         self.viewers = 0
+        self.has_video = True
         self.ended: str | None = None
         self.pts = 0
         self.broadcast = Broadcast(self.id, self.take_slot, Fraction(16), BitrateBounds(1000, 300, 4000))
@@ -53,6 +54,16 @@ class FakeLive:
         if director in self.present:
             self.present.remove(director)
         self.left.set()
+
+    def add_viewer(self) -> Callable[[], None]:
+        self.viewers += 1
+        leaves = iter([1])
+
+        def leave() -> None:
+            self.viewers -= next(leaves, 0)
+            self.left.set()
+
+        return leave
 
     async def handle(self, director: Director, message: ClientMessage) -> None:
         self.handled.append(message)

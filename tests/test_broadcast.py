@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from pipeline.types import Pixels
-from stream.broadcast import Broadcast, Subscription, SubscriptionEnded
+from stream.broadcast import Broadcast
 from stream.congestion import BitrateBounds
-from stream.encoder import Codec, EncodedPacket
+from stream.encoder import Codec
+from stream.subscription import QUEUE_FRAMES, Subscription, SubscriptionEnded, VideoPacket
 
 CODECS: list[Codec] = ["H264", "VP8"]
 STEP = 5625
@@ -55,7 +56,7 @@ async def stage() -> AsyncIterator[Stage]:
     await made.broadcast.close()
 
 
-async def take(subscription: Subscription, count: int = 1) -> list[EncodedPacket]:
+async def take(subscription: Subscription, count: int = 1) -> list[VideoPacket]:
     """Wait for packets, not for ever."""
     async with asyncio.timeout(5):
         return [await subscription.next() for _ in range(count)]
@@ -197,3 +198,63 @@ async def test_who_joins_gets_a_keyframe_with_the_next_frame(stage: Stage, codec
     packets = await take(first, 3)
     assert [p.is_keyframe for p in packets] == [True, False, True]
     assert (await take(second, 1))[0].pts == packets[-1].pts
+
+
+async def test_many_who_join_share_keyframes(stage: Stage) -> None:
+    """A crowd that comes frame by frame costs two keyframes in half a second, and everyone is served after it."""
+    crowd = [stage.broadcast.subscribe("VP8")]
+    await stage.publish(1)
+    for _ in range(7):
+        crowd.append(stage.broadcast.subscribe("VP8"))
+        await stage.publish(1)
+    packets = await take(crowd[0], 8)
+    assert [packet.is_keyframe for packet in packets] == [True, True, *[False] * 6]
+    await asyncio.sleep(0.55)
+    await stage.publish(1)
+    assert all([(await take(late))[0].is_keyframe for late in crowd[2:]])
+
+
+async def test_a_viewer_asks_for_keyframes_at_its_own_pace(stage: Stage) -> None:
+    """Its second request within two seconds waits, and is not forgotten; a director's does not wait."""
+    viewer, director = stage.broadcast.subscribe("VP8", is_viewer=True), stage.broadcast.subscribe("VP8")
+    await stage.publish(1)
+    for subscription in (viewer, viewer, director):
+        await asyncio.sleep(0.55)
+        subscription.request_keyframe()
+        await stage.publish(1)
+    seen = [packet.is_keyframe for packet in await take(viewer, 4)]
+    assert seen == [True, True, False, True]
+    loop = asyncio.get_running_loop()
+    assert viewer._request is not None
+    assert 0.5 < viewer._request.when() - loop.time() <= 2
+    viewer._request_now()
+    await asyncio.sleep(0.55)
+    await stage.publish(1)
+    assert (await take(viewer))[0].is_keyframe
+
+
+async def test_one_viewers_loss_does_not_lower_what_others_get(stage: Stage) -> None:
+    """Of three viewers one may lose everything: the rate stays; when all do, it falls."""
+    viewers = [stage.broadcast.subscribe("VP8", is_viewer=True) for _ in range(3)]
+    await asyncio.sleep(1.05)
+    viewers[0].report_loss(0.9)
+    assert stage.broadcast._control.target == 1000
+    for viewer in viewers:
+        viewer.report_loss(0.9)
+    assert stage.broadcast._control.target == 750
+    for viewer in viewers:
+        viewer.close()
+        viewer.report_loss(0.9)
+    assert stage.broadcast._control.target == 1000
+
+
+async def test_who_does_not_read_holds_up_nobody(stage: Stage) -> None:
+    """Fifty viewers that never take a packet cost the one who does nothing: no more than a few frames are kept."""
+    dead = [stage.broadcast.subscribe("VP8", is_viewer=True) for _ in range(50)]
+    reader = stage.broadcast.subscribe("VP8")
+    began = asyncio.get_running_loop().time()
+    for _ in range(20):
+        await stage.publish(1)
+        await take(reader)
+    assert asyncio.get_running_loop().time() - began < 2
+    assert all(len(viewer._packets) <= QUEUE_FRAMES for viewer in dead)

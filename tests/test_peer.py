@@ -214,7 +214,7 @@ async def test_a_keyframe_request_reaches_the_encoder(stage: Stage, fmt: int) ->
     watcher = stage.live.broadcast.subscribe("VP8")
     await stage.live.publish(2)
     await asyncio.sleep(0.55)
-    sender = peer._connection.getSenders()[0]
+    sender = peer._link.connection.getSenders()[0]
     body = sender._ssrc.to_bytes(4, "big") + bytes(4)
     packet = RtcpPsfbPacket(fmt, 1, sender._ssrc if fmt == 1 else 0, b"" if fmt == 1 else body)
     await client.receiver.transport._send_rtp(bytes(packet))
@@ -230,13 +230,13 @@ async def test_reports_of_loss_lower_the_rate_and_low_estimates_do_not(stage: St
     peer = await stage.join(client)
     await stage.live.publish(2)
     control = stage.live.broadcast._control
-    sender = peer._connection.getSenders()[0]
+    sender = peer._link.connection.getSenders()[0]
     await asyncio.sleep(1.05)
     remb = RtcpPsfbPacket(15, 1, 0, pack_remb_fci(400_000, [sender._ssrc]))
     await client.receiver.transport._send_rtp(bytes(remb))
     await asyncio.sleep(0.05)
     assert control.target == 1000
-    assert list(control._estimates.values()) == [400]
+    assert [link.estimate for link in control._links.values()] == [400]
     ssrc = sender._ssrc.to_bytes(4, "big")
     lossy = b"\x81\xc9\x00\x07" + bytes(4) + ssrc + b"\x80" + bytes(19)
     await client.receiver.transport._send_rtp(lossy)

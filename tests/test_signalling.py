@@ -3,60 +3,14 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
 
-from stream.config import ServerConfig, StreamConfig
-from stream.metrics import Metrics
-from stream.registry import Streams
-from stream.signalling import NOT_BUILT, Dependencies, build_app
-from tests.fake_live import FakeStreams
+from stream.config import ServerConfig
+from stream.signalling import NOT_BUILT
 from tests.loopback import Client
-
-CAPABILITIES = {"version": "1", "protocol": 1, "model": "fake"}
-HttpClient = TestClient[web.Request, web.Application]
-
-
-class Site:
-    """A server with fake streams, and a client of it."""
-
-    def __init__(self, server: ServerConfig) -> None:
-        self.streams = FakeStreams()
-        self.reason: str | None = None
-        streams = cast(Streams, self.streams)
-        dependencies = Dependencies(
-            streams=streams,
-            capabilities=CAPABILITIES,
-            server=server,
-            stream=StreamConfig(),
-            metrics=Metrics(lambda: streams),
-            not_ready=lambda: self.reason,
-        )
-        self.app = build_app(dependencies)
-        self.http: HttpClient = TestClient(TestServer(self.app))
-
-    async def offer(self, client: Client, **values: Any) -> dict[str, Any]:
-        """Connect a client by ``POST /offer``; gives the answer."""
-        body = {"type": "offer", "sdp": await client.offer(), **values}
-        async with self.http.post("/offer", json=body) as response:
-            assert response.status == 200, await response.text()
-            assert int(response.headers["Content-Length"]) > 0
-            answer = await response.json()
-        await client.accept(answer["sdp"])
-        return answer
-
-    async def fault(self, method: str, path: str, **values: Any) -> tuple[int, dict[str, Any]]:
-        """Make a request that fails; gives the status and the error object, after a look at its shape."""
-        async with self.http.request(method, path, **values) as response:
-            assert response.content_type == "application/json"
-            body = await response.json()
-        assert list(body) == ["error"]
-        assert {*body["error"]} >= {"code", "message"}
-        assert "Traceback" not in body["error"]["message"]
-        return response.status, body["error"]
+from tests.site import CAPABILITIES, Site
 
 
 @pytest.fixture
@@ -224,12 +178,12 @@ async def test_what_is_not_built_says_so(site: Site, method: str, path: str) -> 
     assert (status, error["code"]) == (501, "not_supported")
 
 
-async def test_the_viewer_page_is_not_built_and_unknown_streams_are_unknown(site: Site) -> None:
-    """``/watch`` answers 404 for no such stream, else 501 for now."""
+async def test_the_viewer_page_is_served_for_streams_that_are_there(site: Site) -> None:
+    """``/watch`` is a page, and 404 for no such stream."""
     assert (await site.fault("GET", "/watch/nosuchstream"))[0] == 404
     live = site.streams.create()
-    status, error = await site.fault("GET", f"/watch/{live.id}")
-    assert (status, error["code"]) == (501, "not_supported")
+    async with site.http.get(f"/watch/{live.id}") as response:
+        assert (response.status, response.content_type) == (200, "text/html")
 
 
 async def test_unknown_addresses_and_methods_have_the_shape_too(site: Site) -> None:

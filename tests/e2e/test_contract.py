@@ -76,9 +76,6 @@ async def test_capabilities(server: Server) -> None:
 
 
 NOT_BUILT = [
-    ("POST", "/whep/{}"),
-    ("OPTIONS", "/whep/{}"),
-    ("GET", "/whep/{}"),
     ("POST", "/whip/{}"),
     ("OPTIONS", "/whip/{}"),
     ("GET", "/whip/{}"),
@@ -89,7 +86,6 @@ NOT_BUILT = [
     ("GET", "/streams/{}/live.ts"),
     ("POST", "/streams/{}/publish"),
     ("DELETE", "/streams/{}/publish"),
-    ("GET", "/watch/{}"),
     ("GET", "/openapi.json"),
     ("GET", "/docs"),
 ]
