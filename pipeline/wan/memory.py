@@ -67,7 +67,7 @@ def demand(
         text=11_361_920_418,
         image=1_264_153_600 if config.image_dim is not None else 0,
         # Weights; the memory of a stream three times over (now, before, in the making); convolutions at full size.
-        decoder=int((0.25 + area * (3 * 1.9 + 1.5 if wan_vae else 0.6)) * GIB),
+        decoder=int((0.25 + area * (3 * 1.9 + 5.5 if wan_vae else 0.6)) * GIB),
         work=GIB // 2 + max(call, int(area * GIB)),
         encoding=int(area * 2.5 * GIB),
     )
