@@ -117,6 +117,19 @@ def test_the_ladder_drops_steps_and_keeps_their_spacing() -> None:
     assert warped[2][1] == pytest.approx(833.333, abs=1e-3)
 
 
+def test_files_get_the_fine_decoder_where_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With memory for it clips are decoded by the Wan VAE, with less by the small one; live video always by that."""
+    monkeypatch.setattr("pipeline.wan.build.available_kernels", lambda: ("sdpa",))
+    clips = WanConfig(size="i2v-14b", image_entry="clip", sampling="clips")
+    for wan, gib, expected in ((clips, 48, "wan"), (clips, 25, "taehv"), (WanConfig(), 48, "taehv")):
+        machine = Machine(GPU.device, gib * GIB)
+        monkeypatch.setattr("pipeline.wan.build.find_machine", lambda _wan, machine=machine: machine)
+        assert decide(RANDOM, wan).wan.vae == expected
+    monkeypatch.setattr("pipeline.wan.build.find_machine", lambda _wan: Machine(GPU.device, 25 * GIB))
+    with pytest.raises(ConfigError, match="in its smallest form"):
+        decide(RANDOM, replace(clips, vae="wan"))
+
+
 def test_as_many_streams_as_fit() -> None:
     """The first is counted with the weights; each further needs a window and a decoder's memory."""
     needed = demand(SIZES["1.3b"], 1_418_996_800, (12, 3), (832, 480), wan_vae=False)

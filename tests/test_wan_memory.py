@@ -51,7 +51,9 @@ def test_every_part_counts() -> None:
     """More of anything takes more, and a part that is elsewhere takes nothing."""
     base = size(NEEDED, Placement("device", "dtype", True, None))
     for name in Demand.__dataclass_fields__:
-        if name != "encoding":
+        if name not in ("encoding", "unpacked"):
             more = replace(NEEDED, **{name: getattr(NEEDED, name) + 8 * GIB})
             assert size(more, Placement("device", "dtype", True, None)) > base
+    packed = Placement("device", "fp8", True, None)
+    assert size(replace(NEEDED, unpacked=8 * GIB), packed) > size(NEEDED, packed)
     assert size(replace(NEEDED, encoding=99 * GIB), Placement("cpu", "dtype", True, 256)) < base

@@ -30,6 +30,7 @@ class Demand:
     text: int
     image: int
     decoder: int
+    unpacked: int
     work: int
     encoding: int
 
@@ -66,8 +67,11 @@ def demand(
         window=latents[0] * config.num_layers * 2 * tokens * config.dim * 2,
         text=11_361_920_418,
         image=1_264_153_600 if config.image_dim is not None else 0,
-        # Weights; the memory of a stream three times over (now, before, in the making); convolutions at full size.
-        decoder=int((0.25 + area * (3 * 1.9 + 5.5 if wan_vae else 0.6)) * GIB),
+        # Weights; live, the memory of a stream three times over (now, before, in the making), and convolutions at full
+        # size beside everything else. A clip is decoded when its sampling is over.
+        decoder=int((0.25 + area * ((3 * 1.9 + 5.5 if latents[0] else 1.9) if wan_vae else 0.6)) * GIB),
+        # The largest weight of fp8 storage on its way: in four bytes, and in two.
+        unpacked=6 * config.dim * config.ffn_dim,
         work=GIB // 2 + max(call, int(area * GIB)),
         encoding=int(area * 2.5 * GIB),
     )
@@ -103,7 +107,8 @@ def size(needed: Demand, placement: Placement) -> int:
     """Bytes on the GPU under a placement, with one stream."""
     # Two layers of 24 are there at a time: the one that computes and the one that is being copied.
     text = {"device": needed.text, "streamed": needed.text // 12, "cpu": 0}[placement.text]
-    transformer = needed.transformer if placement.storage == "dtype" else needed.transformer // 2
+    is_packed = placement.storage == "fp8"
+    transformer = needed.transformer // 2 + needed.unpacked if is_packed else needed.transformer
     window = needed.window * (2 if placement.keep_rotated else 1)
     # A picture is encoded before a window is read, with work of its own unless it is cut into squares.
     encoding = 0 if placement.tile else needed.encoding
