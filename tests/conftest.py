@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,6 +67,14 @@ async def gate() -> AsyncIterator[Gate]:
     await made.open()
     yield made
     await made.remove()
+
+
+@pytest.fixture(autouse=True)
+def denormals() -> Iterator[None]:
+    """A pipeline that is built in a test flushes denormals for the whole process; other tests draw them."""
+    yield
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_flush_denormal(False)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
