@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 
 from pipeline.errors import PipelineError
 from pipeline.parity import clip, image_io, sampler, taehv, transformer, umt5, vae
-from pipeline.parity.result import Result
+from pipeline.parity.result import Result, metadata
 
 Run = Callable[[Path], Iterator[Result]]
 FAMILIES: Mapping[str, Run] = {
@@ -27,13 +27,30 @@ FAMILIES: Mapping[str, Run] = {
 }
 """By the beginning of a case's file name."""
 # What the reference measured of its own noise and of typical mistakes: for people, nothing to compare.
-NOT_CASES = ("tolerances.json", "sensitivity.json")
+NOT_CASES = ("tolerances", "sensitivity")
+
+FAILURES = (
+    *(PipelineError, SafetensorError, OSError, LookupError, ValueError, RuntimeError),
+    *(TypeError, AttributeError, AssertionError),
+)
+"""What a case that is not as we read it may end in."""
 
 
 def cases(folder: Path) -> list[Path]:
     """Give the files that are cases, in order; state dicts are read by the cases that name them."""
-    found = (*folder.glob("*.safetensors"), *folder.glob("*.json"))
-    return sorted(p for p in found if p.name not in NOT_CASES and not p.name.endswith(".weights.safetensors"))
+    found = sorted((*folder.glob("*.safetensors"), *folder.glob("*.json")))
+    weights = {name for path in found for name in _weights_of(path)}
+    others = (path for path in found if not path.name.startswith(NOT_CASES))
+    return [path for path in others if path.name not in weights and not path.name.endswith(".weights.safetensors")]
+
+
+def _weights_of(path: Path) -> list[str]:
+    try:
+        meta = metadata(path) if path.suffix == ".safetensors" else {}
+    except (OSError, SafetensorError):
+        # Running it will tell.
+        return []
+    return [*([meta["weights"]] if "weights" in meta else []), *meta.get("weights_all", [])]
 
 
 def run(path: Path) -> Iterator[Result]:
@@ -57,7 +74,7 @@ def attempt(path: Path) -> list[Result]:
     results: list[Result] = []
     try:
         results.extend(run(path))
-    except (PipelineError, LookupError, ValueError, RuntimeError, OSError, SafetensorError) as error:
+    except FAILURES as error:
         told = f"{path.name}: {type(error).__name__}: {error}".splitlines()[0]
         results.append(Result(told, float("inf"), 0.0))
     return results

@@ -21,7 +21,7 @@ from pipeline.networks.image_clip import (
     prefix_of,
     resample_positions,
 )
-from pipeline.parity.result import Case, Result, case, compare, exact
+from pipeline.parity.result import Case, Result, case, compare, exact, numbers
 
 BAR = 5e-5
 
@@ -73,7 +73,7 @@ def _tower(file: Case) -> Iterator[Result]:
     network = network_of(weights, config)
     with torch.inference_mode():
         # Pictures of several sizes, each a batch of one with its channels first.
-        images = [tensors[f"image.{index}"] for index in range(len(tensors)) if f"image.{index}" in tensors]
+        images = [tensors[f"image.{index}"] for index in numbers(tensors, "image.")]
         pictures = [image.transpose(0, 1) for image in images]
         if pictures:
             ours = torch.cat([normalise(picture, config.image_size) for picture in pictures])

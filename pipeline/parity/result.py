@@ -1,6 +1,7 @@
 """What a parity case is and how near it came."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+PYTHON_NAMES = {"True": True, "False": False, "None": None}
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -49,8 +51,26 @@ def case(path: Path) -> Case:
     """Read a ``.safetensors`` case onto PyTorch's default device. Raises OSError and SafetensorError as they come."""
     with safe_open(path, framework="pt", device=str(torch.get_default_device())) as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  not a mapping
-        metadata = file.metadata() or {}
-    return Case(path, tensors, {key: _decode(value) for key, value in metadata.items()})
+    return Case(path, tensors, metadata(path))
+
+
+def metadata(path: Path) -> dict[str, Any]:
+    """Read a ``.safetensors`` file's metadata; the sizes, where a case leaves them out, are those of its weights."""
+    with safe_open(path, framework="pt") as file:
+        meta = {key: _decode(value) for key, value in (file.metadata() or {}).items()}
+    if "weights" in meta and "config" not in meta:
+        return metadata(path.parent / meta["weights"]) | meta
+    return meta
+
+
+def numbers(names: Iterable[str], prefix: str) -> list[int]:
+    """Give the numbers that follow a prefix, in order.
+
+    >>> numbers(["chunk10.x", "chunk2.x", "chunk2.t", "chunks"], "chunk")
+    [2, 10]
+    """
+    rest = (name.removeprefix(prefix).split(".")[0] for name in names if name.startswith(prefix))
+    return sorted({int(number) for number in rest if number.isdigit()})
 
 
 def compare(name: str, ours: Tensor, expected: Tensor, bar: float) -> Result:
@@ -75,14 +95,24 @@ def exact(name: str, ours: object, expected: object) -> Result:
     (True, False)
     """
     if isinstance(ours, Tensor) and isinstance(expected, Tensor):
-        same = torch.equal(ours.cpu(), expected.cpu())
+        # Dtypes may differ: indices are stored as whatever made them.
+        same = ours.shape == expected.shape and bool((ours.cpu() == expected.cpu()).all())
     else:
         same = ours == expected
     return Result(name, 0.0 if same else float("inf"), 0.0)
 
 
-def _decode(value: str) -> Any:
+def _decode(value: Any) -> Any:
+    """Decode JSON, and what is spelled as a text inside it: ``"4"``, and Python's ``"True"`` and ``"None"``."""
+    if isinstance(value, dict):
+        return {key: _decode(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_decode(inner) for inner in value]
+    if not isinstance(value, str):
+        return value
+    if value in PYTHON_NAMES:
+        return PYTHON_NAMES[value]
     try:
-        return json.loads(value)
+        return _decode(json.loads(value))
     except json.JSONDecodeError:
         return value

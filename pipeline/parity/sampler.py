@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -34,27 +33,30 @@ def run(path: Path) -> Iterator[Result]:
 
 def _schedule(given: Case) -> Iterator[Result]:
     stem, tensors = given.path.stem, given.tensors
+    told = re.search(r"shift\D{0,3}(\d+(?:\.\d+)?)", str(given.meta.get("note", "")))
+    shift = float(told[1]) if told else 5.0
     for key in tensors:
-        if found := re.fullmatch(r"shift([\d.]+)\.(sigmas|timesteps|warped\.(\w+))", key):
+        if found := re.fullmatch(r"shift([\d.]+)\.(sigmas|timesteps|warped\.\w+)", key):
             schedule = FlowSchedule(float(found[1]))
-            ours = _warped(schedule, found[3], tensors[key]) if found[3] else getattr(schedule, found[2])
+            ours = getattr(schedule, found[2], None)
+            ours = _warped(schedule, tensors[key]) if ours is None else ours
             yield compare(f"{stem}/{key}", ours, tensors[key], SCHEDULE_BAR)
         elif found := re.fullmatch(r"set_timesteps(\d+)\.(sigmas|timesteps)", key):
-            ours = getattr(FlowSchedule(5.0, int(found[1])), found[2])
+            ours = getattr(FlowSchedule(shift, int(found[1])), found[2])
             yield compare(f"{stem}/{key}", ours, tensors[key], SCHEDULE_BAR)
-    yield from _steps(given)
+    yield from _steps(given, FlowSchedule(shift))
 
 
-def _warped(schedule: FlowSchedule, which: str, expected: Tensor) -> Tensor:
-    """Undo the case's own list: evenly spaced steps, or four and a 0."""
-    count = len(expected) - 1 if which == "with0" else int(which)
-    even = [round(1000 * (1 - i / count)) for i in range(count)]
-    return torch.tensor(schedule.warped([*even, 0] if which == "with0" else even))
+def _warped(schedule: FlowSchedule, expected: Tensor) -> Tensor:
+    """Warp the case's own list, which it doesn't keep: the whole steps whose places in the table are nearest."""
+    table = torch.cat([schedule.timesteps, torch.zeros(1)])
+    places = (table - expected[:, None]).abs().argmin(1)
+    return torch.tensor(schedule.warped((len(table) - 1 - places).tolist()))
 
 
-def _steps(given: Case) -> Iterator[Result]:
+def _steps(given: Case, schedule: FlowSchedule) -> Iterator[Result]:
     """Noise added and taken away again, for a timestep a row."""
-    stem, tensors, schedule = given.path.stem, given.tensors, FlowSchedule(5.0)
+    stem, tensors = given.path.stem, given.tensors
     if "add_noise.t" not in tensors:
         return
     t = tensors["add_noise.t"][:, None]
@@ -79,10 +81,10 @@ def _steps(given: Case) -> Iterator[Result]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Watched(Sampler):
-    """A sampler that remembers every call: the latent that it began at, and the clean estimate."""
+    """A sampler that remembers every call under the case's names: where it began, what went in, what came out."""
 
     cache: WindowCache | None = None
-    calls: list[tuple[int, Tensor]] = field(default_factory=list[tuple[int, Tensor]])
+    calls: list[dict[str, Tensor]] = field(default_factory=list[dict[str, Tensor]])
 
     def flow(
         self, latents: Tensor, timestep: Tensor, guide: Guide, seen: Seen, keep: bool = True
@@ -90,7 +92,9 @@ class Watched(Sampler):
         """Ask, and remember."""
         made, own = Sampler.flow(self, latents, timestep, guide, seen, keep)
         assert self.cache is not None
-        self.calls.append((self.cache.latents, self.schedule.clean(made, latents, timestep)))
+        videos = {"x": latents, "flow": made, "x0": self.schedule.clean(made, latents, timestep)}
+        call = {what: video.transpose(1, 2) for what, video in videos.items()}
+        self.calls.append(call | {"start_frame": torch.tensor(self.cache.latents), "t": timestep})
         return made, own
 
 
@@ -115,7 +119,7 @@ def roll_out(sampler: Watched, given: Case, guide: Guide, initial: Tensor | None
     if initial is not None:
         sampler.begin_with(initial, guide, cache, groups(initial.shape[2], chunk, first_alone))
         made.append(initial)
-    injected = iter(sorted(key for key in given.tensors if key.startswith("injected.")))
+    injected = iter(_numbered(given.tensors, "injected").values())
     for part in noise.split(groups(noise.shape[2], chunk, first_alone and initial is None), dim=2):
 
         def fresh(_step: int, count: int = part.shape[2]) -> Tensor:
@@ -137,16 +141,32 @@ def _rollout(given: Case) -> Iterator[Result]:
     initial, noise = (_latents(tensors, name) for name in ("initial_latent", "noise"))
     assert noise is not None
     latents = roll_out(sampler, given, guide, initial, noise)
-    for number, (start, clean) in enumerate(sampler.calls):
-        for what, ours in (("x0", clean.transpose(1, 2)), ("start_frame", torch.tensor(start))):
-            if (key := f"call.{number:03}.{what}") in tensors:
-                same = exact if what == "start_frame" else partial(compare, bar=BAR)
-                yield same(f"{stem}/{key}", ours, tensors[key])
-    yield exact(f"{stem}/calls", len(sampler.calls), given.meta["calls"])
+    yield from _calls(given, sampler.calls)
     yield compare(f"{stem}/latents", latents.transpose(1, 2), tensors["latents"], BAR)
     if "weights_all" in given.meta:
         yield from before_sampling(given)
         yield from after_sampling(given, latents)
+
+
+def _calls(given: Case, calls: list[dict[str, Tensor]]) -> Iterator[Result]:
+    stem, tensors, names = given.path.stem, given.tensors, _numbered(given.tensors, "call")
+    for number, name in names.items():
+        for what, ours in calls[number].items():
+            if (key := f"{name}.{what}") not in tensors:
+                continue
+            if what == "start_frame":
+                yield exact(f"{stem}/{key}", ours, tensors[key])
+            else:
+                # Of a timestep for a whole chunk, ours has one for each latent.
+                expected = tensors[key].expand_as(ours) if what == "t" else tensors[key]
+                yield compare(f"{stem}/{key}", ours, expected, SCHEDULE_BAR if what == "t" else BAR)
+    yield exact(f"{stem}/calls", len(calls), given.meta.get("calls", len(names)))
+
+
+def _numbered(tensors: dict[str, Tensor], family: str) -> dict[int, str]:
+    """The names ``family.number`` by number, in its order, with however many digits it is written."""
+    found = (re.match(rf"{family}\.(\d+)", key) for key in tensors)
+    return dict(sorted({int(match[1]): match[0] for match in found if match}.items()))
 
 
 def _latents(tensors: dict[str, Tensor], name: str) -> Tensor | None:
@@ -174,14 +194,16 @@ def _refusals(path: Path) -> Iterator[Result]:
 def _found(told: str) -> dict[str, re.Match[str]]:
     """Read the numbers out of a refusal's description; a single frame is one."""
     text = told.replace("single", "1")
-    patterns = {"chunk": r"chunk (\d+)", "latents": r"(?:noise )?(\d+)(?: noise)? frame"}
+    patterns = {"chunk": r"chunks?(?: of)? (\d+)", "latents": r"(\d+)(?:[ -]\w+)?[ -]frame"}
     return {what: found for what, pattern in patterns.items() if (found := re.search(pattern, text))}
 
 
 def _batch_of_given(name: str, folder: Path, told: str) -> Result:
     """A batch with given latents crashes in the reference (its trap B8): ours must equal each stream alone."""
     batch, count = (int(number) for number in re.findall(r"\d+", told)[:2])
-    source = next(case(path) for path in sorted(folder.glob("pipe_extend*.safetensors")))
+    source = case(min(folder.glob("pipe_*.safetensors")))
+    # All latents at once, whatever that case's window.
+    source = Case(source.path, source.tensors, source.meta | {"local_attn_size": -1})
     sampler = sampler_of(source)
     config, size = sampler.network.config, source.tensors["noise"].shape[-2:]
     generator = torch.Generator(torch.get_default_device()).manual_seed(0)

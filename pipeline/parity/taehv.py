@@ -154,8 +154,9 @@ def _demo(file: Case, network: TinyVAE) -> Iterator[Result]:
     """The demo decodes each block anew with the block before it: ours does too, if told to, and not by itself."""
     tensors, stem = file.tensors, file.path.stem
     latents, memory, at, before = _turned(tensors["z"]), VAEMemory(), 0, 0
-    names = sorted(name for name in tensors if name.startswith("demo.chunk"))
-    for index, name in enumerate(sorted(names, key=lambda name: int(name.removeprefix("demo.chunk")))):
+    found = [match for name in tensors if (match := re.fullmatch(r"demo\.chunk(\d+)(?:_\w+)?", name))]
+    for index, match in enumerate(sorted(found, key=lambda match: int(match[1]))):
+        name = match[0]
         expected = (_turned(tensors[name]) + 1) / 2
         end = at + -(-expected.shape[2] // network.config.frames_per_latent)
         windowed, _ = network.decode_untrimmed(latents[:, :, before:end])
