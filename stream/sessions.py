@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from aiohttp import web
 from aiortc import RTCIceCandidate
@@ -21,14 +21,17 @@ SECRET_BYTES = 24
 ETAG_BYTES = 9
 
 
-class SessionPeer:
+LinkT = TypeVar("LinkT", bound=Link)
+
+
+class SessionPeer(Generic[LinkT]):
     """One peer that came by an offer over HTTP; ``secret`` is what its resource is found by, and nobody can guess.
 
     Its maker sets ``_link``, and says by ``_left`` what to do when it goes.
     """
 
     kind = "peer"
-    _link: Link
+    _link: LinkT
 
     def __init__(self, stream_id: str, on_closed: Callable[[], None]) -> None:
         self.stream = stream_id
@@ -78,7 +81,7 @@ class SessionPeer:
         self._begin_close()
 
 
-PeerT = TypeVar("PeerT", bound=SessionPeer)
+PeerT = TypeVar("PeerT", bound=SessionPeer[Any])
 
 
 class Sessions(Generic[PeerT]):

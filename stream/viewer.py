@@ -10,11 +10,10 @@ from stream.sdp import Offer, Unacceptable
 from stream.sessions import SessionPeer
 
 
-class ViewerPeer(SessionPeer):
+class ViewerPeer(SessionPeer[VideoLink]):
     """One viewer's WebRTC peer; counted by its stream from the answer until the connection is over."""
 
     kind = "viewer"
-    _link: VideoLink
 
     def __init__(
         self, live: LiveStream, broadcast: Broadcast, settings: LinkSettings, on_closed: Callable[[], None]
