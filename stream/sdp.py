@@ -6,7 +6,7 @@ each function says.
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -83,6 +83,29 @@ def _read_whole(text: object, directions: tuple[str, ...]) -> Offer:
     except Unacceptable as error:
         raise StreamError("unprocessable", error.message) from error
     return offer
+
+
+def read_answer(text: str, allows: Callable[[str], bool]) -> str:
+    """Check the far end's answer to an offer of ours, and leave out addresses that may not be tried.
+
+    ``allows`` tells of an address whether packets may be sent there. Raises StreamError ``bad_gateway``.
+    """
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    kept = [line for line in lines if not line.startswith("a=candidate:") or _is_allowed(line, allows)]
+    answer = "".join(f"{line}\r\n" for line in kept if line != "a=end-of-candidates")
+    try:
+        description = SessionDescription.parse(answer)
+        for media in description.media:
+            _check_transport(media)
+        if not description.media:
+            raise _bad("It has no m-section")
+    except (*UNREADABLE, StreamError) as error:
+        raise StreamError("bad_gateway", f"The far end's answer can't be used ({error}).") from error
+    return answer
+
+
+def _is_allowed(line: str, allows: Callable[[str], bool]) -> bool:
+    return is_usable_candidate(line) and allows(line.split()[4])
 
 
 def finish_answer(sdp: str) -> str:

@@ -20,6 +20,7 @@ from stream.metrics import CONTENT_TYPE, Metrics
 from stream.middleware import allow_cross_origin, answer_errors
 from stream.peer import DirectorPeer, PeerSettings
 from stream.protocol import Limits
+from stream.publish import Publish
 from stream.registry import Streams
 from stream.sdp import Offer, read_offer
 from stream.whep import Whep
@@ -33,8 +34,6 @@ NOT_BUILT = (
     ("PUT", "/streams/{stream}/image", "a picture over HTTP; the data channel `control` takes it"),
     ("GET", "/streams/{stream}/snapshot", "snapshots"),
     ("GET", "/streams/{stream}/live.ts", "MPEG-TS over HTTP"),
-    ("POST", "/streams/{stream}/publish", "publishing elsewhere"),
-    ("DELETE", "/streams/{stream}/publish", "publishing elsewhere"),
     ("GET", "/openapi.json", "the OpenAPI description"),
     ("GET", "/docs", "the reference pages"),
 )
@@ -71,6 +70,7 @@ def build_app(dependencies: Dependencies) -> web.Application:
             web.get("/watch/{stream}", routes.watch),
             *routes.whep.routes(),
             *routes.whip.routes(),
+            *routes.publish.routes(),
             web.get("/streams/{stream}", routes.show),
             web.delete("/streams/{stream}", routes.end),
             web.get("/healthz", routes.healthz),
@@ -112,6 +112,7 @@ class _Routes:
         self._peers: set[DirectorPeer] = set()
         streams, server, metrics = dependencies.streams, dependencies.server, dependencies.metrics
         self.whep = Whep(streams.find, server, config, metrics)
+        self.publish = Publish(streams.authorise, server, config)
         self.whip = Whip(streams.find, streams.authorise, server, config, metrics)
 
     async def page(self, request: web.Request) -> web.StreamResponse:
@@ -215,7 +216,8 @@ class _Routes:
     async def close(self, app: web.Application) -> None:
         """End every stream with ``goodbye`` and wait for the peers."""
         await self._dependencies.streams.close()
-        await asyncio.gather(self.whep.close(), self.whip.close(), *(peer.close() for peer in list(self._peers)))
+        endpoints = (self.publish, self.whep, self.whip)
+        await asyncio.gather(*(one.close() for one in (*endpoints, *self._peers)))
 
     def _require_ready(self, known: bool = False) -> None:
         reason = self._dependencies.not_ready()

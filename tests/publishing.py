@@ -45,9 +45,11 @@ class Camera(MediaStreamTrack):
 class Broadcaster(Client):
     """Somebody who publishes a camera, and if told so an Opus track that is silent."""
 
-    def __init__(self, codec: str = "VP8", gray: int = 90, audio: bool = False) -> None:
+    def __init__(self, codec: str = "VP8", gray: int = 90, audio: bool = False, rsa: bool = False) -> None:
         advertise_loopback(True)
         self.connection = RTCPeerConnection(connection_configuration([]))
+        if rsa:
+            self._show_rsa_certificate()
         self.channel = None
         self._reader = None
         self.camera = Camera(gray)
@@ -67,7 +69,19 @@ class Broadcaster(Client):
         for protocol in self.sender.transport.transport._connection._protocols:
             protocol.transport.abort()
 
-    def has_rsa_certificate(self) -> None:
+    def begin_late(self, frames: int) -> None:
+        """Lose the first frames, keyframe and all, like one who was sending already."""
+        send_rtp, seen = self.sender.transport._send_rtp, set[bytes]()
+
+        async def send_late(data: bytes) -> None:
+            is_rtcp = 192 <= data[1] <= 223
+            seen.update([] if is_rtcp else [data[4:8]])
+            if is_rtcp or len(seen) > frames:
+                await send_rtp(data)
+
+        self.sender.transport._send_rtp = send_late
+
+    def _show_rsa_certificate(self) -> None:
         """Show a certificate such as GStreamer's, and like it speak RSA ciphers alone."""
         certificate = rsa_certificate()
         create: Callable[..., Any] = certificate._create_ssl_context

@@ -85,16 +85,7 @@ async def test_the_size_may_change(stage: Stage) -> None:
 async def test_a_first_frame_without_keyframe_is_asked_for(stage: Stage) -> None:
     """Who is in the middle of a GOP gets a PLI, and what can't be decoded reaches no decoder."""
     client = Broadcaster()
-    sends, dropped = client.sender.transport._send_rtp, 0
-
-    async def send_rtp(data: bytes) -> None:
-        nonlocal dropped
-        if dropped < 3 and len(data) > 60 and data[1] & 0x80 and not 192 <= data[1] <= 223:
-            dropped += 1  # the marker's packet: the whole frame, where the picture is plain
-            return
-        await sends(data)
-
-    client.sender.transport._send_rtp = send_rtp
+    client.begin_late(3)
     await stage.connect(client, **HEADERS)
     await live(stage)
 
@@ -111,8 +102,7 @@ async def test_an_offer_without_candidates(stage: Stage) -> None:
 @pytest.mark.parametrize("setup", ["actpass", "passive", "active"])
 async def test_rsa_certificates(stage: Stage, setup: str) -> None:
     """Whoever of the two is DTLS client, a certificate such as GStreamer's will do."""
-    client = Broadcaster()
-    client.has_rsa_certificate()
+    client = Broadcaster(rsa=True)
     stage.clients.append(client)
     offer = await client.offer()
     await client.accept((await stage.post(offer.replace("setup:actpass", f"setup:{setup}"), **HEADERS)).sdp)

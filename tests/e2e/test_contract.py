@@ -81,8 +81,6 @@ NOT_BUILT = [
     ("PUT", "/streams/{}/image"),
     ("GET", "/streams/{}/snapshot"),
     ("GET", "/streams/{}/live.ts"),
-    ("POST", "/streams/{}/publish"),
-    ("DELETE", "/streams/{}/publish"),
     ("GET", "/openapi.json"),
     ("GET", "/docs"),
 ]
