@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from av import VideoFrame
 
+from stream.errors import StreamError
 from stream.protocol import (
     Configure,
     Hello,
@@ -289,13 +290,15 @@ class OneFrame:
 
     def __init__(self, newest: VideoFrame | None) -> None:
         self.newest = newest
+        self.dismissed = False
 
     def describe(self) -> dict[str, Any]:
         """Say that it is there."""
         return {"state": "connecting" if self.newest is None else "live"}
 
     def dismiss(self) -> None:
-        """Do nothing."""
+        """Note that the stream has ended."""
+        self.dismissed = True
 
 
 def camera_frame(red: int, width: int = 640, height: int = 480) -> VideoFrame:
@@ -370,3 +373,15 @@ async def test_a_camera_frame_that_is_too_large(studio: Studio) -> None:
     await asyncio.gather(*studio.stream._captures)
     assert studio.error_code(command) == "image_too_large"
     assert studio.director.of("state")[-1]["image"]["width"] == 80
+
+
+async def test_the_end_dismisses_the_publisher() -> None:
+    """Who publishes is told that the stream has ended, and nobody can begin any more."""
+    studio = Studio()
+    publisher = OneFrame(None)
+    studio.stream.guests.add_publisher(publisher)
+    await studio.close()
+    assert publisher.dismissed
+    studio.stream.guests.remove(publisher)
+    with pytest.raises(StreamError, match="ended"):
+        studio.stream.guests.add_publisher(OneFrame(None))

@@ -16,10 +16,12 @@ from aiohttp.test_utils import TestServer
 import stream.publication
 from stream.capture import picture_of_frame
 from stream.config import ServerConfig, StreamConfig
-from stream.destination import read_destination
+from stream.destination import AddressRule, Destination, read_destination
+from stream.errors import StreamError
 from stream.mux import muxable_schemes, muxer_url
 from stream.protocol import Limits
 from stream.sdp import read_answer
+from stream.whip_client import WhipClient
 from tests.fake_live import FakeLive
 from tests.site import Site
 from tests.test_server import write_certificate
@@ -236,6 +238,21 @@ async def test_a_redirection_to_the_inside(studio: Studio, monkeypatch: pytest.M
         status, body = await studio.post(f"http://127.0.0.1:{allowed}/whip")
         assert (status, body["error"]["code"]) == (400, "bad_message")
         assert len(studio.end.asked) == 1
+
+
+async def test_from_https_to_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A far end that was reached by TLS does not lead to where the token could be read."""
+    client = WhipClient(read_destination("https://live.example.org/whip"), "secret", AddressRule(allow_private=False))
+    asked: list[str] = []
+
+    async def request(method: str, to: Destination, *_: object) -> tuple[int, str, str]:
+        asked.append(str(to.url))
+        return 307, "http://live.example.org/whip", ""
+
+    monkeypatch.setattr(client, "_request", request)
+    with pytest.raises(StreamError, match="from https to http"):
+        await client.post("v=0")
+    assert asked == ["https://live.example.org/whip"]
 
 
 async def test_one_at_a_time(studio: Studio) -> None:
