@@ -109,7 +109,7 @@ def decode_picture(data: bytes, most_pixels: int, cover: Size | None, texture_sc
     sideways = orientation in _SIDEWAYS
     width, height = (size[1], size[0]) if sideways else size
     cover = cover or (width, height)
-    reduced = _reduced(width, height, (cover[0] * texture_scale, cover[1] * texture_scale))
+    reduced = reduced_size(width, height, (cover[0] * texture_scale, cover[1] * texture_scale))
     stored = (reduced[1], reduced[0]) if sideways else reduced
     if stored != size:
         plain = plain.resize(stored, Image.Resampling.LANCZOS, reducing_gap=3.0)
@@ -241,7 +241,8 @@ _INSPECTORS: dict[str, Callable[[bytes, int], Size]] = {
 }
 
 
-def _reduced(width: int, height: int, texture: Size) -> Size:
+def reduced_size(width: int, height: int, texture: Size) -> Size:
+    """Give the size at which a picture still covers ``texture``, never more than its own."""
     scale = max(Fraction(texture[0], width), Fraction(texture[1], height))
     return (width, height) if scale >= 1 else (round(width * scale), round(height * scale))
 

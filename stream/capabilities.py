@@ -4,7 +4,9 @@ from typing import Any, get_args
 
 from pipeline.types import Capabilities, VideoFormat
 from stream.config import StreamConfig
+from stream.destination import WEB_SCHEMES
 from stream.encoder import Codec
+from stream.mux import muxable_schemes
 from stream.protocol import PROTOCOL
 
 
@@ -21,6 +23,7 @@ def describe(model: Capabilities, video: VideoFormat, config: StreamConfig, vers
         "image_entry": model.image_entry,
         "needs": model.needs,
         "policies": list(model.policies),
+        "publish": [*WEB_SCHEMES, *muxable_schemes()],
         "codecs": sorted(get_args(Codec)),
         "limits": {
             "prompt_chars": config.prompt_chars,

@@ -31,12 +31,15 @@ from stream.protocol import (
 from stream.replies import Message, Turn
 
 FREE_OF_PICTURES: TypeAlias = Hello | SetPrompt | Pause | Resume | Stop | Configure | Ping
-"""Commands that mean the same whether an upload before them is finished or not."""
+"""Commands that mean the same whether a picture before them is there or not."""
+
+TAKES_PICTURE: TypeAlias = UploadImage | UseFrame | UseCameraFrame
+"""Commands whose picture is made beside, and is their ``outcome``."""
 
 
 @dataclass(slots=True, eq=False)
 class Command:
-    """A command that has its turn; ``received`` is loop time. An upload's ``outcome`` is missing at first."""
+    """A command that has its turn; ``received`` is loop time. A picture's ``outcome`` is missing at first."""
 
     message: ClientMessage
     turn: Turn
@@ -82,7 +85,7 @@ class Commands:
             case SetPrompt(prompt=prompt, policy=policy):
                 generation.set_prompt(prompt, policy, self._applied("prompt_applied", command))
                 self._settle(command, "prompt_accepted")
-            case UploadImage():
+            case UploadImage() | UseFrame() | UseCameraFrame():
                 self._use_picture(command)
             case Start(seed=seed):
                 generation.start(seed, self._done("started", command))
@@ -100,7 +103,7 @@ class Commands:
             case Ping(t=t):
                 now_ms = round(asyncio.get_running_loop().time() * 1000, 3)
                 self._settle(command, "pong", t=t, server_ms=now_ms)
-            case UseFrame() | UseCameraFrame() | RecordStart() | RecordStop() as message:
+            case RecordStart() | RecordStop() as message:
                 raise StreamError("not_supported", f"This server can't {message.type} yet.")
 
     def _settle(self, command: Command, type: str, **values: object) -> None:
@@ -118,14 +121,17 @@ class Commands:
             raise command.outcome
         assert command.outcome is not None
         picture = command.outcome
-        self._settle(
-            command,
-            "image_uploaded",
-            width=picture.width,
-            height=picture.height,
-            sha256=picture.sha256,
-            cropped=list(picture.cropped),
-        )
+        if isinstance(command.message, UploadImage):
+            self._settle(
+                command,
+                "image_uploaded",
+                width=picture.width,
+                height=picture.height,
+                sha256=picture.sha256,
+                cropped=list(picture.cropped),
+            )
+        else:
+            command.turn.settle(None)
         self._generation.set_picture(picture, self._applied("image_applied", command))
 
     def _done(self, type: str, command: Command) -> Answer:

@@ -46,6 +46,7 @@ class StreamConfig:
     image_bytes: int = ranged(10_485_760, 1024, 104_857_600)
     image_pixels: int = ranged(40_000_000, 4096, 400_000_000)
     upload_timeout_s: float = ranged(10.0, 0.1, 600.0)
+    publish_private: bool = False
 
 
 @dataclass(frozen=True, slots=True)

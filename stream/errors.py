@@ -35,7 +35,7 @@ CODES: dict[str, tuple[int, bool]] = {
 class StreamError(Exception):
     """A refusal with a code of the contract and a sentence that says what to do.
 
-    ``extra`` is what the reply carries besides (``ahead``), or what its sender needs (``id``,
+    ``extra`` is what the reply carries besides (``ahead``, ``status`` of a far end), or what its sender needs (``id``,
     ``retry_after`` in seconds). Raises KeyError for a code that :data:`CODES` lacks.
 
     >>> error = StreamError("at_capacity", "One stream runs before yours; try again soon.", ahead=1)

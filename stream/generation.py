@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.types import Chunk, Mode, Policy
+from pipeline.types import Chunk, Mode, Pixels, Policy
 from stream.capacity import Capacity
 from stream.clock import Timer
 from stream.config import StreamConfig
@@ -92,6 +92,8 @@ class Generation:
         self._next_frame_answers: list[Answer] = []
         self._pauses: list[Answer] = []
         self._reset_seed: int | None = None
+        self.on_air: Pixels | None = None
+        """The pixels of the frame sent last, None before the first."""
 
     @property
     def quality(self) -> int:
@@ -232,6 +234,7 @@ class Generation:
             frame = await self.playout.next_frame()
             shown = Shown(frame.index, frame.pts, self._services.timer.time())
             self.meter.frame(self.playout.underruns)
+            self.on_air = frame.pixels
             await self.sink.publish(frame.pixels, frame.index, frame.pts)
             self._after(frame, shown)
 

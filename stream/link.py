@@ -1,4 +1,4 @@
-"""One WebRTC connection over which a stream's video goes to one receiver, director or viewer."""
+"""One WebRTC connection, whichever way its video goes, and the one that sends a stream to a receiver."""
 
 import asyncio
 import logging
@@ -48,55 +48,80 @@ class LinkEvents:
 
     lost: Callable[[str], None]
     origin: Callable[[int], None] = lambda origin: None
+    connected: Callable[[], None] = lambda: None
 
 
-class VideoLink:
-    """Answers one offer and sends the video until either side closes, or the other falls silent.
+class Link:
+    """A connection that ends when either side closes it, does not connect in time, or falls silent.
 
-    ``connection`` is aiortc's, for what else its owner wants to do with it before the answer.
+    ``connection`` is aiortc's, for what else its owner wants to do with it before it is described.
     """
 
-    def __init__(self, broadcast: Broadcast, settings: LinkSettings, events: LinkEvents) -> None:
-        self._broadcast = broadcast
+    def __init__(self, settings: LinkSettings, events: LinkEvents) -> None:
         self._settings = settings
         self._events = events
         self._loop = asyncio.get_running_loop()
         self.connection = RTCPeerConnection(settings.connection)
-        self._video: VideoSender | None = None
+        self.connection.on("connectionstatechange", self._on_connection_state)
         self._transport: RTCIceTransport | None = None
         self._liveness: Liveness | None = None
         self._handshake_timer: asyncio.TimerHandle | None = None
         self._over = False
 
-    async def answer(self, offer: Offer, is_viewer: bool = False) -> str:
-        """Answer an offer with all candidates; a viewer that asks for audio gets silence, others no audio.
+    async def add_candidates(self, candidates: Iterable[RTCIceCandidate]) -> None:
+        """Try more addresses of the other side; does nothing once the link is over."""
+        if self._transport is None or self._over:
+            return
+        for candidate in candidates:
+            await self._transport.addRemoteCandidate(candidate)
 
-        Raises Unacceptable when aiortc can't answer it; the link is to be closed then.
-        """
-        try:
-            answer = await self._answer(offer, is_viewer)
-        except UNANSWERABLE as error:
-            logger.info("offer refused: %r", error)
-            raise Unacceptable(f"The offer can't be answered: {error}.") from error
+    async def close(self) -> None:
+        """Free the connection; idempotent; ``lost`` is not called any more."""
+        self._over = True
+        if self._handshake_timer is not None:
+            self._handshake_timer.cancel()
+        if self._liveness is not None:
+            self._liveness.close()
+        await self.connection.close()
+
+    def _await_connection(self) -> None:
         self._handshake_timer = self._loop.call_later(self._settings.handshake_timeout_s, self._check_connected)
-        return answer
 
-    async def _answer(self, offer: Offer, is_viewer: bool) -> str:
-        connection = self.connection
-        video = connection.addTransceiver(VideoTrack(), direction="sendonly")
-        sending = {video}
-        if is_viewer and offer.wants_audio:
-            audio = connection.addTransceiver(SilentTrack(), direction="sendonly")
-            audio.setCodecPreferences([c for c in get_capabilities("audio").codecs if c.mimeType == "audio/opus"])
-            sending.add(audio)
-        connection.on("connectionstatechange", self._on_connection_state)
-        await connection.setRemoteDescription(RTCSessionDescription(sdp=offer.sdp, type="offer"))
-        for transceiver in connection.getTransceivers():
-            if transceiver not in sending:
-                transceiver.direction = "inactive"
-        self._send_video(video.sender, offer.codec, is_viewer)
-        await connection.setLocalDescription(await connection.createAnswer())
-        return finish_answer(connection.localDescription.sdp)
+    def _on_connection_state(self) -> None:
+        state = self.connection.connectionState
+        if state == "connected" and not self._over:
+            if self._handshake_timer is not None:
+                self._handshake_timer.cancel()
+            if self._liveness is None and self._transport is not None:
+                self._liveness = Liveness(self._transport, lambda: self._lose("nothing is heard of it"))
+                self._events.connected()
+        elif state in ("failed", "closed"):
+            self._lose(f"the connection is {state}")
+
+    def _check_connected(self) -> None:
+        if self.connection.connectionState != "connected":
+            self._lose("it did not connect in time")
+
+    def _lose(self, reason: str) -> None:
+        if not self._over:
+            self._over = True
+            self._events.lost(reason)
+
+
+class SendingLink(Link):
+    """A link over which a stream's video goes out, whoever made the offer."""
+
+    def __init__(self, broadcast: Broadcast, settings: LinkSettings, events: LinkEvents) -> None:
+        super().__init__(settings, events)
+        self._broadcast = broadcast
+        self._video: VideoSender | None = None
+
+    async def close(self) -> None:
+        """End the video and free the connection; idempotent; ``lost`` is not called any more."""
+        self._over = True
+        if self._video is not None:
+            self._video.close()
+        await super().close()
 
     def _send_video(self, sender: RTCRtpSender, codec: Codec, is_viewer: bool) -> None:
         def tell(report: Callable[[Subscription], None]) -> None:
@@ -120,39 +145,35 @@ class VideoLink:
             ),
         )
 
-    async def add_candidates(self, candidates: Iterable[RTCIceCandidate]) -> None:
-        """Try more addresses of the other side; does nothing once the link is over."""
-        if self._transport is None or self._over:
-            return
-        for candidate in candidates:
-            await self._transport.addRemoteCandidate(candidate)
 
-    async def close(self) -> None:
-        """End the video and free the connection; idempotent; ``lost`` is not called any more."""
-        self._over = True
-        if self._handshake_timer is not None:
-            self._handshake_timer.cancel()
-        if self._liveness is not None:
-            self._liveness.close()
-        if self._video is not None:
-            self._video.close()
-        await self.connection.close()
+class VideoLink(SendingLink):
+    """Answers one offer and sends the video to who made it, director or viewer."""
 
-    def _on_connection_state(self) -> None:
-        state = self.connection.connectionState
-        if state == "connected" and not self._over:
-            if self._handshake_timer is not None:
-                self._handshake_timer.cancel()
-            if self._liveness is None and self._transport is not None:
-                self._liveness = Liveness(self._transport, lambda: self._lose("nothing is heard of it"))
-        elif state in ("failed", "closed"):
-            self._lose(f"the connection is {state}")
+    async def answer(self, offer: Offer, is_viewer: bool = False) -> str:
+        """Answer an offer with all candidates; a viewer that asks for audio gets silence, others no audio.
 
-    def _check_connected(self) -> None:
-        if self.connection.connectionState != "connected":
-            self._lose("it did not connect in time")
+        Raises Unacceptable when aiortc can't answer it; the link is to be closed then.
+        """
+        try:
+            answer = await self._answer(offer, is_viewer)
+        except UNANSWERABLE as error:
+            logger.info("offer refused: %r", error)
+            raise Unacceptable(f"The offer can't be answered: {error}.") from error
+        self._await_connection()
+        return answer
 
-    def _lose(self, reason: str) -> None:
-        if not self._over:
-            self._over = True
-            self._events.lost(reason)
+    async def _answer(self, offer: Offer, is_viewer: bool) -> str:
+        connection = self.connection
+        video = connection.addTransceiver(VideoTrack(), direction="sendonly")
+        sending = {video}
+        if is_viewer and offer.wants_audio:
+            audio = connection.addTransceiver(SilentTrack(), direction="sendonly")
+            audio.setCodecPreferences([c for c in get_capabilities("audio").codecs if c.mimeType == "audio/opus"])
+            sending.add(audio)
+        await connection.setRemoteDescription(RTCSessionDescription(sdp=offer.sdp, type="offer"))
+        for transceiver in connection.getTransceivers():
+            if transceiver not in sending:
+                transceiver.direction = "inactive"
+        self._send_video(video.sender, offer.codec, is_viewer)
+        await connection.setLocalDescription(await connection.createAnswer())
+        return finish_answer(connection.localDescription.sdp)

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from pipeline.types import VideoFormat
+from stream.capture import picture_of_frame, picture_of_pixels
 from stream.clock import Alarm
-from stream.commands import FREE_OF_PICTURES, Command, Commands
+from stream.commands import FREE_OF_PICTURES, TAKES_PICTURE, Command, Commands
 from stream.errors import StreamError
 from stream.generation import Generation, Services
+from stream.guests import Guests
 from stream.picture import Picture, decode_picture
 from stream.protocol import (
     ClientMessage,
@@ -19,6 +21,8 @@ from stream.protocol import (
     Stats,
     StreamState,
     UploadImage,
+    UseCameraFrame,
+    UseFrame,
     error_message,
     reply,
     state_message,
@@ -64,7 +68,9 @@ class LiveStream:
         self._seats: dict[Director, _Seat] = {}
         self._viewers: set[object] = set()
         self._commands = Commands(self, self._tell_state)
+        self.guests = Guests(self._tell_state)
         self._told: Message = self.state_message()
+        self._captures: set[asyncio.Task[None]] = set()
         self._reporting = asyncio.create_task(self._report(), name=f"stats-{stream_id}")
         self._ending: asyncio.Task[None] | None = None
         config = services.config
@@ -132,13 +138,33 @@ class LiveStream:
 
         Never suspends, so commands take effect in the order of the calls. An UploadImage only takes its turn:
         tell what became of that very message by :meth:`upload_progress`, :meth:`upload_complete` or
-        :meth:`upload_failed`; what needs no picture goes on meanwhile, though its replies wait. Messages of
-        one who is not attached are ignored.
+        :meth:`upload_failed`; what needs no picture goes on meanwhile, though its replies wait. So it is with
+        the frames that are taken as pictures, which are those of the moment of this call. Messages of one who
+        is not attached are ignored.
         """
         if (seat := self._seats.get(director)) is not None:
             turn = seat.line.take_turn(message.id)
             seat.waiting.append(Command(message, turn, self.services.timer.time()))
+            if isinstance(message, UseFrame | UseCameraFrame):
+                self._capture(director, message)
             self._advance(seat)
+
+    def _capture(self, director: Director, message: UseFrame | UseCameraFrame) -> None:
+        try:
+            make = self._picture_maker(message)
+        except StreamError as error:
+            self._pictured(director, message, error)
+            return
+        task = asyncio.create_task(self._make_picture(director, message, make), name=f"picture-{self.id}")
+        self._captures.add(task)
+        task.add_done_callback(self._captures.discard)
+
+    def _picture_maker(self, message: UseFrame | UseCameraFrame) -> Callable[[], Picture]:
+        if isinstance(message, UseCameraFrame):
+            return partial(picture_of_frame, self.guests.camera_frame(), self._limits, self._cover)
+        if self.generation.on_air is None:
+            raise StreamError("wrong_state", "No frame is on air yet; start the stream first.")
+        return partial(picture_of_pixels, self.generation.on_air, self._cover)
 
     def refuse(self, director: Director, error: StreamError, message_id: int | None) -> None:
         """Send an ``error`` reply in the turn of this message.
@@ -167,24 +193,29 @@ class LiveStream:
         Sends ``image_uploaded``, later ``image_applied``, or the error, each in its turn. Suspends while it
         decodes; other messages may be handled meanwhile.
         """
-        loop = asyncio.get_running_loop()
-        cover = (self.format.width, self.format.height)
-        decode = partial(decode_picture, data, self._limits, cover)
-        try:
-            outcome = await loop.run_in_executor(self.services.picture_thread, decode)
-        except StreamError as error:
-            outcome = error
-        self._uploaded(director, message, outcome)
+        await self._make_picture(director, message, partial(decode_picture, data, self._limits, self._cover))
 
     def upload_failed(self, director: Director, message: UploadImage, error: StreamError) -> None:
         """Give up an upload that took its turn: refused, timed out, wrong hash. Sends the error in turn."""
-        self._uploaded(director, message, error)
+        self._pictured(director, message, error)
+
+    async def _make_picture(self, director: Director, message: TAKES_PICTURE, make: Callable[[], Picture]) -> None:
+        try:
+            outcome = await asyncio.get_running_loop().run_in_executor(self.services.picture_thread, make)
+        except StreamError as error:
+            outcome = error
+        self._pictured(director, message, outcome)
+
+    @property
+    def _cover(self) -> tuple[int, int]:
+        return self.format.width, self.format.height
 
     def state_message(self) -> Message:
         """Make the ``state`` message."""
         control, picture = self.generation.control, self.generation.control.picture
         image = None if picture is None else ImageInfo(picture.sha256, picture.width, picture.height)
-        return state_message(self.generation.state, control.mode, control.prompt, self.generation.shown.frame, image)
+        message = state_message(self.generation.state, control.mode, control.prompt, self.generation.shown.frame, image)
+        return message | self.guests.describe()
 
     async def end(self, reason: str) -> None:
         """End for everyone: ``state`` ended, ``goodbye``, then every task and resource. Idempotent; waits."""
@@ -202,8 +233,9 @@ class LiveStream:
             seat.line.send(self.state_message())
             seat.line.close()
             director.goodbye(reason)
+        self.guests.dismiss()
         self._reporting.cancel()
-        await asyncio.wait({self._reporting})
+        await asyncio.wait({self._reporting, *self._captures})
         await self.generation.close()
         self._changed(self)
 
@@ -211,7 +243,7 @@ class LiveStream:
         if self._ending is None:
             self._ending = asyncio.create_task(self._end(reason), name=f"end-{self.id}")
 
-    def _uploaded(self, director: Director, message: UploadImage, outcome: Picture | StreamError) -> None:
+    def _pictured(self, director: Director, message: TAKES_PICTURE, outcome: Picture | StreamError) -> None:
         seat = self._seats.get(director)
         if seat is None:
             return
@@ -222,12 +254,12 @@ class LiveStream:
 
     def _advance(self, seat: _Seat) -> None:
         """Carry out, in order, what no missing picture holds up."""
-        upload_missing = False
+        picture_missing = False
         for command in list(seat.waiting):
-            if isinstance(command.message, UploadImage) and command.outcome is None:
-                upload_missing = True
+            if isinstance(command.message, TAKES_PICTURE) and command.outcome is None:
+                picture_missing = True
                 continue
-            if upload_missing and not isinstance(command.message, FREE_OF_PICTURES):
+            if picture_missing and not isinstance(command.message, FREE_OF_PICTURES):
                 break
             seat.waiting.remove(command)
             self._carry_out(command)

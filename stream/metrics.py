@@ -36,6 +36,9 @@ class Metrics:
         self._viewer_offers = Counter(
             "vivant_viewer_offers", "WHEP offers by answer: ok, or the code.", ["result"], registry=self._registry
         )
+        self._publisher_offers = Counter(
+            "vivant_publisher_offers", "WHIP offers by answer: ok, or the code.", ["result"], registry=self._registry
+        )
         self._chunks = Histogram(
             "vivant_chunk_seconds",
             "Seconds from asking for a chunk to having it.",
@@ -73,6 +76,10 @@ class Metrics:
     def viewer_answered(self, result: str) -> None:
         """Note a WHEP offer: ``ok``, or the code of the error that answered it."""
         self._viewer_offers.labels(result).inc()
+
+    def publisher_answered(self, result: str) -> None:
+        """Note a WHIP offer: ``ok``, or the code of the error that answered it."""
+        self._publisher_offers.labels(result).inc()
 
     def render(self) -> bytes:
         """Give all of it in the Prometheus text format."""

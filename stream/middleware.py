@@ -48,7 +48,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
 
 def _stream_error(error: StreamError) -> web.Response:
     body: dict[str, Any] = {"code": error.code, "message": error.message}
-    body |= {key: error.extra[key] for key in ("ahead",) if key in error.extra}
+    body |= {key: error.extra[key] for key in ("ahead", "status") if key in error.extra}
     headers: dict[str, str] = {}
     if error.status == 503 or "retry_after" in error.extra:
         headers["Retry-After"] = str(error.extra.get("retry_after", RETRY_AFTER_S))

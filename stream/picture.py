@@ -3,6 +3,7 @@
 from pipeline.picture import Picture as Picture
 from pipeline.picture import PictureError, Size
 from pipeline.picture import decode_picture as decode
+from pipeline.picture import reduced_size as reduced_size
 from stream.errors import StreamError
 from stream.protocol import Limits
 

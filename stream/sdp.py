@@ -5,7 +5,8 @@ each function says.
 """
 
 import ipaddress
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -18,6 +19,7 @@ from stream.errors import StreamError
 
 CODEC_NAMES: dict[str, Codec] = {"H264": "H264", "VP8": "VP8"}
 RECEIVING = ("recvonly", "sendrecv")
+SENDING = ("sendonly", "sendrecv")
 TRANSPORT = ("a=ice-ufrag:", "a=ice-pwd:", "a=ice-options:", "a=fingerprint:", "a=setup:")
 DIRECTIONS = frozenset({"a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive"})
 
@@ -41,8 +43,8 @@ class Unacceptable(StreamError):
         super().__init__("bad_offer", message)
 
 
-def read_offer(text: object) -> Offer:
-    """Check an offer for video to receive, and clear away what aiortc would stumble over.
+def read_offer(text: object, directions: tuple[str, ...] = RECEIVING) -> Offer:
+    """Check an offer of video in one of these directions, and clear away what aiortc would stumble over.
 
     Raises StreamError ``bad_offer`` with what is missing, as :class:`Unacceptable` where it was understood.
     """
@@ -51,7 +53,7 @@ def read_offer(text: object) -> Offer:
     try:
         cleaned = _clean(text)
         description = SessionDescription.parse(cleaned)
-        codec = _check(description)
+        codec = _check(description, directions)
     except UNREADABLE as error:
         raise _bad(f"The session description can't be read ({type(error).__name__}: {error}).") from error
     return Offer(cleaned, codec, wants_audio=any(media.kind == "audio" for media in description.media))
@@ -63,12 +65,47 @@ def read_viewer_offer(text: object) -> Offer:
     Raises StreamError ``bad_offer`` for what is no session description, and ``unprocessable`` for one that
     can't be accepted whole: an answer never takes a part of a WHEP offer.
     """
+    return _read_whole(text, RECEIVING)
+
+
+def read_publisher_offer(text: object) -> Offer:
+    """Check the offer of one who publishes: one video, at most one audio, both to send, and nothing else.
+
+    Raises StreamError as :func:`read_viewer_offer` does.
+    """
+    return _read_whole(_assume_packetization(text) if isinstance(text, str) else text, SENDING)
+
+
+def _read_whole(text: object, directions: tuple[str, ...]) -> Offer:
     try:
-        offer = read_offer(text)
-        _check_viewer(SessionDescription.parse(offer.sdp))
+        offer = read_offer(text, directions)
+        _check_media(SessionDescription.parse(offer.sdp), directions)
     except Unacceptable as error:
         raise StreamError("unprocessable", error.message) from error
     return offer
+
+
+def read_answer(text: str, allows: Callable[[str], bool]) -> str:
+    """Check the far end's answer to an offer of ours, and leave out addresses that may not be tried.
+
+    ``allows`` tells of an address whether packets may be sent there. Raises StreamError ``bad_gateway``.
+    """
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    kept = [line for line in lines if not line.startswith("a=candidate:") or _is_allowed(line, allows)]
+    answer = "".join(f"{line}\r\n" for line in kept if line != "a=end-of-candidates")
+    try:
+        description = SessionDescription.parse(answer)
+        for media in description.media:
+            _check_transport(media)
+        if not description.media:
+            raise _bad("It has no m-section")
+    except (*UNREADABLE, StreamError) as error:
+        raise StreamError("bad_gateway", f"The far end's answer can't be used ({error}).") from error
+    return answer
+
+
+def _is_allowed(line: str, allows: Callable[[str], bool]) -> bool:
+    return is_usable_candidate(line) and allows(line.split()[4])
 
 
 def finish_answer(sdp: str) -> str:
@@ -78,19 +115,36 @@ def finish_answer(sdp: str) -> str:
     )
 
 
+def _assume_packetization(text: str) -> str:
+    """Say of H.264 that says nothing of its packetization that it is mode 1, which takes in the others.
+
+    By RFC 6184 section 8.1 it would be mode 0, which aiortc does not offer; to take it apart is the same.
+    """
+    lines = text.splitlines()
+    for payload_type in re.findall(r"(?mi)^a=rtpmap:(\d+) H264/90000", text):
+        start = f"a=fmtp:{payload_type} "
+        at = next((at for at, line in enumerate(lines) if line.startswith(start)), None)
+        if at is None:
+            rtpmap = next(at for at, line in enumerate(lines) if line.startswith(f"a=rtpmap:{payload_type} "))
+            lines.insert(rtpmap + 1, start + "packetization-mode=1")
+        elif "packetization-mode" not in lines[at]:
+            lines[at] = f"{lines[at].rstrip()};packetization-mode=1"
+    return "".join(f"{line}\r\n" for line in lines)
+
+
 def _bad(message: str) -> StreamError:
     return StreamError("bad_offer", message)
 
 
-def _check_viewer(description: SessionDescription) -> None:
+def _check_media(description: SessionDescription, directions: tuple[str, ...]) -> None:
     kinds = [media.kind for media in description.media]
     if "application" in kinds:
-        raise Unacceptable("Who watches gets video and audio: offer no data channel.")
+        raise Unacceptable("Video and audio is all that goes this way: offer no data channel.")
     if kinds.count("video") > 1 or kinds.count("audio") > 1:
         raise Unacceptable("A stream has one video and one audio track: offer at most one m-section of each.")
     for media in description.media:
-        if media.direction not in RECEIVING:
-            raise Unacceptable(f"The offer's {media.kind} is {media.direction}: it must be recvonly, to watch.")
+        if media.direction not in directions:
+            raise Unacceptable(f"The offer's {media.kind} is {media.direction}: it must be {directions[0]}.")
         names = [codec.mimeType.lower() for codec in media.rtp.codecs]
         if media.kind == "audio" and "audio/opus" not in names:
             raise Unacceptable("The offer's audio must have Opus.")
@@ -173,14 +227,14 @@ def _share_candidates(sections: list[list[str]], tagged: int) -> None:
         section[:] = [line for line in section if not line.startswith("a=candidate:")] + candidates
 
 
-def _check(description: SessionDescription) -> Codec:
+def _check(description: SessionDescription, directions: tuple[str, ...]) -> Codec:
     video = next((media for media in description.media if media.kind == "video"), None)
     if not description.media:
-        raise _bad("The offer has no m-section, and so no video: add a recvonly video transceiver.")
+        raise _bad(f"The offer has no m-section, and so no video: add a {directions[0]} video transceiver.")
     if video is None:
-        raise Unacceptable("The offer has no video: add a recvonly video transceiver.")
-    if video.direction not in RECEIVING:
-        raise Unacceptable(f"The offer's video is {video.direction}: it must be recvonly, to receive the stream.")
+        raise Unacceptable(f"The offer has no video: add a {directions[0]} video transceiver.")
+    if video.direction not in directions:
+        raise Unacceptable(f"The offer's video is {video.direction}: it must be {directions[0]}.")
     for media in description.media:
         _check_transport(media)
     if len(description.media) > 1 and not all(media.rtp.muxId for media in description.media):

@@ -20,29 +20,22 @@ from stream.metrics import CONTENT_TYPE, Metrics
 from stream.middleware import allow_cross_origin, answer_errors
 from stream.peer import DirectorPeer, PeerSettings
 from stream.protocol import Limits
+from stream.publish import Publish
 from stream.registry import Streams
 from stream.sdp import Offer, read_offer
 from stream.whep import Whep
+from stream.whip import Whip
 
 WEB = Path(__file__).resolve().parent.parent / "web"
 BODY_BYTES = 262_144
 NOT_BUILT = (
-    ("POST", "/whip/{stream}", "publishing by WHIP"),
     ("POST", "/streams", "a stream without a director peer; POST /offer makes one with"),
     ("PATCH", "/streams/{stream}", "commands over HTTP; the data channel `control` takes them"),
     ("PUT", "/streams/{stream}/image", "a picture over HTTP; the data channel `control` takes it"),
     ("GET", "/streams/{stream}/snapshot", "snapshots"),
     ("GET", "/streams/{stream}/live.ts", "MPEG-TS over HTTP"),
-    ("POST", "/streams/{stream}/publish", "publishing elsewhere"),
-    ("DELETE", "/streams/{stream}/publish", "publishing elsewhere"),
     ("GET", "/openapi.json", "the OpenAPI description"),
     ("GET", "/docs", "the reference pages"),
-    *(
-        (method, f"/whip/{{stream}}{rest}", "WHIP sessions")
-        for method in ("GET", "OPTIONS", "PATCH", "DELETE")
-        for rest in ("", "/{session}")
-        if rest or method in ("GET", "OPTIONS")
-    ),
 )
 
 
@@ -76,6 +69,8 @@ def build_app(dependencies: Dependencies) -> web.Application:
             web.post("/offer", routes.offer),
             web.get("/watch/{stream}", routes.watch),
             *routes.whep.routes(),
+            *routes.whip.routes(),
+            *routes.publish.routes(),
             web.get("/streams/{stream}", routes.show),
             web.delete("/streams/{stream}", routes.end),
             web.get("/healthz", routes.healthz),
@@ -115,7 +110,10 @@ class _Routes:
             channel=ChannelLimits(limits, config.upload_timeout_s),
         )
         self._peers: set[DirectorPeer] = set()
-        self.whep = Whep(dependencies.streams.find, dependencies.server, config, dependencies.metrics)
+        streams, server, metrics = dependencies.streams, dependencies.server, dependencies.metrics
+        self.whep = Whep(streams.find, server, config, metrics)
+        self.publish = Publish(streams.authorise, server, config)
+        self.whip = Whip(streams.find, streams.authorise, server, config, metrics)
 
     async def page(self, request: web.Request) -> web.StreamResponse:
         """``GET /``"""
@@ -218,7 +216,8 @@ class _Routes:
     async def close(self, app: web.Application) -> None:
         """End every stream with ``goodbye`` and wait for the peers."""
         await self._dependencies.streams.close()
-        await asyncio.gather(self.whep.close(), *(peer.close() for peer in list(self._peers)))
+        endpoints = (self.publish, self.whep, self.whip)
+        await asyncio.gather(*(one.close() for one in (*endpoints, *self._peers)))
 
     def _require_ready(self, known: bool = False) -> None:
         reason = self._dependencies.not_ready()

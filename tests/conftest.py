@@ -1,10 +1,12 @@
 """What many tests share: the browser, and the rule for machines that lack one."""
 
+import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -32,21 +34,41 @@ def find_chromium() -> str | None:
     return named or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
 
 
-def without_browser(environ: "os._Environ[str] | dict[str, str]") -> None:
-    """End a test that has no browser: a failure in CI, where nobody reads skips, else a skip with the fix."""
+def without_client(environ: "os._Environ[str] | dict[str, str]", client: str, fix: str) -> NoReturn:
+    """End a test that lacks its client: a failure in CI, where nobody reads skips, else a skip with the fix."""
     if environ.get("CI", "").lower() not in ("", "0", "false"):
-        pytest.fail("no Chromium, and CI must run the browser tests: apt-get install chromium", pytrace=False)
-    pytest.skip("no Chromium, so this browser test did NOT run: apt-get install chromium")
+        pytest.fail(f"no {client}, and CI must run the tests with it: {fix}", pytrace=False)
+    pytest.skip(f"no {client}, so this test did NOT run: {fix}")
+
+
+def without_browser(environ: "os._Environ[str] | dict[str, str]") -> NoReturn:
+    """End a test that has no browser."""
+    without_client(environ, "Chromium", "apt-get install chromium")
+
+
+def find_ffmpeg() -> str | None:
+    """Give the path of an ffmpeg that can publish by WHIP: ``$FFMPEG``, imageio-ffmpeg's, or the one on the PATH."""
+    packaged = None
+    if importlib.util.find_spec("imageio_ffmpeg") is not None:
+        packaged = importlib.import_module("imageio_ffmpeg").get_ffmpeg_exe()
+    for path in filter(None, (os.environ.get("FFMPEG"), packaged, shutil.which("ffmpeg"))):
+        muxers = subprocess.run([path, "-hide_banner", "-muxers"], capture_output=True, text=True, check=True).stdout
+        if " whip " in muxers:
+            return path
+    return None
+
+
+@pytest.fixture(scope="session")
+def ffmpeg_path() -> str:
+    """An ffmpeg with the WHIP muxer; without one the test is skipped, in CI failed."""
+    return find_ffmpeg() or without_client(os.environ, "ffmpeg with WHIP", "pip install imageio-ffmpeg")
 
 
 @pytest.fixture(scope="session")
 def chromium_path() -> str:
     """The browser's executable; without one the test is skipped, in CI failed."""
     path = find_chromium()
-    if path is None:
-        without_browser(os.environ)
-        raise AssertionError("unreachable")
-    return path
+    return path or without_browser(os.environ)
 
 
 @pytest.fixture

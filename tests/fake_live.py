@@ -11,6 +11,7 @@ import numpy as np
 from stream.broadcast import Broadcast
 from stream.congestion import BitrateBounds
 from stream.errors import StreamError
+from stream.guests import Guests
 from stream.live import Director
 from stream.protocol import ClientMessage, Ping, SetPrompt, UploadImage, error_message, reply
 
@@ -29,6 +30,10 @@ class FakeLive:
         self.ended: str | None = None
         self.pts = 0
         self.broadcast = Broadcast(self.id, self.take_slot, Fraction(16), BitrateBounds(1000, 300, 4000))
+        self.guests = Guests(self._guests_changed)
+        self.told: list[dict[str, Any]] = []
+        """What ``state`` told of the guests, each time that they had news."""
+        self.watching: set[asyncio.Event] = set()
         self.present: list[Director] = []
         self.handled: list[ClientMessage] = []
         self.pictures: list[bytes] = []
@@ -42,6 +47,16 @@ class FakeLive:
         """Wait until this many commands were handled."""
         async with asyncio.timeout(5), self._heard:
             await self._heard.wait_for(lambda: len(self.handled) >= count)
+
+    async def guest(self, holds: Callable[[dict[str, Any]], Any], seconds: float = 10) -> None:
+        """Wait until what ``state`` tells of the guests is like this."""
+        changed = asyncio.Event()
+        self.watching.add(changed)
+        async with asyncio.timeout(seconds):
+            while not holds(self.guests.describe()):
+                changed.clear()
+                await changed.wait()
+        self.watching.discard(changed)
 
     def take_slot(self) -> int:
         self.pts += STEP
@@ -107,12 +122,20 @@ class FakeLive:
         return len(self.present)
 
     def state_message(self) -> dict[str, Any]:
-        return {"type": "state", "state": self.state, "mode": "i2v", "prompt": "", "frame": 0, "image": None}
+        return {"type": "state", "state": self.state, "mode": "i2v", "prompt": "", "frame": 0, "image": None} | (
+            self.guests.describe()
+        )
+
+    def _guests_changed(self) -> None:
+        self.told.append(self.guests.describe())
+        for changed in self.watching:
+            changed.set()
 
     async def end(self, reason: str) -> None:
         self.ended, self.state = reason, "ended"
         for director in list(self.present):
             director.goodbye(reason)
+        self.guests.dismiss()
         await self.broadcast.close()
 
 

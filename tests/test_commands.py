@@ -1,9 +1,14 @@
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import pytest
+from av import VideoFrame
 
+from stream.errors import StreamError
 from stream.protocol import (
     Configure,
     Hello,
@@ -190,8 +195,9 @@ async def test_refusals(studio: Studio) -> None:
     assert studio.error_code(await studio.do(SetMode, mode="t2v")) == "not_supported"
     assert studio.error_code(await studio.do(SetPrompt, prompt="x", policy="blend")) == "not_supported"
     assert studio.error_code(await studio.do(Hello, protocol=2)) == "unsupported_protocol"
-    for kind in (UseFrame, UseCameraFrame, RecordStart):
-        assert studio.error_code(await studio.do(kind)) == "not_supported"
+    assert studio.error_code(await studio.do(RecordStart)) == "not_supported"
+    for kind in (UseFrame, UseCameraFrame):
+        assert studio.error_code(await studio.do(kind)) == "wrong_state"
     await studio.go_live()
     assert studio.error_code(await studio.do(Start)) == "wrong_state"
     assert studio.director.of("state")[-1]["prompt"] == ""
@@ -277,3 +283,105 @@ async def test_configure(studio: Studio) -> None:
     assert set(steps) == {5625, 11250}
     assert steps == sorted(steps)
     assert studio.stream.stats()["buffered_ms"] > 700
+
+
+class OneFrame:
+    """A publisher that has sent one frame, or none."""
+
+    def __init__(self, newest: VideoFrame | None) -> None:
+        self.newest = newest
+        self.dismissed = False
+
+    def describe(self) -> dict[str, Any]:
+        """Say that it is there."""
+        return {"state": "connecting" if self.newest is None else "live"}
+
+    def dismiss(self) -> None:
+        """Note that the stream has ended."""
+        self.dismissed = True
+
+
+def camera_frame(red: int, width: int = 640, height: int = 480) -> VideoFrame:
+    return VideoFrame.from_ndarray(np.full((height, width, 3), (red, 0, 0), np.uint8), format="rgb24")
+
+
+async def pictured(studio: Studio, message_id: int) -> dict[str, Any]:
+    """Wait for the picture, which a thread makes, then for the frame that shows it."""
+    async with asyncio.timeout(5):
+        while studio.director.replies()[-1:] != [("image_applied", message_id)]:
+            await asyncio.gather(*studio.stream._captures)
+            await studio.clock.advance(0.25)
+    return studio.answer(message_id)
+
+
+async def test_use_frame(studio: Studio) -> None:
+    """The frame on air at the command is the picture of a new take, told of like an uploaded one."""
+    await studio.go_live()
+    pixels = studio.sink.pixels[-1].copy()
+    red = int(pixels[5, 5, 0])
+    applied = await pictured(studio, await studio.do(UseFrame))
+    studio.assert_names_a_frame(applied)
+    shown = next(n for n, (_, frame, _) in enumerate(studio.sink.frames) if frame == applied["frame"])
+    assert studio.sink.pixels[shown - 1][5, 5, 0] > red
+    # The fake's frames begin with the first pixel of the picture, in which this one has its number.
+    assert studio.sink.pixels[shown][5, 5, 0] == pixels[0, 0, 0]
+    image = studio.director.of("state")[-1]["image"]
+    assert image == {"sha256": hashlib.sha256(pixels.tobytes()).hexdigest(), "width": 64, "height": 32}
+
+
+async def test_use_camera_frame(studio: Studio) -> None:
+    """The publisher's newest frame becomes the picture, its size told whole, the pixels reduced."""
+    await studio.go_live()
+    assert "publisher" not in studio.director.of("state")[-1]
+    publisher = OneFrame(None)
+    studio.stream.guests.add_publisher(publisher)
+    assert studio.director.of("state")[-1]["publisher"] == {"state": "connecting"}
+    assert studio.error_code(await studio.do(UseCameraFrame)) == "wrong_state"
+    publisher.newest = camera_frame(200)
+    command = await studio.do(UseCameraFrame)
+    publisher.newest = camera_frame(10)
+    applied = await pictured(studio, command)
+    studio.assert_names_a_frame(applied)
+    shown = next(n for n, (_, frame, _) in enumerate(studio.sink.frames) if frame == applied["frame"])
+    assert studio.sink.pixels[shown][5, 5, 0] == 200
+    image = studio.director.of("state")[-1]["image"]
+    assert (image["width"], image["height"]) == (640, 480)
+    picture = studio.stream.generation.control.picture
+    assert picture is not None
+    assert picture.pixels.shape == (96, 128, 3)
+    assert picture.cropped == (0, 80, 0, 80)
+    studio.stream.guests.remove(publisher)
+    assert "publisher" not in studio.director.of("state")[-1]
+
+
+async def test_a_camera_frame_before_the_start(studio: Studio) -> None:
+    """It stands in for an upload: the start that comes right after it finds a picture."""
+    studio.stream.guests.add_publisher(OneFrame(camera_frame(70)))
+    command, start = await studio.do(UseCameraFrame), await studio.do(Start, seed=7)
+    await asyncio.gather(*studio.stream._captures)
+    await studio.clock.advance(1.0)
+    assert (studio.answer(command)["type"], studio.answer(command)["frame"]) == ("image_applied", 0)
+    assert studio.answer(start)["type"] == "started"
+    assert studio.sink.pixels[0][5, 5, 0] == 70
+
+
+async def test_a_camera_frame_that_is_too_large(studio: Studio) -> None:
+    """It is refused like a picture that is, and the one in use stays."""
+    await studio.go_live()
+    studio.stream.guests.add_publisher(OneFrame(camera_frame(70, 8192, 5120)))
+    command = await studio.do(UseCameraFrame)
+    await asyncio.gather(*studio.stream._captures)
+    assert studio.error_code(command) == "image_too_large"
+    assert studio.director.of("state")[-1]["image"]["width"] == 80
+
+
+async def test_the_end_dismisses_the_publisher() -> None:
+    """Who publishes is told that the stream has ended, and nobody can begin any more."""
+    studio = Studio()
+    publisher = OneFrame(None)
+    studio.stream.guests.add_publisher(publisher)
+    await studio.close()
+    assert publisher.dismissed
+    studio.stream.guests.remove(publisher)
+    with pytest.raises(StreamError, match="ended"):
+        studio.stream.guests.add_publisher(OneFrame(None))

@@ -1,29 +1,21 @@
 """WHEP: every assertion of RFC 9725 and the WHEP draft that a server's HTTP can break."""
 
 import asyncio
-import contextlib
-import json
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 from aiortc import MediaStreamTrack
 from aiortc.codecs import get_capabilities
-from multidict import CIMultiDictProxy
 
 from stream.config import ServerConfig, StreamConfig
 from stream.ice import connection_configuration
 from stream.trickle import ice_credentials
-from tests.fake_live import FakeLive
 from tests.loopback import Client
 from tests.site import Site
-
-SDP = {"Content-Type": "application/sdp"}
-FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
-CANDIDATE = "a=candidate:1 1 udp 2122260223 127.0.0.1 50000 typ host"
+from tests.stage import CANDIDATE, FRAGMENT, SDP, Stage, staged
 
 
 def viewer(audio: str = "", codecs: tuple[str, ...] = ("VP8", "H264")) -> Client:
@@ -37,89 +29,17 @@ def viewer(audio: str = "", codecs: tuple[str, ...] = ("VP8", "H264")) -> Client
     return client
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer."""
-
-    status: int
-    headers: "CIMultiDictProxy[str]"
-    body: bytes
-
-    @property
-    def sdp(self) -> str:
-        """The body of a 201."""
-        assert self.status == 201, self.body
-        return self.body.decode()
-
-    @property
-    def code(self) -> str:
-        """The error's code."""
-        return json.loads(self.body)["error"]["code"]
-
-
-class Stage:
-    """A site with one stream."""
-
-    def __init__(self, site: Site) -> None:
-        self.site = site
-        self.live: FakeLive = site.streams.create()
-        self.clients: list[Client] = []
-
-    @property
-    def path(self) -> str:
-        """The endpoint."""
-        return f"/whep/{self.live.id}"
-
-    async def post(self, body: str | bytes, **headers: str) -> Answer:
-        """Post an offer."""
-        async with self.site.http.post(self.path, data=body, headers=headers or SDP) as response:
-            return Answer(response.status, response.headers, await response.read())
-
-    async def watch(self, client: Client) -> Answer:
-        """Connect a viewer."""
-        self.clients.append(client)
-        connected = asyncio.Event()
-        client.connection.on("connectionstatechange", connected.set)
-        answer = await self.post(await client.offer())
-        await client.accept(answer.sdp)
-        async with asyncio.timeout(5):
-            while client.connection.connectionState != "connected":
-                connected.clear()
-                await connected.wait()
-        return answer
-
-    async def session(self) -> str:
-        """Give the path of a session of somebody who has not connected."""
-        client = viewer()
-        self.clients.append(client)
-        return (await self.post(await client.offer())).headers["Location"]
-
-    async def patch(self, path: str, body: str, **headers: str) -> tuple[int, bytes, Any]:
-        """Patch a session; gives status, body and headers."""
-        async with self.site.http.patch(path, data=body, headers=FRAGMENT | headers) as response:
-            return response.status, await response.read(), response.headers
-
-
 @pytest.fixture
 async def stage() -> AsyncIterator[Stage]:
     """A stage whose clients are closed after the test."""
-    async with staged(Site(ServerConfig())) as made:
+    async with staged(Site(ServerConfig()), "whep") as made:
         yield made
-
-
-@contextlib.asynccontextmanager
-async def staged(site: Site) -> AsyncIterator[Stage]:
-    async with site.http:
-        made = Stage(site)
-        yield made
-        for client in made.clients:
-            await client.close()
 
 
 async def test_a_viewer_sees_the_stream(stage: Stage) -> None:
     """201 with an answer of known length, an unguessable Location, a strong ETag; then the video plays."""
     client = viewer()
-    response = await stage.watch(client)
+    response = await stage.connect(client)
     assert response.headers["Content-Type"] == "application/sdp"
     assert int(response.headers["Content-Length"]) == len(response.body) > 0
     assert "Transfer-Encoding" not in response.headers
@@ -134,7 +54,7 @@ async def test_a_viewer_sees_the_stream(stage: Stage) -> None:
 
 async def test_no_two_viewers_share_a_secret(stage: Stage) -> None:
     """Each session has an address of its own."""
-    assert len({await stage.session() for _ in range(3)}) == 3
+    assert len({await stage.session(viewer()) for _ in range(3)}) == 3
     assert stage.live.viewers == 3
 
 
@@ -191,7 +111,7 @@ async def test_what_cannot_be_accepted_whole_is_422(stage: Stage) -> None:
 async def test_an_unknown_stream_is_404(stage: Stage) -> None:
     """On the endpoint and for sessions, and for a session of another stream."""
     other = stage.site.streams.create()
-    secret = (await stage.session()).rpartition("/")[2]
+    secret = (await stage.session(viewer())).rpartition("/")[2]
     for method, path, headers in (
         ("POST", "/whep/nosuchstream", SDP),
         ("GET", "/whep/nosuchstream", {}),
@@ -218,8 +138,8 @@ async def test_a_stream_without_video_says_when_to_ask_again(stage: Stage) -> No
 
 async def test_a_full_server_says_so() -> None:
     """503 with ``Retry-After`` beyond the most viewers; who leaves makes room."""
-    async with staged(Site(ServerConfig(), StreamConfig(max_viewers=1))) as stage:
-        session = await stage.session()
+    async with staged(Site(ServerConfig(), StreamConfig(max_viewers=1)), "whep") as stage:
+        session = await stage.session(viewer())
         client = viewer()
         stage.clients.append(client)
         response = await stage.post(await client.offer())
@@ -254,7 +174,7 @@ async def test_the_answer_is_complete(stage: Stage) -> None:
 async def test_the_offerers_order_decides(stage: Stage, codecs: tuple[str, ...]) -> None:
     """Either codec, also alone, and the first of both."""
     client = viewer(codecs=codecs)
-    answer = (await stage.watch(client)).sdp
+    answer = (await stage.connect(client)).sdp
     assert tuple(dict.fromkeys(re.findall(r"a=rtpmap:\d+ (VP8|H264)/90000", answer))) == codecs
     await stage.live.publish(4)
     await client.wait(lambda: len(client.frames) >= 3)
@@ -272,7 +192,7 @@ async def test_who_asks_for_audio_gets_silent_opus(stage: Stage, audio: str) -> 
 
     listening: list[asyncio.Task[None]] = []
     client.connection.on("track", lambda track: listening.append(asyncio.create_task(listen(track))))
-    answer = (await stage.watch(client)).sdp
+    answer = (await stage.connect(client)).sdp
     section = answer[answer.index("m=audio") :]
     assert re.findall(r"a=rtpmap:\d+ (\w+)", section) == ["opus"]
     async with asyncio.timeout(5):
@@ -288,7 +208,7 @@ async def test_ice_servers_are_linked(monkeypatch: pytest.MonkeyPatch) -> None:
     servers = ["stun:stun.example.org", 'turn:me:pa"ss@turn.example.org:3478?transport=udp']
     # They are told to clients; asking them for addresses would only take time here.
     monkeypatch.setattr("stream.whep.connection_configuration", lambda _: connection_configuration([]))
-    async with staged(Site(ServerConfig(ice_servers=servers))) as stage:
+    async with staged(Site(ServerConfig(ice_servers=servers)), "whep") as stage:
         client = viewer()
         stage.clients.append(client)
         response = await stage.post(await client.offer())
@@ -306,8 +226,8 @@ async def test_ice_servers_are_linked(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_pages_of_allowed_sites_may_watch(origin: str) -> None:
     """A preflight without any credentials passes, with the methods and headers of WHEP; answers can be read."""
     config = ServerConfig(allowed_origins=["https://studio.example"], access_token="secret")
-    async with staged(Site(config)) as stage:
-        session = await stage.session()
+    async with staged(Site(config), "whep") as stage:
+        session = await stage.session(viewer())
         for path, method in ((stage.path, "POST"), (session, "PATCH"), (session, "DELETE")):
             headers = {"Origin": origin, "Access-Control-Request-Method": method}
             async with stage.site.http.options(path, headers=headers) as response:
@@ -330,13 +250,13 @@ async def test_options_tells_what_is_taken(stage: Stage, headers: dict[str, str]
     """2xx with ``Accept-Post`` on the endpoint; the session says what PATCH takes."""
     async with stage.site.http.options(stage.path, headers=headers) as response:
         assert (response.status, response.headers["Accept-Post"]) == (204, "application/sdp")
-    async with stage.site.http.options(await stage.session(), headers=headers) as response:
+    async with stage.site.http.options(await stage.session(viewer()), headers=headers) as response:
         assert (response.status, response.headers["Accept-Patch"]) == (204, FRAGMENT["Content-Type"])
 
 
 async def test_get_answers_with_nothing(stage: Stage) -> None:
     """GET of endpoint and session is 2xx without content; HEAD of the endpoint names its type."""
-    for path in (stage.path, await stage.session()):
+    for path in (stage.path, await stage.session(viewer())):
         async with stage.site.http.get(path) as response:
             assert (response.status, await response.read()) == (204, b"")
     async with stage.site.http.head(stage.path) as response:
@@ -346,7 +266,7 @@ async def test_get_answers_with_nothing(stage: Stage) -> None:
 @pytest.mark.parametrize(("method", "at_session"), [("PUT", False), ("DELETE", False), ("PUT", True), ("POST", True)])
 async def test_other_methods_are_405(stage: Stage, method: str, at_session: bool) -> None:
     """With ``Allow``."""
-    path = await stage.session() if at_session else stage.path
+    path = await stage.session(viewer()) if at_session else stage.path
     async with stage.site.http.request(method, path) as response:
         assert response.status == 405
         assert "OPTIONS" in response.headers["Allow"]
@@ -355,7 +275,7 @@ async def test_other_methods_are_405(stage: Stage, method: str, at_session: bool
 async def test_deleting_a_session_frees_it_at_once(stage: Stage) -> None:
     """200, the viewer is gone and its connection closed; then 404 for DELETE and PATCH; the stream lives on."""
     client = viewer()
-    path = (await stage.watch(client)).headers["Location"]
+    path = (await stage.connect(client)).headers["Location"]
     await stage.live.publish(2)
     async with stage.site.http.delete(path, headers={"If-Match": '"whatever"'}) as response:
         assert response.status == 200
@@ -417,7 +337,7 @@ async def test_a_viewer_may_come_by_trickled_candidates_alone(stage: Stage) -> N
 async def test_an_ice_restart_is_422_and_the_session_lives_on(stage: Stage) -> None:
     """New credentials are refused, whatever they are matched with; the video goes on."""
     client = viewer()
-    path = (await stage.watch(client)).headers["Location"]
+    path = (await stage.connect(client)).headers["Location"]
     restart = f"a=ice-ufrag:other\r\na=ice-pwd:{'x' * 22}\r\n{CANDIDATE}"
     for headers in ({}, {"If-Match": "*"}):
         status, body, _ = await stage.patch(path, restart, **headers)
@@ -429,7 +349,7 @@ async def test_an_ice_restart_is_422_and_the_session_lives_on(stage: Stage) -> N
 
 async def test_a_bad_patch_is_refused_and_the_session_lives_on(stage: Stage) -> None:
     """415 for another type, with ``Accept-Patch``; 400 for what is no fragment."""
-    path = await stage.session()
+    path = await stage.session(viewer())
     for kind in ("application/sdp", "application/json"):
         status, _, headers = await stage.patch(path, CANDIDATE, **{"Content-Type": kind})
         assert (status, headers["Accept-Patch"]) == (415, FRAGMENT["Content-Type"])
@@ -442,7 +362,7 @@ async def test_a_bad_patch_is_refused_and_the_session_lives_on(stage: Stage) -> 
 async def test_a_viewer_that_leaves_is_forgotten(stage: Stage) -> None:
     """When the client closes, its session ends by itself."""
     client = viewer()
-    path = (await stage.watch(client)).headers["Location"]
+    path = (await stage.connect(client)).headers["Location"]
     stage.live.left.clear()
     await client.close()
     async with asyncio.timeout(5):
@@ -454,7 +374,7 @@ async def test_a_viewer_that_leaves_is_forgotten(stage: Stage) -> None:
 
 async def test_viewers_are_counted_and_told_of(stage: Stage) -> None:
     """``GET /streams`` and the metrics tell how many there are, and how offers were answered."""
-    await stage.watch(viewer())
+    await stage.connect(viewer())
     async with stage.site.http.get(f"/streams/{stage.live.id}") as response:
         assert (await response.json())["viewers"] == 1
     await stage.post(b"garbage")
@@ -467,9 +387,9 @@ async def test_viewers_are_counted_and_told_of(stage: Stage) -> None:
 
 async def test_the_end_of_a_stream_ends_its_viewers() -> None:
     """Their connections are closed, and nothing of them is left when the server has ended."""
-    async with staged(Site(ServerConfig())) as stage:
+    async with staged(Site(ServerConfig()), "whep") as stage:
         client = viewer()
-        await stage.watch(client)
+        await stage.connect(client)
         await stage.live.publish(2)
         closed = asyncio.Event()
         client.connection.on("connectionstatechange", closed.set)

@@ -1,6 +1,7 @@
 // @ts-check
 /** The live page: the only module that touches the DOM. */
 
+import { OnAir } from "./onair.js";
 import { IMAGE_LIMITS, PictureError, formatBytes, readPicture } from "./picture.js";
 import { codePoints } from "./protocol.js";
 import { Session, randomSeed } from "./session.js";
@@ -76,6 +77,7 @@ class LivePage {
     uploading: (share) => ((upload.hidden = share === null), (upload.value = share ?? 0)),
     pictureTaken: keepStill,
   });
+  #onAir = new OnAir(this.#session);
   #rate = new FrameRate();
   #choices = 0;
   #isFramed = false;
@@ -266,6 +268,7 @@ class LivePage {
     this.#renderStage();
     this.#renderPicture();
     this.#renderFigures();
+    this.#onAir.render();
   }
 
   #askToken() {

@@ -275,6 +275,25 @@ export class Director {
     return this.#connection.upload(picture, onProgress);
   }
 
+  /**
+   * Asks for something of the stream over HTTP, as its director.
+   * @param {string} method @param {string} path below the stream's own @param {object} [body]
+   * @throws {CommandError}
+   */
+  async request(method, path, body) {
+    if (!this.#connection || !this.#credentials) throw disconnected();
+    const { stream, control_token } = this.#credentials;
+    const headers = { Authorization: `Bearer ${control_token}`, "Content-Type": "application/json" };
+    let response;
+    try {
+      response = await fetch(`streams/${stream}/${path}`, { method, headers, body: body && JSON.stringify(body) });
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+      throw disconnected();
+    }
+    if (!response.ok) throw await refusal(response);
+  }
+
   /** @returns {Promise<CommandError>} why there is no connection any more */
   async #connectOnce() {
     this.#events.onPhase({ phase: "connecting" });

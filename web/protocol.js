@@ -9,7 +9,14 @@
 /** @typedef {"idle" | "live" | "paused" | "ended"} State */
 /** @typedef {"t2v" | "i2v"} Mode */
 /** @typedef {{ sha256: string, width: number, height: number }} ImageState */
-/** @typedef {{ state: State, mode: Mode, prompt: string, frame: number, image: ImageState | null }} StreamState */
+/** @typedef {{ state: "connecting" | "live", width: number | null, height: number | null }} PublisherState */
+/** @typedef {{ to: string, state: "connecting" | "live" | "retrying", status: number | null, error: string | null }} PublishState */
+/**
+ * @typedef {{
+ *   state: State, mode: Mode, prompt: string, frame: number, image: ImageState | null,
+ *   publisher?: PublisherState, publish?: PublishState,
+ * }} StreamState
+ */
 /** @typedef {{ prompt_chars: number, image_bytes: number, image_pixels: number, streams: number }} Limits */
 /**
  * @typedef {{

@@ -16,7 +16,7 @@ import { CommandLatency } from "./stats.js";
 /** @typedef {import("./peer.js").Phase} Phase */
 /** @typedef {import("./peer.js").Sent} Sent */
 /** @typedef {import("./picture.js").Picture & { width: number, height: number }} UprightPicture */
-/** @typedef {"picture" | "prompt" | "control" | "status"} Place where an error belongs */
+/** @typedef {"picture" | "prompt" | "control" | "publish" | "status"} Place where an error belongs */
 /**
  * @typedef {{
  *   changed: () => void,
@@ -27,7 +27,7 @@ import { CommandLatency } from "./stats.js";
  *   pictureTaken: (picture: any) => void,
  * }} View what shows a session; an empty message takes an error away
  */
-/** @typedef {Pick<Director, "run" | "close" | "command" | "upload" | "retryNow" | "useAccessToken">} AnyDirector */
+/** @typedef {Pick<Director, "run" | "close" | "command" | "upload" | "request" | "retryNow" | "useAccessToken">} AnyDirector */
 
 const RESTART_AFTER_MS = 10_000;
 const FULL_RATE = 0.9;
@@ -188,6 +188,41 @@ export class Session {
   async control(type, fields) {
     this.#setBusy(true);
     await this.#send("control", type, fields);
+    this.#setBusy(false);
+  }
+
+  /** Makes the newest frame of who publishes into the stream its picture. */
+  async useCameraFrame() {
+    const before = this.#picture;
+    // Answered only when it is on the screen, which before a start is not soon; what state tells of it is shown.
+    this.#picture = null;
+    this.#view.changed();
+    if (await this.#send("picture", "use_camera_frame")) return;
+    this.#picture ??= before;
+    this.#view.changed();
+  }
+
+  /**
+   * Publishes the stream elsewhere.
+   * @param {string} url @param {string} token what the far end asks for, or ""
+   */
+  publish(url, token) {
+    return this.#request("POST", token ? { url, token } : { url });
+  }
+
+  unpublish() {
+    return this.#request("DELETE");
+  }
+
+  /** @param {string} method @param {object} [body] */
+  async #request(method, body) {
+    this.#view.error("publish", "");
+    this.#setBusy(true);
+    try {
+      await this.#director.request(method, "publish", body);
+    } catch (error) {
+      this.#report("publish", error);
+    }
     this.#setBusy(false);
   }
 

@@ -38,6 +38,8 @@ function setUp() {
     useAccessToken() {},
     command: answer,
     upload: (/** @type {any} */ picture) => answer("upload", picture.name),
+    request: (/** @type {string} */ method, /** @type {string} */ path, /** @type {any} */ body) =>
+      answer(`${method} ${path}`, body),
   };
   const session = new Session(
     {
@@ -229,4 +231,32 @@ test("an error that no command asked for stands at the status", async () => {
   await welcome();
   say({ type: "error", code: "internal", message: "It broke.", retryable: true });
   equal(errors.status, "It broke.");
+});
+
+test("a camera's frame takes the place of the picture, unless it is refused", async () => {
+  const { session, calls, errors, refusals, welcome } = setUp();
+  await welcome();
+  session.usePicture(/** @type {any} */ (PICTURE));
+  await settle();
+  refusals.use_camera_frame = new CommandError("wrong_state", "Nobody publishes.");
+  await session.useCameraFrame();
+  equal([session.picture?.name, errors.picture], ["sea.png", "Nobody publishes."]);
+  delete refusals.use_camera_frame;
+  await session.useCameraFrame();
+  equal([session.picture, errors.picture], [null, ""]);
+  equal(calls.at(-1)[0], "use_camera_frame");
+});
+
+test("the stream is published with its token, and what is refused is said there", async () => {
+  const { session, calls, errors, refusals, welcome } = setUp();
+  await welcome();
+  await session.publish("https://live.example/whip", "secret");
+  await session.publish("rtmp://live.example/app/key", "");
+  equal(calls, [
+    ["POST publish", { url: "https://live.example/whip", token: "secret" }],
+    ["POST publish", { url: "rtmp://live.example/app/key" }],
+  ]);
+  refusals["DELETE publish"] = new CommandError("wrong_state", "It is not being published.");
+  await session.unpublish();
+  equal([errors.publish, session.isBusy], ["It is not being published.", false]);
 });
