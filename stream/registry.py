@@ -95,6 +95,11 @@ class Streams:
         return 0 if self._services is None else self._services.capacity.running
 
     @property
+    def viewers(self) -> int:
+        """How many viewers watch, of all streams together."""
+        return sum(stream.viewers for stream in self)
+
+    @property
     def level(self) -> int:
         """The rung of the model's ladder that all streams are made at."""
         return 0 if self._services is None else self._services.capacity.level

@@ -18,6 +18,7 @@ from stream.ice import connection_configuration
 from stream.live import LiveStream
 from stream.metrics import CONTENT_TYPE, Metrics
 from stream.middleware import allow_cross_origin, answer_errors
+from stream.output import Output
 from stream.peer import DirectorPeer, PeerSettings
 from stream.protocol import Limits
 from stream.registry import Streams
@@ -31,8 +32,6 @@ NOT_BUILT = (
     ("POST", "/streams", "a stream without a director peer; POST /offer makes one with"),
     ("PATCH", "/streams/{stream}", "commands over HTTP; the data channel `control` takes them"),
     ("PUT", "/streams/{stream}/image", "a picture over HTTP; the data channel `control` takes it"),
-    ("GET", "/streams/{stream}/snapshot", "snapshots"),
-    ("GET", "/streams/{stream}/live.ts", "MPEG-TS over HTTP"),
     ("POST", "/streams/{stream}/publish", "publishing elsewhere"),
     ("DELETE", "/streams/{stream}/publish", "publishing elsewhere"),
     ("GET", "/openapi.json", "the OpenAPI description"),
@@ -76,6 +75,7 @@ def build_app(dependencies: Dependencies) -> web.Application:
             web.post("/offer", routes.offer),
             web.get("/watch/{stream}", routes.watch),
             *routes.whep.routes(),
+            *routes.output.routes(),
             web.get("/streams/{stream}", routes.show),
             web.delete("/streams/{stream}", routes.end),
             web.get("/healthz", routes.healthz),
@@ -115,7 +115,8 @@ class _Routes:
             channel=ChannelLimits(limits, config.upload_timeout_s),
         )
         self._peers: set[DirectorPeer] = set()
-        self.whep = Whep(dependencies.streams.find, dependencies.server, config, dependencies.metrics)
+        self.whep = Whep(dependencies.streams, dependencies.server, config, dependencies.metrics)
+        self.output = Output(dependencies.streams, config)
 
     async def page(self, request: web.Request) -> web.StreamResponse:
         """``GET /``"""
@@ -219,6 +220,7 @@ class _Routes:
         """End every stream with ``goodbye`` and wait for the peers."""
         await self._dependencies.streams.close()
         await asyncio.gather(self.whep.close(), *(peer.close() for peer in list(self._peers)))
+        self.output.close()
 
     def _require_ready(self, known: bool = False) -> None:
         reason = self._dependencies.not_ready()

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 from aiohttp import web
@@ -12,8 +12,8 @@ from stream.config import ServerConfig, StreamConfig
 from stream.errors import StreamError
 from stream.ice import connection_configuration, link_headers
 from stream.link import LinkSettings
-from stream.live import LiveStream
 from stream.metrics import Metrics
+from stream.registry import Streams
 from stream.sdp import read_viewer_offer
 from stream.trickle import read_fragment
 from stream.viewer import ViewerPeer
@@ -23,14 +23,13 @@ FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
 NO_VIDEO_RETRY_S = 2
 ETAG_BYTES = 9
 
-FindStream = Callable[[str], LiveStream]
-
 
 class Whep:
     """The viewers that are connected or connecting, and what they may ask over HTTP."""
 
-    def __init__(self, find: FindStream, server: ServerConfig, stream: StreamConfig, metrics: Metrics) -> None:
-        self._find = find
+    def __init__(self, streams: Streams, server: ServerConfig, stream: StreamConfig, metrics: Metrics) -> None:
+        self._streams = streams
+        self._find = streams.find
         self._metrics = metrics
         self._limit = stream.max_viewers
         self._links = link_headers(server.ice_servers)
@@ -68,7 +67,7 @@ class Whep:
         if not live.has_video:
             why = "The stream makes no video yet; ask again in a moment."
             raise StreamError("wrong_state", why, retry_after=NO_VIDEO_RETRY_S)
-        if len(self._peers) >= self._limit:
+        if self._streams.viewers >= self._limit:
             raise StreamError("at_capacity", f"This server takes at most {self._limit} viewers.", ahead=self._limit)
         peer = ViewerPeer(live, cast(Broadcast, live.broadcast), self._settings, lambda: self._forget(peer))
         self._peers[peer.secret] = peer

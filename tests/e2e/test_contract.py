@@ -82,8 +82,6 @@ NOT_BUILT = [
     ("POST", "/streams"),
     ("PATCH", "/streams/{}"),
     ("PUT", "/streams/{}/image"),
-    ("GET", "/streams/{}/snapshot"),
-    ("GET", "/streams/{}/live.ts"),
     ("POST", "/streams/{}/publish"),
     ("DELETE", "/streams/{}/publish"),
     ("GET", "/openapi.json"),
