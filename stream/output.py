@@ -16,6 +16,7 @@ from stream.errors import StreamError
 from stream.live import LiveStream
 from stream.middleware import share_with_origin
 from stream.muxer import transport_stream
+from stream.recording import recording_path
 from stream.registry import Streams
 from stream.snapshot import choose_type, encode_picture
 from stream.subscription import Overrun, Subscription, SubscriptionEnded
@@ -36,6 +37,7 @@ class Output:
     def __init__(self, streams: Streams, config: StreamConfig) -> None:
         self._streams = streams
         self._viewers = config.max_viewers
+        self._folder = config.recordings
         self._pictures = ThreadPoolExecutor(1, "snapshot")
         self._waiting = 0
 
@@ -44,6 +46,7 @@ class Output:
         return [
             web.get("/streams/{stream}/live.ts", self.watch),
             web.get("/streams/{stream}/snapshot", self.snapshot),
+            web.get("/recordings/{name}", self.recording),
         ]
 
     async def watch(self, request: web.Request) -> web.StreamResponse:
@@ -87,6 +90,13 @@ class Output:
         finally:
             self._waiting -= 1
         return web.Response(body=data, headers={"Content-Type": kind, "Cache-Control": "no-store", "Vary": "Accept"})
+
+    async def recording(self, request: web.Request) -> web.StreamResponse:
+        """``GET /recordings/{name}``, or a range of it: the file, as far as it is written."""
+        path = recording_path(self._folder, request.match_info["name"])
+        if path is None or not await asyncio.to_thread(path.is_file):
+            raise StreamError("not_found", "There is no such recording; it may have been deleted.")
+        return web.FileResponse(path, headers={"Content-Type": "video/mp4"})
 
     def close(self) -> None:
         """Let the thread go."""

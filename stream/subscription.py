@@ -122,12 +122,13 @@ class Subscription:
             self._broadcast.report_estimate(self, kbps)
 
     def close(self) -> None:
-        """Leave; a waiting ``next`` raises. Idempotent."""
+        """Leave; ``next`` raises, of one that is lossless when what waits has been taken. Idempotent."""
         if not self._closed:
             self._closed = True
             if self._request is not None:
                 self._request.cancel()
-            self._clear()
+            if not self.lossless or self._overrun:
+                self._clear()
             self._ready.set()
             self._broadcast.unsubscribe(self)
 

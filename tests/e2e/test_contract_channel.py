@@ -210,7 +210,7 @@ async def test_texts_of_any_kind(server: Server) -> None:
 async def test_not_supported(server: Server) -> None:
     """What this model or server lacks says so, and what it has."""
     async with directing(server) as peer:
-        for type in ("use_frame", "use_camera_frame", "record_start", "record_stop"):
+        for type in ("use_frame", "use_camera_frame"):
             await peer.refused(peer.send(type), "not_supported")
         capabilities = (await http("GET", f"{server.url}/capabilities")).json
         for mode in {"i2v", "t2v"} - set(capabilities["modes"]):
