@@ -10,7 +10,11 @@
 /** @typedef {"t2v" | "i2v"} Mode */
 /** @typedef {{ sha256: string, width: number, height: number }} ImageState */
 /** @typedef {{ state: State, mode: Mode, prompt: string, frame: number, image: ImageState | null }} StreamState */
-/** @typedef {{ prompt_chars: number, image_bytes: number, image_pixels: number, streams: number }} Limits */
+/**
+ * @typedef {{
+ *   prompt_chars: number, image_bytes: number, image_pixels: number, streams: number, recording_s?: number,
+ * }} Limits `recording_s` is 0 where nothing can be recorded
+ */
 /**
  * @typedef {{
  *   model: string, sizes: [number, number][], fps: number, modes: Mode[], policies: string[],
