@@ -130,7 +130,7 @@ class _Session:
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._first: VideoPacket | None = None
         self._last_pts = self._step = 0
-        self._bytes = 0
+        self._bytes = self._ticks = 0
         self.url = recording_url(self._name)
         self.failure: StreamError | None = None
         self.reason = "The stream has ended."
@@ -148,9 +148,8 @@ class _Session:
         self._subscription.close()
 
     def result(self) -> dict[str, Any]:
-        """Give url, bytes and seconds so far."""
-        ticks = 0 if self._first is None else self._last_pts - self._first.pts + self._step
-        return {"url": self.url, "bytes": self._bytes, "seconds": round(ticks / VIDEO_CLOCK_HZ, 3)}
+        """Give url, and the bytes and seconds that were written."""
+        return {"url": self.url, "bytes": self._bytes, "seconds": round(self._ticks / VIDEO_CLOCK_HZ, 3)}
 
     async def opened_values(self) -> dict[str, Any]:
         """Wait for the file; raises StreamError where there is none."""
@@ -184,13 +183,16 @@ class _Session:
 
     async def _write(self, file: RecordingFile) -> None:
         muxer = fragmented_mp4()
+        first: int | None = None
         try:
             while True:
                 packet = await self._subscription.next()
                 if self._is_over(packet):
                     break
+                first = packet.pts if first is None else first
                 if data := muxer.mux(packet):
                     await self._in_thread(file.write, data)
+                    self._ticks = packet.pts - first
         except Overrun as error:
             raise StreamError("internal", "The disk of the recordings is too slow for this video.") from error
         except FFmpegError as error:
@@ -200,6 +202,7 @@ class _Session:
         finally:
             rest = muxer.finish()
         await self._in_thread(file.write, rest)
+        self._ticks = 0 if first is None else self._last_pts - first + self._step
 
     def _is_over(self, packet: VideoPacket) -> bool:
         """Take note of a packet, or say why it has no place in this recording."""

@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from stream.config import StreamConfig
 from stream.errors import StreamError
 from stream.recorder import Recorder, Recordings
 from stream.recording import RecordingFile
-from tests.test_broadcast import STEP, Stage
+from tests.test_broadcast import STEP, Stage, frame
 
 
 class Studio:
@@ -174,6 +175,7 @@ async def test_a_full_disk(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> N
     assert recorded["url"] == url
     assert recorded["bytes"] == studio.file(url).stat().st_size
     assert len(times(studio.file(url))) == 16
+    assert recorded["seconds"] == 1.0
     await studio.stage.publish(2)
     assert studio.stage.broadcast._feeds == {}
 
@@ -238,3 +240,15 @@ async def test_a_slow_thread_holds_up_no_command(studio: Studio) -> None:
     gate.set()
     assert (await started)["url"] == (await stopped)["url"]
     studio.recordings.thread.shutdown()
+
+
+async def test_a_change_of_the_frame_rate_is_recorded(studio: Studio) -> None:
+    """The encoder begins anew at another rate; the file goes on, every frame at its time."""
+    url = await studio.start()
+    await studio.stage.publish(10)
+    for number in range(20):
+        studio.stage.slots()
+        await studio.stage.broadcast.publish(frame(number), number, studio.stage.slots())
+    await studio.recorder.stop()
+    steps = [later - earlier for earlier, later in pairwise(times(studio.file(url)))]
+    assert steps == [STEP] * 9 + [2 * STEP] * 20
