@@ -78,7 +78,7 @@ $(VENV)/.stamp-wan: pyproject.toml | $(BIN)/python
 
 $(VENV)/.stamp-dev: pyproject.toml | $(BIN)/python
 	@echo "Installing the server's packages (torch, aiortc, aiohttp, PyAV, open_clip) and the test tools (pytest,"
-	@echo "ruff, pyright, Playwright, OpenCV) into $(VENV): 1.8 GB on disk with a CPU build of torch, about 5.7 GB"
+	@echo "ruff, pyright, Playwright, OpenCV, ffmpeg) into $(VENV): 1.8 GB on disk with a CPU build of torch, about 5.7 GB"
 	@echo "(a download of 3 GB) with the CUDA build. Nothing else is touched. This takes a few minutes, once."
 	@$(BIN)/python -m pip install $(QUIET) -e '.[dev]'
 	@touch $(VENV)/.stamp-run $@

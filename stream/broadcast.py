@@ -89,9 +89,17 @@ class Broadcast:
         finally:
             self._publishing -= 1
 
-    def subscribe(self, codec: Codec, is_viewer: bool = False) -> Subscription:
-        """Add a receiver; its first packet is a keyframe, at once also while the video is frozen."""
-        subscription = Subscription(self, codec, is_viewer)
+    @property
+    def last_frame(self) -> Pixels | None:
+        """The frame on air, ``uint8 [H, W, 3]`` RGB, not to be changed; None before the first, and when closed."""
+        return self._last
+
+    def subscribe(self, codec: Codec, is_viewer: bool = False, lossless: bool = False) -> Subscription:
+        """Add a receiver; its first packet is a keyframe, at once also while the video is frozen.
+
+        One that is ``lossless`` reports nothing of its link, so it has no part in the rate.
+        """
+        subscription = Subscription(self, codec, is_viewer, lossless)
         if self._closed:
             subscription.close()
             return subscription
@@ -100,7 +108,8 @@ class Broadcast:
             encoder = create_encoder(codec, self._fps, self._control.target, self._bounds.ceiling)
             feed = self._feeds[codec] = _Feed(encoder, create_packetizer(codec))
         feed.subscriptions.add(subscription)
-        self._control.join(id(subscription), is_viewer, self._loop.time())
+        if not lossless:
+            self._control.join(id(subscription), is_viewer, self._loop.time())
         if self._refresher is None:
             self._refresher = self._loop.create_task(self._refresh(), name=f"broadcast-{self._id}")
         feed.joined = True
@@ -250,5 +259,6 @@ def _encode_all(
     for codec, feed in feeds.items():
         encoded = feed.encoder.encode(picture, pts, keyframes[codec])
         if encoded is not None:
-            packets[codec] = VideoPacket(pts, encoded.is_keyframe, encoded, feed.packetizer.payloads(encoded))
+            payloads, size = feed.packetizer.payloads(encoded), (picture.width, picture.height)
+            packets[codec] = VideoPacket(pts, encoded.is_keyframe, encoded, payloads, size)
     return packets

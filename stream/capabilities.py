@@ -30,6 +30,7 @@ def describe(model: Capabilities, video: VideoFormat, config: StreamConfig, vers
             "image_bytes": config.image_bytes,
             "image_pixels": config.image_pixels,
             "streams": min(config.max_streams, model.max_streams),
+            "recording_s": config.recording_s if config.recordings else 0,
         },
         "examples": list(model.examples),
     }

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from functools import partial
+from typing import Any, Protocol, TypeAlias, cast
 
 from stream.errors import StreamError
 from stream.generation import Answer, Generation, Services, Shown
@@ -26,11 +27,13 @@ from stream.protocol import (
     UploadImage,
     UseCameraFrame,
     UseFrame,
+    error_message,
     reply,
 )
-from stream.replies import Message, Turn
+from stream.recorder import PacketSource, Recorder
+from stream.replies import Message, ReplyLine, Turn
 
-FREE_OF_PICTURES: TypeAlias = Hello | SetPrompt | Pause | Resume | Stop | Configure | Ping
+FREE_OF_PICTURES: TypeAlias = Hello | SetPrompt | Pause | Resume | Stop | Configure | RecordStart | RecordStop | Ping
 """Commands that mean the same whether a picture before them is there or not."""
 
 TAKES_PICTURE: TypeAlias = UploadImage | UseFrame | UseCameraFrame
@@ -53,6 +56,11 @@ class Stream(Protocol):
     id: str
     generation: Generation
     services: Services
+    recorder: Recorder
+
+    def tell_others(self, line: ReplyLine, message: Message) -> None:
+        """Send a message to every director but the one of this line."""
+        ...
 
     def state_message(self) -> Message:
         """Make the ``state`` message."""
@@ -103,11 +111,31 @@ class Commands:
             case Ping(t=t):
                 now_ms = round(asyncio.get_running_loop().time() * 1000, 3)
                 self._settle(command, "pong", t=t, server_ms=now_ms)
-            case RecordStart() | RecordStop() as message:
-                raise StreamError("not_supported", f"This server can't {message.type} yet.")
+            case RecordStart():
+                # What a stream sends to is a broadcast, but in tests.
+                source = cast(PacketSource, generation.sink)
+                self._settle_later(command, "recording", self._stream.recorder.start(source))
+            case RecordStop():
+                self._settle_later(command, "recorded", self._stream.recorder.stop())
 
     def _settle(self, command: Command, type: str, **values: object) -> None:
         command.turn.settle(reply(type, command.message.id, **values))
+
+    def _settle_later(self, command: Command, type: str, values: "asyncio.Task[dict[str, Any]]") -> None:
+        """Answer when this has come, and tell the other directors, who did not ask."""
+        values.add_done_callback(partial(self._settle_with, command, type))
+
+    def _settle_with(self, command: Command, type: str, values: "asyncio.Task[dict[str, Any]]") -> None:
+        if values.cancelled():
+            return
+        error = values.exception()
+        if isinstance(error, StreamError):
+            command.turn.settle(error_message(error, command.message.id))
+        elif error is None:
+            self._settle(command, type, **values.result())
+            self._stream.tell_others(command.turn.line, {"type": type, **values.result()})
+        else:
+            raise error
 
     def _welcome(self, command: Command, message: Hello) -> None:
         if message.protocol != PROTOCOL:
@@ -115,6 +143,8 @@ class Commands:
         capabilities = dict(self._stream.services.describe)
         state = self._stream.state_message()
         self._settle(command, "welcome", stream=self._stream.id, capabilities=capabilities, state=state)
+        if (url := self._stream.recorder.url) is not None:
+            command.turn.follow({"type": "recording", "url": url})
 
     def _use_picture(self, command: Command) -> None:
         if isinstance(command.outcome, StreamError):

@@ -6,7 +6,7 @@ The clip is a slow pan, which is what most prompts for a picture come to: over a
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import cast
@@ -20,6 +20,9 @@ from PIL import Image
 from pipeline.types import Pixels
 from stream.clock import VIDEO_CLOCK_HZ
 from stream.encoder import Codec, YuvConverter, create_encoder
+from stream.muxer import Muxer, fragmented_mp4, transport_stream
+from stream.snapshot import JPEG, PNG, encode_picture
+from stream.subscription import VideoPacket
 
 SETTLE_S = 2
 PAN_PIXELS = 2.37
@@ -121,6 +124,31 @@ def measure(codec: Codec, clip: list[Pixels], fps: Fraction, kbps: int) -> Measu
     )
 
 
+def measure_outputs(clip: list[Pixels], fps: Fraction, kbps: int) -> dict[str, float]:
+    """Give the milliseconds that a frame costs besides its encode, for each thing that is made of it."""
+    encoder, converter = create_encoder("H264", fps, kbps, 4000), YuvConverter()
+    packets: list[VideoPacket] = []
+    for number, frame in enumerate(clip):
+        pts = round(number * VIDEO_CLOCK_HZ / fps)
+        encoded = encoder.encode(converter.convert(frame), pts)
+        if encoded is not None:
+            packets.append(VideoPacket(pts, encoded.is_keyframe, encoded, [], (frame.shape[1], frame.shape[0])))
+    makers: dict[str, Callable[[], Muxer]] = {"MPEG-TS": transport_stream, "MP4": fragmented_mp4}
+    costs: dict[str, float] = {}
+    for name, make in makers.items():
+        muxer, began = make(), time.perf_counter()
+        for packet in packets:
+            muxer.mux(packet)
+        costs[name] = (time.perf_counter() - began) * 1000 / len(packets)
+        muxer.finish()
+    for kind in (PNG, JPEG):
+        began = time.perf_counter()
+        for frame in clip[:8]:
+            encode_picture(frame, kind)
+        costs[kind] = (time.perf_counter() - began) * 1000 / len(clip[:8])
+    return costs
+
+
 def main() -> None:
     """Print a Markdown table."""
     parser = argparse.ArgumentParser(prog="python -m stream.encoder_bench", description=__doc__)
@@ -144,6 +172,8 @@ def main() -> None:
             f"| {m.psnr_mean:.1f} | {m.psnr_p5:.1f} | {m.ms_mean:.1f} | {m.ms_p95:.1f} "
             f"| {m.first_bytes / 1000:.0f} kB |"
         )
+    costs = measure_outputs(clip, arguments.fps, arguments.kbps)
+    print("\nMilliseconds a frame: " + ", ".join(f"{name} {cost:.3g}" for name, cost in costs.items()))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ CODES: dict[str, tuple[int, bool]] = {
     "forbidden_origin": (403, False),
     "not_found": (404, False),
     "method_not_allowed": (405, False),
+    "not_acceptable": (406, False),
     "upload_timeout": (408, True),
     "wrong_state": (409, False),
     "no_image": (409, False),

@@ -22,6 +22,7 @@ from stream.picture import Picture
 from stream.playout import DueFrame, PlayoutBuffer
 from stream.producer import ChunkProducer, GenerationTime, Pace
 from stream.protocol import Latency, StreamState
+from stream.recorder import Recordings
 from stream.sink import MakeSink
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class Services:
     """Where pictures are decoded, one at a time."""
     describe: Mapping[str, Any]
     """The body of ``GET /capabilities``."""
+    recordings: Recordings
 
 
 class Generation:

@@ -28,6 +28,7 @@ from stream.protocol import (
     state_message,
     stats_message,
 )
+from stream.recorder import Recorder
 from stream.replies import Director, Message, ReplyLine
 from stream.sink import FrameSink, MakeSink
 
@@ -67,6 +68,7 @@ class LiveStream:
         self.generation = Generation(stream_id, services, make_sink, self._generation_failed)
         self._seats: dict[Director, _Seat] = {}
         self._viewers: set[object] = set()
+        self.recorder = Recorder(stream_id, services.recordings, self._tell_all)
         self._commands = Commands(self, self._tell_state)
         self.guests = Guests(self._tell_state)
         self._told: Message = self.state_message()
@@ -225,9 +227,11 @@ class LiveStream:
 
     async def _end(self, reason: str) -> None:
         logger.info("stream %s: ended, %s", self.id, reason)
-        seats, self._seats = self._seats, {}
         gone = StreamError("internal", reason)
         self.generation.state = "ended"
+        # While its directors can still be told of it.
+        await self.recorder.close()
+        seats, self._seats = self._seats, {}
         for director, seat in seats.items():
             seat.line.settle_all(partial(error_message, gone))
             seat.line.send(self.state_message())
@@ -277,7 +281,16 @@ class LiveStream:
         message = self.state_message()
         if message | {"frame": 0} != self._told | {"frame": 0}:
             self._told = message
-            for seat in self._seats.values():
+            self._tell_all(message)
+
+    def _tell_all(self, message: Message) -> None:
+        for seat in self._seats.values():
+            seat.line.send(message)
+
+    def tell_others(self, line: ReplyLine, message: Message) -> None:
+        """Send a message to every director but the one of this line."""
+        for seat in self._seats.values():
+            if seat.line is not line:
                 seat.line.send(message)
 
     async def _report(self) -> None:
@@ -289,9 +302,7 @@ class LiveStream:
             while timer.time() < due:
                 await alarm.wait(due)
             if self._seats:
-                message = self.stats()
-                for seat in self._seats.values():
-                    seat.line.send(message)
+                self._tell_all(self.stats())
 
     def stats(self) -> Message:
         """Make the ``stats`` message; ``quality`` and ``level`` are the rung in force and its number."""

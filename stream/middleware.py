@@ -77,12 +77,18 @@ async def allow_cross_origin(request: web.Request, handler: Handler) -> web.Stre
         response = await _preflight(request, handler)
     else:
         response = await handler(request)
+    if not response.prepared:
+        share_with_origin(request, response)
+    return response
+
+
+def share_with_origin(request: web.Request, response: web.StreamResponse) -> None:
+    """Let the page that asked read the answer; for a handler that begins to send it itself."""
     origin = request.headers.get("Origin")
-    if origin is not None and not response.prepared:
+    if origin is not None:
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
         response.headers.add("Vary", "Origin")
-    return response
 
 
 async def _preflight(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -16,6 +16,7 @@ from stream.errors import StreamError
 from stream.generation import Services
 from stream.live import LiveStream
 from stream.meter import Observer, Unobserved
+from stream.recorder import Recordings
 from stream.sink import MakeSink
 
 __all__ = ["MakeSink", "Streams"]
@@ -49,6 +50,7 @@ class Streams:
         self._lonely: dict[str, Cancellable] = {}
         self._endings: set[asyncio.Task[None]] = set()
         self._pictures = ThreadPoolExecutor(1, "picture")
+        self._recordings = Recordings.of(config)
         self._services: Services | None = None
         self._closed = False
         engine.on_death(self._engine_died)
@@ -95,6 +97,11 @@ class Streams:
         return 0 if self._services is None else self._services.capacity.running
 
     @property
+    def viewers(self) -> int:
+        """How many viewers watch, of all streams together."""
+        return sum(stream.viewers for stream in self)
+
+    @property
     def level(self) -> int:
         """The rung of the model's ladder that all streams are made at."""
         return 0 if self._services is None else self._services.capacity.level
@@ -113,6 +120,7 @@ class Streams:
         if self._endings:
             await asyncio.wait(set(self._endings))
         self._pictures.shutdown(wait=False, cancel_futures=True)
+        self._recordings.thread.shutdown(wait=False)
 
     def _shared(self) -> Services:
         if self._services is None:
@@ -126,7 +134,14 @@ class Streams:
                 self._timer.time,
             )
             self._services = Services(
-                engine, capacity, self._config, self._timer, self._observer, self._pictures, self._describe
+                engine,
+                capacity,
+                self._config,
+                self._timer,
+                self._observer,
+                self._pictures,
+                self._describe,
+                self._recordings,
             )
         return self._services
 

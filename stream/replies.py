@@ -32,7 +32,7 @@ class Turn:
 
     def __init__(self, line: "ReplyLine", message_id: int | None) -> None:
         self.message_id = message_id
-        self._line = line
+        self.line = line
         self._held: list[tuple[Message, int | None]] = []
         self.settled = False
         """Whether the first reply is known."""
@@ -43,7 +43,7 @@ class Turn:
     def step_aside(self) -> None:
         """Hold up nobody any more: what this command waits for has stopped coming."""
         self.aside = True
-        self._line.advance()
+        self.line.advance()
 
     def settle(self, message: Message | None, pts: int | None = None) -> None:
         """Give the first reply, once; ``pts`` is that of the frame it names, in 90 kHz ticks.
@@ -54,7 +54,7 @@ class Turn:
             self.settled = True
             if message is not None:
                 self._held.insert(0, (message, pts))
-            self._line.advance()
+            self.line.advance()
 
     def follow(self, message: Message, pts: int | None = None) -> None:
         """Give a later reply."""
@@ -66,7 +66,7 @@ class Turn:
         """Send what is held; the line calls this when the turn comes."""
         self._passed = True
         for message, pts in self._held:
-            self._line.send(message, pts)
+            self.line.send(message, pts)
         self._held.clear()
 
 

@@ -18,6 +18,7 @@ from stream.ice import connection_configuration
 from stream.live import LiveStream
 from stream.metrics import CONTENT_TYPE, Metrics
 from stream.middleware import allow_cross_origin, answer_errors
+from stream.output import Output
 from stream.peer import DirectorPeer, PeerSettings
 from stream.protocol import Limits
 from stream.publish import Publish
@@ -32,8 +33,6 @@ NOT_BUILT = (
     ("POST", "/streams", "a stream without a director peer; POST /offer makes one with"),
     ("PATCH", "/streams/{stream}", "commands over HTTP; the data channel `control` takes them"),
     ("PUT", "/streams/{stream}/image", "a picture over HTTP; the data channel `control` takes it"),
-    ("GET", "/streams/{stream}/snapshot", "snapshots"),
-    ("GET", "/streams/{stream}/live.ts", "MPEG-TS over HTTP"),
     ("GET", "/openapi.json", "the OpenAPI description"),
     ("GET", "/docs", "the reference pages"),
 )
@@ -71,6 +70,7 @@ def build_app(dependencies: Dependencies) -> web.Application:
             *routes.whep.routes(),
             *routes.whip.routes(),
             *routes.publish.routes(),
+            *routes.output.routes(),
             web.get("/streams/{stream}", routes.show),
             web.delete("/streams/{stream}", routes.end),
             web.get("/healthz", routes.healthz),
@@ -111,9 +111,10 @@ class _Routes:
         )
         self._peers: set[DirectorPeer] = set()
         streams, server, metrics = dependencies.streams, dependencies.server, dependencies.metrics
-        self.whep = Whep(streams.find, server, config, metrics)
+        self.whep = Whep(streams, server, config, metrics)
         self.publish = Publish(streams.authorise, server, config)
         self.whip = Whip(streams.find, streams.authorise, server, config, metrics)
+        self.output = Output(streams, config)
 
     async def page(self, request: web.Request) -> web.StreamResponse:
         """``GET /``"""
@@ -218,6 +219,7 @@ class _Routes:
         await self._dependencies.streams.close()
         endpoints = (self.publish, self.whep, self.whip)
         await asyncio.gather(*(one.close() for one in (*endpoints, *self._peers)))
+        self.output.close()
 
     def _require_ready(self, known: bool = False) -> None:
         reason = self._dependencies.not_ready()

@@ -5,25 +5,37 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
+from stream.clock import VIDEO_CLOCK_HZ
 from stream.encoder import Codec, EncodedPacket
 
 QUEUE_FRAMES = 8
 # A viewer whose link loses all the time would otherwise have everyone pay for a keyframe twice a second.
 VIEWER_KEYFRAME_SPACING_S = 2.0
+# How far one that may miss nothing can be behind: more is a connection, or a disk, that does not keep up.
+LOSSLESS_S = 5
+LOSSLESS_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class VideoPacket:
-    """One encoded frame as everyone gets it: whole, and in RTP payloads; ``pts`` in 1/90000 s."""
+    """One encoded frame as everyone gets it: whole, and in RTP payloads.
+
+    ``pts`` is in 1/90000 s, ``size`` the picture's (width, height).
+    """
 
     pts: int
     is_keyframe: bool
     encoded: EncodedPacket
     payloads: list[bytes]
+    size: tuple[int, int]
 
 
 class SubscriptionEnded(Exception):
     """The broadcast was closed, or this subscription was."""
+
+
+class Overrun(SubscriptionEnded):
+    """A lossless subscription was ended because its reader did not keep up."""
 
 
 class Distributor(Protocol):
@@ -47,13 +59,20 @@ class Distributor(Protocol):
 
 
 class Subscription:
-    """One peer's share of the packets: in order, from a keyframe on; when too slow, anew from another."""
+    """One receiver's share of the packets: in order, from a keyframe on; when too slow, anew from another.
 
-    def __init__(self, broadcast: Distributor, codec: Codec, is_viewer: bool = False) -> None:
+    One that is ``lossless`` misses none, and is ended when more than :data:`LOSSLESS_S` or
+    :data:`LOSSLESS_BYTES` of them wait.
+    """
+
+    def __init__(self, broadcast: Distributor, codec: Codec, is_viewer: bool = False, lossless: bool = False) -> None:
         self.codec: Codec = codec
         self.is_viewer = is_viewer
+        self.lossless = lossless
         self._broadcast = broadcast
         self._packets: deque[VideoPacket] = deque()
+        self._waiting_bytes = 0
+        self._overrun = False
         self._ready = asyncio.Event()
         self._needs_keyframe = True
         self._requests_from = float("-inf")
@@ -61,13 +80,15 @@ class Subscription:
         self._closed = False
 
     async def next(self) -> VideoPacket:
-        """Wait for the next packet. Raises SubscriptionEnded; one reader at a time."""
+        """Wait for the next packet. Raises SubscriptionEnded, or Overrun; one reader at a time."""
         while not self._packets:
             if self._closed:
-                raise SubscriptionEnded
+                raise Overrun if self._overrun else SubscriptionEnded
             self._ready.clear()
             await self._ready.wait()
-        return self._packets.popleft()
+        packet = self._packets.popleft()
+        self._waiting_bytes -= packet.encoded.size
+        return packet
 
     def request_keyframe(self) -> None:
         """Ask for a keyframe, as a receiver's PLI or FIR does; a viewer's next one waits until 2 s later."""
@@ -86,7 +107,7 @@ class Subscription:
 
     def resync(self) -> None:
         """Go on from a new keyframe: after a gap nothing else can be decoded."""
-        self._packets.clear()
+        self._clear()
         self._needs_keyframe = True
         self.request_keyframe()
 
@@ -101,12 +122,13 @@ class Subscription:
             self._broadcast.report_estimate(self, kbps)
 
     def close(self) -> None:
-        """Leave; a waiting ``next`` raises. Idempotent."""
+        """Leave; ``next`` raises, of one that is lossless when what waits has been taken. Idempotent."""
         if not self._closed:
             self._closed = True
             if self._request is not None:
                 self._request.cancel()
-            self._packets.clear()
+            if not self.lossless or self._overrun:
+                self._clear()
             self._ready.set()
             self._broadcast.unsubscribe(self)
 
@@ -114,12 +136,28 @@ class Subscription:
         """Queue a packet; the broadcast calls this."""
         if self._needs_keyframe and not packet.is_keyframe:
             return
-        if len(self._packets) >= QUEUE_FRAMES:
+        if self.lossless:
+            if self._is_behind(packet):
+                self._overrun = True
+                self.close()
+                return
+        elif len(self._packets) >= QUEUE_FRAMES:
             # What waits is too old to be worth sending.
-            self._packets.clear()
+            self._clear()
             if not packet.is_keyframe:
                 self.resync()
                 return
         self._needs_keyframe = False
         self._packets.append(packet)
+        self._waiting_bytes += packet.encoded.size
         self._ready.set()
+
+    def _is_behind(self, packet: VideoPacket) -> bool:
+        if not self._packets:
+            return False
+        waited = packet.pts - self._packets[0].pts
+        return waited > LOSSLESS_S * VIDEO_CLOCK_HZ or self._waiting_bytes + packet.encoded.size > LOSSLESS_BYTES
+
+    def _clear(self) -> None:
+        self._packets.clear()
+        self._waiting_bytes = 0

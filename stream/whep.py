@@ -1,6 +1,6 @@
 """Watching by WHEP (draft-ietf-wish-whep): the viewers of all streams, and the routes that they come by."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 from aiohttp import web
@@ -10,22 +10,21 @@ from stream.config import ServerConfig, StreamConfig
 from stream.errors import StreamError
 from stream.ice import connection_configuration, link_headers
 from stream.link import LinkSettings
-from stream.live import LiveStream
 from stream.metrics import Metrics
+from stream.registry import Streams
 from stream.sdp import read_viewer_offer
 from stream.sessions import OFFER_TYPE, Sessions, read_text, require_type
 from stream.viewer import ViewerPeer
 
 NO_VIDEO_RETRY_S = 2
 
-FindStream = Callable[[str], LiveStream]
-
 
 class Whep:
     """The viewers that are connected or connecting, and what they may ask over HTTP."""
 
-    def __init__(self, find: FindStream, server: ServerConfig, stream: StreamConfig, metrics: Metrics) -> None:
-        self._find = find
+    def __init__(self, streams: Streams, server: ServerConfig, stream: StreamConfig, metrics: Metrics) -> None:
+        self._streams = streams
+        self._find = streams.find
         self._metrics = metrics
         self._limit = stream.max_viewers
         self._settings = LinkSettings(connection_configuration(server.ice_servers), stream.handshake_timeout_s)
@@ -58,7 +57,7 @@ class Whep:
         if not live.has_video:
             why = "The stream makes no video yet; ask again in a moment."
             raise StreamError("wrong_state", why, retry_after=NO_VIDEO_RETRY_S)
-        if len(self._sessions) >= self._limit:
+        if self._streams.viewers >= self._limit:
             raise StreamError("at_capacity", f"This server takes at most {self._limit} viewers.", ahead=self._limit)
         broadcast = cast(Broadcast, live.broadcast)
         peer = ViewerPeer(live, broadcast, self._settings, lambda: self._sessions.forget(peer))

@@ -172,6 +172,10 @@ class FakeStreams:
     def __len__(self) -> int:
         return len(list(iter(self)))
 
+    @property
+    def viewers(self) -> int:
+        return sum(live.viewers for live in self)
+
     async def close(self, reason: str = "server_shutdown") -> None:
         for live in list(self):
             await live.end(reason)

@@ -18,6 +18,7 @@ from stream.protocol import (
     Start,
     UploadImage,
 )
+from stream.recorder import Recordings
 from tests.fake_engine import FakeEngine
 from tests.fakes import FakeClock, FakeDirector, FakePipeline, FakeSink
 
@@ -32,7 +33,11 @@ class Studio:
     """One stream on fakes, with one director, and short ways to command it."""
 
     def __init__(
-        self, modes: tuple[Any, ...] = ("i2v",), max_streams: int = 4, pipeline: Pipeline[Any] | None = None
+        self,
+        modes: tuple[Any, ...] = ("i2v",),
+        max_streams: int = 4,
+        pipeline: Pipeline[Any] | None = None,
+        recordings: str = "",
     ) -> None:
         self.clock = FakeClock()
         self.engine = FakeEngine(self.clock, pipeline or FakePipeline(modes=modes), (0.1, 0.08, 0.06, 0.05))
@@ -49,6 +54,7 @@ class Studio:
             observer=Unobserved(),
             picture_thread=self.pictures,
             describe={"model": "fake"},
+            recordings=Recordings.of(StreamConfig(recordings=recordings)),
         )
         self.stream = LiveStream("s", "token", services, self._sink, lambda stream: self.changes.append(stream.state))
         self.director = FakeDirector()

@@ -11,7 +11,7 @@ from pipeline.types import Pixels
 from stream.broadcast import Broadcast
 from stream.congestion import BitrateBounds
 from stream.encoder import Codec
-from stream.subscription import QUEUE_FRAMES, Subscription, SubscriptionEnded, VideoPacket
+from stream.subscription import QUEUE_FRAMES, Overrun, Subscription, SubscriptionEnded, VideoPacket
 
 CODECS: list[Codec] = ["H264", "VP8"]
 STEP = 5625
@@ -258,3 +258,46 @@ async def test_who_does_not_read_holds_up_nobody(stage: Stage) -> None:
         await take(reader)
     assert asyncio.get_running_loop().time() - began < 2
     assert all(len(viewer._packets) <= QUEUE_FRAMES for viewer in dead)
+
+
+async def test_who_may_miss_nothing_gets_all(stage: Stage) -> None:
+    """A lossless subscription keeps what others would throw away, in order, and has no part in the rate."""
+    whole = stage.broadcast.subscribe("H264", lossless=True)
+    await stage.publish(3 * QUEUE_FRAMES)
+    packets = await take(whole, 3 * QUEUE_FRAMES)
+    assert [packet.pts for packet in packets] == [STEP * n for n in range(1, 3 * QUEUE_FRAMES + 1)]
+    assert packets[0].size == (64, 48)
+    assert not stage.broadcast._control._links
+
+
+@pytest.mark.parametrize(("bound", "most", "packets"), [("LOSSLESS_S", 0.5, 9), ("LOSSLESS_BYTES", 30_000, 50)])
+async def test_what_is_kept_for_one_reader_is_bounded(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, bound: str, most: float, packets: int
+) -> None:
+    """Seconds and bytes have an end: then the reader is told that it did not keep up, and nothing is kept."""
+    monkeypatch.setattr(f"stream.subscription.{bound}", most)
+    whole, other = stage.broadcast.subscribe("H264", lossless=True), stage.broadcast.subscribe("H264")
+    kept, kept_bytes = 0, 0
+    for _ in range(60):
+        await stage.publish(1)
+        await take(other)
+        kept, kept_bytes = max(kept, len(whole._packets)), max(kept_bytes, whole._waiting_bytes)
+    assert 3 < kept <= packets
+    assert bound == "LOSSLESS_S" or kept_bytes <= most
+    assert whole._waiting_bytes == 0
+    with pytest.raises(Overrun):
+        await whole.next()
+    again = stage.broadcast.subscribe("H264", lossless=True)
+    await stage.publish(2)
+    assert (await take(again, 2))[0].is_keyframe
+
+
+async def test_the_frame_on_air_is_the_last_one_published(stage: Stage) -> None:
+    """Also while nobody watches; none before the first, and none when it is over."""
+    assert stage.broadcast.last_frame is None
+    await stage.publish(2)
+    last = stage.broadcast.last_frame
+    assert last is not None
+    assert np.array_equal(last, frame(1))
+    await stage.broadcast.close()
+    assert stage.broadcast.last_frame is None

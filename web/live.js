@@ -44,6 +44,8 @@ const examples = byId("examples", HTMLUListElement);
 const primary = byId("primary", HTMLButtonElement);
 const resetButton = byId("reset", HTMLButtonElement);
 const stopButton = byId("stop", HTMLButtonElement);
+const snapshotButton = byId("snapshot", HTMLButtonElement);
+const recordButton = byId("record", HTMLButtonElement);
 const seedBox = byId("seed", HTMLInputElement);
 const upload = byId("upload", HTMLProgressElement);
 const tokenDialog = byId("token-dialog", HTMLDialogElement);
@@ -132,6 +134,8 @@ class LivePage {
       if (file.files?.[0]) void this.#choosePicture(file.files[0]);
       file.value = "";
     });
+    snapshotButton.addEventListener("click", () => void this.#saveSnapshot());
+    recordButton.addEventListener("click", () => void this.#session.toggleRecording());
     const fullscreen = byId("fullscreen", HTMLButtonElement);
     fullscreen.hidden = !stage.requestFullscreen;
     fullscreen.addEventListener("click", () => {
@@ -216,6 +220,20 @@ class LivePage {
     }
   }
 
+  /** Saves the frame on air, as the model made it, before any encode. */
+  async #saveSnapshot() {
+    showError("control", "");
+    try {
+      const response = await fetch(`streams/${this.#session.streamId}/snapshot`, { headers: { Accept: "image/png" } });
+      const moment = new Date().toISOString().slice(0, 19).replaceAll(":", "-");
+      if (response.ok) download(await response.blob(), `vivant-${moment}.png`);
+      else showError("control", (await response.json()).error.message);
+    } catch (error) {
+      if (!(error instanceof TypeError || error instanceof SyntaxError)) throw error;
+      showError("control", "The picture could not be fetched: there is no connection to the server.");
+    }
+  }
+
   /** @returns {boolean} whether the seed field holds a seed or nothing */
   #checkSeed() {
     const isGood = /^\d*$/.test(seedBox.value.trim());
@@ -263,6 +281,7 @@ class LivePage {
     stopButton.disabled = resetButton.disabled = !isOpen || !plays || isBusy;
     for (const radio of modes) radio.checked = radio.value === mode;
     if (phase === "token" && !tokenDialog.open) this.#askToken();
+    this.#renderRecording();
     this.#renderCapabilities();
     this.#renderPrompt();
     this.#renderStage();
@@ -274,6 +293,20 @@ class LivePage {
   #askToken() {
     hide("token-error", byId("token-error", HTMLElement).textContent === "");
     tokenDialog.showModal();
+  }
+
+  #renderRecording() {
+    const { canRecord, isOpen, isRecording, recorded } = this.#session;
+    snapshotButton.disabled = recordButton.disabled = !isOpen;
+    recordButton.hidden = !canRecord;
+    recordButton.setAttribute("aria-pressed", String(isRecording));
+    recordButton.title = isRecording ? "End the recording" : "Record";
+    recordButton.setAttribute("aria-label", recordButton.title);
+    hide("recorded", recorded === null);
+    if (recorded === null) return;
+    byId("recorded-link", HTMLAnchorElement).href = recorded.url;
+    const reason = recorded.reason ? ` ${recorded.reason}` : "";
+    say("recorded-facts", `${recorded.seconds.toFixed(1)} s, ${formatBytes(recorded.bytes)}.${reason}`);
   }
 
   #renderCapabilities() {
@@ -396,6 +429,15 @@ async function decode(picture) {
     throw new PictureError("image_corrupt", "This picture is damaged: it can't be shown. Save or download it again.");
   }
   return { ...picture, url, width: image.naturalWidth, height: image.naturalHeight };
+}
+
+/** @param {Blob} blob @param {string} name */
+function download(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
 /**

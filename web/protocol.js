@@ -17,7 +17,11 @@
  *   publisher?: PublisherState, publish?: PublishState,
  * }} StreamState
  */
-/** @typedef {{ prompt_chars: number, image_bytes: number, image_pixels: number, streams: number }} Limits */
+/**
+ * @typedef {{
+ *   prompt_chars: number, image_bytes: number, image_pixels: number, streams: number, recording_s?: number,
+ * }} Limits `recording_s` is 0 where nothing can be recorded
+ */
 /**
  * @typedef {{
  *   model: string, sizes: [number, number][], fps: number, modes: Mode[], policies: string[],

@@ -57,6 +57,11 @@ export class Session {
   #prompt = { text: "", sent: true };
   /** @type {Mode | null} */
   #chosenMode = null;
+  #streamId = "";
+  /** @type {string | null} url of the recording under way */
+  #recording = null;
+  /** @type {{ url: string, bytes: number, seconds: number, reason?: string } | null} the last one that ended */
+  #recorded = null;
   #isAwaited = false;
   #isLost = false;
   #busy = false;
@@ -103,6 +108,22 @@ export class Session {
 
   get picture() {
     return this.#picture;
+  }
+
+  get streamId() {
+    return this.#streamId;
+  }
+
+  get canRecord() {
+    return (this.#capabilities?.limits.recording_s ?? 0) > 0;
+  }
+
+  get isRecording() {
+    return this.#recording !== null;
+  }
+
+  get recorded() {
+    return this.#recorded;
   }
 
   /** The prompt that the stream has, or will have. */
@@ -226,6 +247,11 @@ export class Session {
     this.#setBusy(false);
   }
 
+  /** Begins a recording, or ends the one under way, whoever began it. */
+  async toggleRecording() {
+    await this.#send("control", this.isRecording ? "record_stop" : "record_start");
+  }
+
   /** @param {Mode} mode */
   async setMode(mode) {
     this.#chosenMode = mode;
@@ -329,6 +355,8 @@ export class Session {
   /** @param {Phase} phase */
   #onPhase(phase) {
     this.#phase = phase;
+    // The server tells of it again after the welcome.
+    if (phase.phase !== "open") this.#recording = null;
     if (phase.phase !== "connecting") this.#isLost = phase.phase === "waiting";
     if (phase.phase === "waiting") this.#view.error("status", phase.reason);
     if (phase.phase === "open" || phase.phase === "loading") this.#view.error("status", "");
@@ -343,6 +371,7 @@ export class Session {
     const before = this.#stream;
     const played = before.state === "live" && this.#now() - this.#liveSince > RESTART_AFTER_MS;
     this.#latency.clear();
+    this.#streamId = welcome.stream;
     this.useCapabilities(welcome.capabilities);
     this.#useState(welcome.state);
     if (rejoined) {
@@ -364,6 +393,8 @@ export class Session {
   #onMessage(message, sent) {
     if (message.type === "state") this.#useState(/** @type {any} */ (message));
     else if (message.type === "stats") this.#stats = message;
+    else if (message.type === "recording") this.#onRecording(message.url);
+    else if (message.type === "recorded") this.#onRecorded(message);
     else if (message.type === "error" && !sent) this.#view.error("status", message.message);
     else if (sent && (message.type.endsWith("_applied") || ["started", "resumed"].includes(message.type))) {
       // What was said before it played counts from the moment when it was told to play.
@@ -371,6 +402,18 @@ export class Session {
       if (this.#latency.applied(from, message.rtp_timestamp, this.#now())) this.#onSeen();
     }
     if (message.type !== "pong") this.#view.changed();
+  }
+
+  /** @param {string} url */
+  #onRecording(url) {
+    this.#recording = url;
+    this.#recorded = null;
+  }
+
+  /** @param {ServerMessage} recorded */
+  #onRecorded(recorded) {
+    this.#recording = null;
+    this.#recorded = recorded.bytes > 0 ? /** @type {any} */ (recorded) : null;
   }
 
   /** @param {StreamState} state */

@@ -8,10 +8,11 @@ from tests.contract import Server, serving
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The server under test, with times short enough to wait for.
 
     A lost packet at the end of a burst costs aiortc's SCTP a second: the time without a byte is more than that.
     """
-    with serving("stream.upload_timeout_s=2", "stream.director_grace_s=1") as running:
+    recordings = f"stream.recordings={tmp_path_factory.mktemp('recordings')}"
+    with serving("stream.upload_timeout_s=2", "stream.director_grace_s=1", recordings) as running:
         yield running

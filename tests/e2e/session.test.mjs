@@ -177,6 +177,31 @@ test("each refusal is shown where it belongs", async () => {
   }
 });
 
+test("a recording is begun and ended by one button, and what became of it is kept", async () => {
+  const { session, calls, say, welcome, phase } = setUp();
+  await welcome();
+  await session.toggleRecording();
+  say({ type: "recording", id: 1, url: "/recordings/a.mp4" });
+  equal([session.isRecording, session.recorded], [true, null]);
+  await session.toggleRecording();
+  say({ type: "recorded", id: 2, url: "/recordings/a.mp4", bytes: 9, seconds: 1.5 });
+  equal([session.isRecording, session.recorded?.url], [false, "/recordings/a.mp4"]);
+  equal(calls.map(([type]) => type), ["record_start", "record_stop"]);
+  say({ type: "recording", url: "/recordings/b.mp4" });
+  equal([session.isRecording, session.recorded], [true, null]);
+  phase({ phase: "waiting", reason: "gone", retryAt: 1 });
+  equal(session.isRecording, false);
+  say({ type: "recorded", url: "/recordings/b.mp4", bytes: 0, seconds: 0 });
+  equal(session.recorded, null);
+});
+
+test("a server that keeps no recordings is not asked for one", async () => {
+  const { session } = setUp();
+  equal(session.canRecord, false);
+  session.useCapabilities(/** @type {any} */ ({ ...CAPABILITIES, limits: { ...CAPABILITIES.limits, recording_s: 60 } }));
+  equal([session.canRecord, session.streamId], [true, ""]);
+});
+
 test("a prompt too long is refused here, counted in code points, and nothing is started", async () => {
   const { session, calls, errors, welcome } = setUp();
   await welcome({ ...IDLE, mode: "t2v" });

@@ -16,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -241,6 +242,34 @@ async def test_pause_resume_reset_and_stop(server: Server, open_page: Callable[.
     await shows(page, "still")
     await page.click("#primary")
     await is_state(page, "Live")
+
+
+async def test_a_recording_and_a_snapshot_are_downloaded(open_page: Callable[..., Any], tmp_path: Path) -> None:
+    """The record button goes on and off and gives a link to a whole MP4; the snapshot is the frame, as a PNG."""
+    with serving(f"stream.recordings={tmp_path / 'recordings'}") as server:
+        page = await open_page(server.url)
+        await start_with_picture(page)
+        await is_state(page, "Live")
+        async with page.expect_download() as event:
+            await page.click("#snapshot")
+        download = await event.value
+        assert re.fullmatch(r"vivant-[\dT-]+\.png", download.suggested_filename)
+        with Image.open(await download.path()) as image:
+            assert (image.format, image.size) == ("PNG", (64, 32))
+
+        await page.click("#record")
+        await expect(page.locator("#record")).to_have_attribute("aria-pressed", "true")
+        first = await page.evaluate(FRAMES)
+        await page.wait_for_function(f"{FRAMES} >= {first + 24}")
+        await keep(page, "recording")
+        await page.click("#record")
+        await expect(page.locator("#recorded-facts")).to_have_text(re.compile(r"^\d+\.\d s, \d+ .?B\.$"))
+        await expect(page.locator("#record")).to_have_attribute("aria-pressed", "false")
+        async with page.expect_download() as event:
+            await page.click("#recorded-link")
+        video = await (await event.value).path()
+        with av.open(str(video)) as container:
+            assert len(list(container.decode(video=0))) >= 12
 
 
 async def test_a_bad_file_is_refused_at_the_picture(server: Server, open_page: Callable[..., Any]) -> None:

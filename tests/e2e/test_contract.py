@@ -79,8 +79,6 @@ NOT_BUILT = [
     ("POST", "/streams"),
     ("PATCH", "/streams/{}"),
     ("PUT", "/streams/{}/image"),
-    ("GET", "/streams/{}/snapshot"),
-    ("GET", "/streams/{}/live.ts"),
     ("GET", "/openapi.json"),
     ("GET", "/docs"),
 ]

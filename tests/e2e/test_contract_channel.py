@@ -210,8 +210,6 @@ async def test_texts_of_any_kind(server: Server) -> None:
 async def test_not_supported(server: Server) -> None:
     """What this model or server lacks says so, and what it has."""
     async with directing(server) as peer:
-        for type in ("record_start", "record_stop"):
-            await peer.refused(peer.send(type), "not_supported")
         capabilities = (await http("GET", f"{server.url}/capabilities")).json
         for mode in {"i2v", "t2v"} - set(capabilities["modes"]):
             error = await peer.refused(peer.send("set_mode", mode=mode), "not_supported")
