@@ -54,6 +54,7 @@ class Publication:
         self._leave: Callable[[], None] | None = None
         self._begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[None] | None = None
+        self._dismissed = False
 
     async def begin(self) -> None:
         """Reach the far end for the first time, then go on by itself.
@@ -75,13 +76,15 @@ class Publication:
 
     def dismiss(self) -> None:
         """End it, for the stream has ended; returns at once."""
-        if self._task is not None:
+        # Once: a second time would cut off the farewell to the far end.
+        if self._task is not None and not self._dismissed:
+            self._dismissed = True
             self._task.cancel()
 
     async def close(self) -> None:
         """End it, at the far end too; idempotent; waits until it is done."""
+        self.dismiss()
         if self._task is not None:
-            self._task.cancel()
             await asyncio.wait({self._task})
 
     async def _run(self) -> None:
