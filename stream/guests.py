@@ -56,6 +56,11 @@ class Guests:
         self._publication = publication
         self.changed()
 
+    @property
+    def publication(self) -> Guest | None:
+        """What publishes it elsewhere, None where nothing does."""
+        return self._publication
+
     def remove(self, guest: Guest) -> None:
         """Take one away; idempotent."""
         if guest is self._publisher:

@@ -38,34 +38,34 @@ class Publication:
     Who watches there is counted as one viewer, so that the stream lives on while it is shown.
     """
 
-    def __init__(self, live: LiveStream, destination: Destination, attempt: Callable[[], Attempt]) -> None:
+    def __init__(
+        self,
+        live: LiveStream,
+        destination: Destination,
+        attempt: Callable[[], Attempt],
+        on_closed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._live = live
         self._destination = destination
         self._make_attempt = attempt
+        self._on_closed = on_closed
         self._state: Literal["connecting", "live", "retrying"] = "connecting"
         self._error: StreamError | None = None
         self._leave: Callable[[], None] | None = None
+        self._begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[None] | None = None
-        self._closing: asyncio.Task[None] | None = None
+        self._dismissed = False
 
     async def begin(self) -> None:
         """Reach the far end for the first time, then go on by itself.
 
-        Raises StreamError: ``wrong_state`` while the stream is published already, or what kept it from the far end;
-        nothing is left of it then.
+        Raises StreamError: ``wrong_state`` while the stream is published already or when it ends meanwhile, or what
+        kept it from the far end; nothing is left of it then.
         """
         self._live.guests.add_publication(self)
-        attempt, begun = self._make_attempt(), False
-        try:
-            await attempt.begin()
-            begun = True
-        finally:
-            if not begun or self._closing is not None:
-                await attempt.end()
-                self._live.guests.remove(self)
-        if self._closing is None:
-            self._task = asyncio.create_task(self._run(attempt), name=f"publish-{self._live.id}")
-            logger.info("stream %s: published to %s", self._live.id, self._destination)
+        self._task = asyncio.create_task(self._run(), name=f"publish-{self._live.id}")
+        await self._begun
+        logger.info("stream %s: published to %s", self._live.id, self._destination)
 
     def describe(self) -> dict[str, Any]:
         """Give ``{"to", "state", "status", "error"}``; the last two are those of the last failure, or None."""
@@ -76,27 +76,54 @@ class Publication:
 
     def dismiss(self) -> None:
         """End it, for the stream has ended; returns at once."""
-        if self._closing is None:
-            self._closing = asyncio.create_task(self._close(), name=f"publish-close-{self._live.id}")
+        # Once: a second time would cut off the farewell to the far end.
+        if self._task is not None and not self._dismissed:
+            self._dismissed = True
+            self._task.cancel()
 
     async def close(self) -> None:
         """End it, at the far end too; idempotent; waits until it is done."""
         self.dismiss()
-        assert self._closing is not None
-        await asyncio.shield(self._closing)
-
-    async def _close(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        self._stop_counting()
-        self._live.guests.remove(self)
-        logger.info("stream %s: not published any more", self._live.id)
+            await asyncio.wait({self._task})
 
-    async def _run(self, attempt: Attempt) -> None:
+    async def _run(self) -> None:
+        try:
+            await self._publish(await self._first_attempt())
+        finally:
+            self._stop_counting()
+            self._live.guests.remove(self)
+            self._on_closed()
+            if not self._begun.done():
+                self._begun.set_exception(StreamError("wrong_state", "It was ended before the far end answered."))
+            logger.info("stream %s: not published any more", self._live.id)
+
+    async def _first_attempt(self) -> Attempt | None:
+        try:
+            attempt = await self._begin_once()
+        except StreamError as error:
+            self._begun.set_exception(error)
+            return None
+        self._begun.set_result(None)
+        return attempt
+
+    async def _begin_once(self) -> Attempt:
+        attempt, begun = self._make_attempt(), False
+        try:
+            await attempt.begin()
+            begun = True
+            return attempt
+        finally:
+            if not begun:
+                await attempt.end()
+
+    async def _publish(self, attempt: Attempt | None) -> None:
         failures = 0
-        while True:
-            reason = await self._send(attempt)
+        while attempt is not None:
+            try:
+                reason = await attempt.run(self._is_live)
+            finally:
+                await attempt.end()
             failures = 1 if self._leave is not None else failures + 1
             self._is_off(reason)
             attempt = await self._begin_again(failures)
@@ -106,23 +133,11 @@ class Publication:
             # Spread, so that all the streams of a far end that comes back do not come back in one moment.
             longest = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** (failures - 1))
             await asyncio.sleep(longest * random.uniform(0.5, 1.0))
-            attempt, begun = self._make_attempt(), False
             try:
-                await attempt.begin()
-                begun = True
-                return attempt
+                return await self._begin_once()
             except StreamError as error:
                 failures += 1
                 self._tell("retrying", error)
-            finally:
-                if not begun:
-                    await attempt.end()
-
-    async def _send(self, attempt: Attempt) -> str:
-        try:
-            return await attempt.run(self._is_live)
-        finally:
-            await attempt.end()
 
     def _is_live(self) -> None:
         self._leave = self._live.add_viewer()

@@ -31,7 +31,7 @@ class Publish:
         self._authorise = authorise
         self._rule = AddressRule(stream.publish_private)
         self._settings = LinkSettings(connection_configuration(server.ice_servers), stream.handshake_timeout_s)
-        self._publications: dict[str, Publication] = {}
+        self._publications: set[Publication] = set()
 
     def routes(self) -> Sequence[web.AbstractRouteDef]:
         """Give the routes."""
@@ -42,23 +42,32 @@ class Publish:
         """``POST``: 202 once the far end has answered; what comes after that stands in ``state``."""
         live = self._authorised(request)
         destination, token = _read(await request.text())
-        publication = Publication(live, destination, lambda: self._attempt(live, destination, token))
-        await publication.begin()
-        self._publications[live.id] = publication
+        publication = Publication(
+            live,
+            destination,
+            lambda: self._attempt(live, destination, token),
+            lambda: self._publications.discard(publication),
+        )
+        self._publications.add(publication)
+        try:
+            await publication.begin()
+        except StreamError:
+            self._publications.discard(publication)
+            raise
         return web.json_response(live.guests.describe(), status=202)
 
     async def end(self, request: web.Request) -> web.StreamResponse:
         """``DELETE``: 204 once it is ended, at the far end too."""
         live = self._authorised(request)
-        publication = self._publications.pop(live.id, None)
-        if publication is None:
+        publication = live.guests.publication
+        if not isinstance(publication, Publication):
             raise StreamError("wrong_state", "This stream is not being published; POST a `url` to begin.")
         await publication.close()
         return web.Response(status=204)
 
     async def close(self) -> None:
         """End all and wait until it is done."""
-        await asyncio.gather(*(publication.close() for publication in self._publications.values()))
+        await asyncio.gather(*(publication.close() for publication in list(self._publications)))
 
     def _authorised(self, request: web.Request) -> LiveStream:
         return self._authorise(request.match_info["stream"], bearer(request.headers.get("Authorization")))

@@ -27,7 +27,13 @@ class PushLink(SendingLink):
         video.setCodecPreferences(
             [one for one in get_capabilities("video").codecs if one.mimeType in ("video/H264", "video/rtx")]
         )
-        await connection.setLocalDescription(await connection.createOffer())
+        gathering = asyncio.ensure_future(connection.setLocalDescription(await connection.createOffer()))
+        try:
+            await asyncio.shield(gathering)
+        except asyncio.CancelledError:
+            # Half-way through, aioice has sockets that nobody would close.
+            await asyncio.wait({gathering})
+            raise
         self._send_video(video.sender, "H264", is_viewer=True)
         return finish_answer(connection.localDescription.sdp)
 

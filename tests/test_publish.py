@@ -5,7 +5,7 @@ import contextlib
 import json
 import re
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class FarEnd:
     """An HTTP server that answers as told, and notes what it was asked."""
 
     def __init__(self) -> None:
-        self.answers: list[Callable[[web.Request], web.Response]] = []
+        self.answers: list[Callable[[web.Request], web.Response | Awaitable[web.Response]]] = []
         self.asked: list[tuple[str, str, str | None]] = []
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._answer)
@@ -45,7 +45,8 @@ class FarEnd:
 
     async def _answer(self, request: web.Request) -> web.Response:
         self.asked.append((request.method, request.path, request.headers.get("Authorization")))
-        return self.answers.pop(0)(request) if self.answers else web.Response(status=404)
+        answer = self.answers.pop(0)(request) if self.answers else web.Response(status=404)
+        return answer if isinstance(answer, web.Response) else await answer
 
 
 class Studio:
@@ -255,6 +256,24 @@ async def test_from_https_to_http(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == ["https://live.example.org/whip"]
 
 
+async def test_a_session_is_deleted_once(studio: Studio) -> None:
+    """With the token, at the address that the far end gave, relative to where it was found."""
+    studio.end.answers = [lambda _: web.Response(status=201, text="v=0", headers={"Location": "../s/1?x=2"})]
+    client = WhipClient(read_destination(studio.end.url("/a/whip")), "theirs", AddressRule(allow_private=True))
+    assert await client.post("v=0") == "v=0"
+    await client.delete()
+    await client.delete()
+    assert studio.end.asked == [("POST", "/a/whip", "Bearer theirs"), ("DELETE", "/s/1", "Bearer theirs")]
+
+
+async def test_an_answer_without_end(studio: Studio) -> None:
+    """No more of it is read than an answer can have."""
+    studio.end.answers = [lambda _: web.Response(status=201, text="v" * 200_000)]
+    client = WhipClient(read_destination(studio.end.url("/whip")), None, AddressRule(allow_private=True))
+    with pytest.raises(StreamError, match="too long"):
+        await client.post("v=0")
+
+
 async def test_one_at_a_time(studio: Studio) -> None:
     """409 for a second; the first goes on."""
     assert (await studio.post(studio.whip_url))[0] == 202
@@ -288,6 +307,26 @@ async def test_the_end_of_the_stream_ends_it(studio: Studio) -> None:
     await studio.live.end("deleted")
     await studio.target.guest(lambda guests: guests == {})
     await studio.live.guest(lambda guests: guests == {})
+
+
+async def test_it_may_be_ended_before_it_has_begun(studio: Studio) -> None:
+    """While the far end still thinks about the offer: DELETE ends it, and the one who asked for it is told."""
+    asked, thinking = asyncio.Event(), asyncio.Event()
+
+    async def think(request: web.Request) -> web.Response:
+        asked.set()
+        await thinking.wait()
+        return web.Response(status=500)
+
+    studio.end.answers = [think]
+    posting = asyncio.create_task(studio.post(studio.end.url("/whip")))
+    await asyncio.wait_for(asked.wait(), 5)
+    assert studio.live.guests.describe()["publish"]["state"] == "connecting"
+    assert await studio.delete() == 204
+    status, body = await posting
+    assert (status, body["error"]["code"]) == (409, "wrong_state")
+    assert studio.live.guests.describe() == {}
+    thinking.set()
 
 
 async def test_nothing_is_left_when_the_server_ends() -> None:
