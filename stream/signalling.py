@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from aiohttp import web
 
-from stream.access import Access, bearer, host_and_origin_middleware
+from stream.access import Access, host_and_origin_middleware
 from stream.broadcast import Broadcast
 from stream.channel import ChannelLimits
 from stream.config import ServerConfig, StreamConfig
@@ -21,6 +21,7 @@ from stream.middleware import allow_cross_origin, answer_errors
 from stream.peer import DirectorPeer, PeerSettings
 from stream.protocol import Limits
 from stream.registry import Streams
+from stream.rest import Rest, stream_urls
 from stream.sdp import Offer, read_offer
 from stream.whep import Whep
 
@@ -28,9 +29,6 @@ WEB = Path(__file__).resolve().parent.parent / "web"
 BODY_BYTES = 262_144
 NOT_BUILT = (
     ("POST", "/whip/{stream}", "publishing by WHIP"),
-    ("POST", "/streams", "a stream without a director peer; POST /offer makes one with"),
-    ("PATCH", "/streams/{stream}", "commands over HTTP; the data channel `control` takes them"),
-    ("PUT", "/streams/{stream}/image", "a picture over HTTP; the data channel `control` takes it"),
     ("GET", "/streams/{stream}/snapshot", "snapshots"),
     ("GET", "/streams/{stream}/live.ts", "MPEG-TS over HTTP"),
     ("POST", "/streams/{stream}/publish", "publishing elsewhere"),
@@ -76,8 +74,7 @@ def build_app(dependencies: Dependencies) -> web.Application:
             web.post("/offer", routes.offer),
             web.get("/watch/{stream}", routes.watch),
             *routes.whep.routes(),
-            web.get("/streams/{stream}", routes.show),
-            web.delete("/streams/{stream}", routes.end),
+            *routes.rest.routes(),
             web.get("/healthz", routes.healthz),
             web.get("/readyz", routes.readyz),
             web.get("/metrics", routes.metrics),
@@ -116,6 +113,7 @@ class _Routes:
         )
         self._peers: set[DirectorPeer] = set()
         self.whep = Whep(dependencies.streams.find, dependencies.server, config, dependencies.metrics)
+        self.rest = Rest(dependencies.streams, access, config, self._require_ready)
 
     async def page(self, request: web.Request) -> web.StreamResponse:
         """``GET /``"""
@@ -159,7 +157,7 @@ class _Routes:
             "sdp": sdp,
             "stream": live.id,
             "control_token": live.control_token,
-            **_urls(live),
+            **stream_urls(live),
         }
 
     def _join(self, body: dict[str, Any]) -> LiveStream:
@@ -175,24 +173,6 @@ class _Routes:
         peer = DirectorPeer(live, broadcast, self._settings, lambda: self._peers.discard(peer))
         self._peers.add(peer)
         return await peer.accept(offer)
-
-    async def show(self, request: web.Request) -> web.StreamResponse:
-        """``GET /streams/{stream}``"""
-        live = self._find(request)
-        state = live.state_message() | {
-            "stream": live.id,
-            "directors": live.directors,
-            "viewers": live.viewers,
-        }
-        return web.json_response(state | _urls(live))
-
-    async def end(self, request: web.Request) -> web.StreamResponse:
-        """``DELETE /streams/{stream}``"""
-        self._find(request)
-        token = bearer(request.headers.get("Authorization"))
-        live = self._dependencies.streams.authorise(request.match_info["stream"], token)
-        await live.end("deleted")
-        return web.Response(status=204)
 
     async def healthz(self, request: web.Request) -> web.StreamResponse:
         """``GET /healthz``"""
@@ -227,10 +207,6 @@ class _Routes:
 
     def _find(self, request: web.Request) -> LiveStream:
         return self._dependencies.streams.find(request.match_info["stream"])
-
-
-def _urls(live: LiveStream) -> dict[str, str]:
-    return {f"{kind}_url": f"/{kind}/{live.id}" for kind in ("watch", "whep", "whip")}
 
 
 async def _read_offer_body(request: web.Request) -> dict[str, Any]:
