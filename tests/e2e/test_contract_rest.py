@@ -83,7 +83,7 @@ async def test_every_reply_is_the_channels(server: Server) -> None:
     """The reply has the type and the fields that the channel's has."""
     async with machine(server) as made:
         await made.upload(picture())
-        for command, reply, fields in (
+        commands: list[tuple[str, str, dict[str, Any]]] = [
             ("set_prompt", "prompt_accepted", {"prompt": "rain"}),
             ("set_mode", "mode_changed", {"mode": "i2v"}),
             ("configure", "configured", {"latency": "low"}),
@@ -94,7 +94,8 @@ async def test_every_reply_is_the_channels(server: Server) -> None:
             ("resume", "resumed", {}),
             ("stop", "stopped", {}),
             ("ping", "pong", {"t": 4}),
-        ):
+        ]
+        for command, reply, fields in commands:
             answer = await made.command(command, 9, **fields)
             assert (answer.status, answer.json["type"], answer.json["id"]) == (200, reply, 9)
 
