@@ -35,7 +35,7 @@ _KEYWORDS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rule:
     """What a value must be: ``wanted`` says it in words, ``schema`` as JSON Schema (draft 2020-12).
 

@@ -18,6 +18,7 @@ from stream.ice import connection_configuration
 from stream.live import LiveStream
 from stream.metrics import CONTENT_TYPE, Metrics
 from stream.middleware import allow_cross_origin, answer_errors
+from stream.openapi import Route, make_document
 from stream.peer import DirectorPeer, PeerSettings
 from stream.protocol import Limits
 from stream.registry import Streams
@@ -33,8 +34,6 @@ NOT_BUILT = (
     ("GET", "/streams/{stream}/live.ts", "MPEG-TS over HTTP"),
     ("POST", "/streams/{stream}/publish", "publishing elsewhere"),
     ("DELETE", "/streams/{stream}/publish", "publishing elsewhere"),
-    ("GET", "/openapi.json", "the OpenAPI description"),
-    ("GET", "/docs", "the reference pages"),
     *(
         (method, f"/whip/{{stream}}{rest}", "WHIP sessions")
         for method in ("GET", "OPTIONS", "PATCH", "DELETE")
@@ -79,6 +78,8 @@ def build_app(dependencies: Dependencies) -> web.Application:
             web.get("/readyz", routes.readyz),
             web.get("/metrics", routes.metrics),
             web.get("/capabilities", routes.capabilities),
+            web.get("/openapi.json", routes.openapi),
+            web.get("/docs", routes.docs),
             *(
                 web.route(method, path, _not_built(what), **({"allow_head": False} if method == "GET" else {}))
                 for method, path, what in NOT_BUILT
@@ -86,9 +87,22 @@ def build_app(dependencies: Dependencies) -> web.Application:
             web.static("/web", WEB),
         ]
     )
+    not_built = {(method, path) for method, path, _ in NOT_BUILT}
+    asks_access_token = bool(dependencies.server.access_token)
+    routes.document = make_document(registered(app), not_built, routes.limits, asks_access_token)
     app.on_response_prepare.append(_revalidate_files)
     app.on_shutdown.append(routes.close)
     return app
+
+
+def registered(app: web.Application) -> list[Route]:
+    """Give the routes of an application, but for the page's files, and HEAD, which every GET answers."""
+    return [
+        (route.method, route.resource.canonical)
+        for route in app.router.routes()
+        if route.resource is not None and not isinstance(route.resource, web.StaticResource)
+        if route.method != "HEAD"
+    ]
 
 
 def _not_built(what: str) -> Callable[[web.Request], Any]:
@@ -103,13 +117,14 @@ class _Routes:
 
     def __init__(self, dependencies: Dependencies, access: Access) -> None:
         config = dependencies.stream
-        limits = Limits(config.prompt_chars, config.image_bytes, config.image_pixels)
+        self.limits = Limits(config.prompt_chars, config.image_bytes, config.image_pixels)
+        self.document: dict[str, Any] = {}
         self._dependencies = dependencies
         self._access = access
         self._settings = PeerSettings(
             connection=connection_configuration(dependencies.server.ice_servers),
             handshake_timeout_s=config.handshake_timeout_s,
-            channel=ChannelLimits(limits, config.upload_timeout_s),
+            channel=ChannelLimits(self.limits, config.upload_timeout_s),
         )
         self._peers: set[DirectorPeer] = set()
         self.whep = Whep(dependencies.streams.find, dependencies.server, config, dependencies.metrics)
@@ -194,6 +209,14 @@ class _Routes:
         """``GET /capabilities``"""
         self._require_ready(known=bool(self._dependencies.capabilities))
         return web.json_response(dict(self._dependencies.capabilities))
+
+    async def openapi(self, request: web.Request) -> web.StreamResponse:
+        """``GET /openapi.json``"""
+        return web.json_response(self.document)
+
+    async def docs(self, request: web.Request) -> web.StreamResponse:
+        """``GET /docs``"""
+        return web.FileResponse(WEB / "docs.html")
 
     async def close(self, app: web.Application) -> None:
         """End every stream with ``goodbye`` and wait for the peers."""

@@ -17,6 +17,7 @@ from stream.live import LiveStream
 from stream.registry import Streams
 from stream.signalling import Dependencies, build_app
 from tests.fakes import FakePipeline
+from tests.reference import Reference
 from tests.site import HttpClient
 
 
@@ -57,6 +58,9 @@ class RealSite:
         self.app = build_app(dependencies)
         self.http: HttpClient = TestClient(TestServer(self.app))
         await self.http.start_server()
+        async with self.http.get("/openapi.json") as response:
+            self.document: dict[str, Any] = await response.json()
+        self.reference = Reference(self.document)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -70,9 +74,13 @@ class RealSite:
         return Made(body)
 
     async def ask(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
-        """Make a request; gives the status and the JSON of the answer, the bare error of one that failed."""
+        """Make a request; gives the status and the JSON of the answer, the bare error of one that failed.
+
+        The answer must be one that the server's own OpenAPI document tells of.
+        """
         async with self.http.request(method, path, **options) as response:
             body: Any = await response.json() if response.content_type == "application/json" else None
+        self.reference.check(method, path, response.status, response.content_type, body)
         if response.status < 400:
             return response.status, body
         assert list(body) == ["error"], body
