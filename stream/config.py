@@ -41,6 +41,7 @@ class StreamConfig:
     low_buffer_s: float = ranged(0.12, 0.0, 5.0)
     smooth_buffer_s: float = ranged(1.0, 0.0, 10.0)
     director_grace_s: float = ranged(30.0, 0.0, 86_400.0)
+    unwatched_s: float = ranged(600.0, 0.0, 31_536_000.0)
     handshake_timeout_s: float = ranged(10.0, 1.0, 120.0)
     prompt_chars: int = ranged(2000, 1, 16_000)
     image_bytes: int = ranged(10_485_760, 1024, 104_857_600)

@@ -44,6 +44,8 @@ class _Seat:
     """A director's place: its replies in order, its commands that wait for an upload."""
 
     line: ReplyLine
+    is_peer: bool = True
+    """Whether it counts as a director who is there."""
     waiting: list[Command] = field(default_factory=list[Command])
 
 
@@ -101,18 +103,21 @@ class LiveStream:
     @property
     def directors(self) -> int:
         """How many directors are attached."""
-        return len(self._seats)
+        return sum(seat.is_peer for seat in self._seats.values())
 
     @property
     def viewers(self) -> int:
         """How many viewers watch."""
         return len(self._viewers)
 
-    def attach_director(self, director: Director) -> None:
-        """Add a director, from when its peer is accepted; sends nothing. Raises ``wrong_state``."""
+    def attach_director(self, director: Director, is_peer: bool = True) -> None:
+        """Add a director, from when its peer is accepted; sends nothing. Raises ``wrong_state``.
+
+        One without a peer commands like any other, but does not count as being there.
+        """
         if self._ending is not None:
             raise StreamError("wrong_state", "The stream has ended; make another.")
-        self._seats.setdefault(director, _Seat(ReplyLine(director)))
+        self._seats.setdefault(director, _Seat(ReplyLine(director), is_peer))
         self._changed(self)
 
     def detach_director(self, director: Director) -> None:

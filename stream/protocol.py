@@ -5,14 +5,29 @@ are the contract's table. ``web/protocol.js`` mirrors them; ``tests/vectors/prot
 """
 
 import json
-import re
-import sys
-from collections.abc import Callable
 from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Annotated, Any, ClassVar, Literal, NoReturn, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NoReturn, TypeVar, get_args
 
 from pipeline.types import Mode, Policy
 from stream.errors import StreamError
+from stream.rules import (
+    INTEGER,
+    MODE,
+    NATURAL,
+    NUMBER,
+    POLICY,
+    POSITIVE,
+    RATE,
+    SECONDS,
+    SEED,
+    SHA256,
+    TEXT,
+    Rule,
+    choice,
+)
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 PROTOCOL = 1
 MESSAGE_BYTES = 65_536
@@ -31,55 +46,19 @@ class Limits:
     image_pixels: int = 40_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    wanted: str
-    accepts: Callable[[Any], bool]
-
-
-def _is_integer(value: Any) -> bool:
-    # Not isinstance: to that, a bool is an int.
-    return type(value) is int
-
-
-def _is_number(value: Any) -> bool:
-    # 1e999 reads as infinity, and an integer of 400 digits is more than a float can hold.
-    return type(value) in (int, float) and abs(value) <= sys.float_info.max
-
-
-def _is_text(value: Any) -> bool:
-    # JSON can spell half of a surrogate pair, which can't be written as UTF-8 again.
-    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
-
-
-def _is_sha256(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch("[0-9a-fA-F]{64}", value) is not None
-
-
-def _choice(values: tuple[str, ...]) -> _Rule:
-    return _Rule(f"one of {', '.join(values)}", lambda value: isinstance(value, str) and value in values)
-
-
-_INTEGER = _Rule("an integer", _is_integer)
-_NATURAL = _Rule("an integer of 0 or more", lambda value: _is_integer(value) and value >= 0)
-_POSITIVE = _Rule("an integer above 0", lambda value: _is_integer(value) and value > 0)
-_SEED = _Rule("an integer from 0 to 2^63 - 1", lambda value: _is_integer(value) and 0 <= value < 2**63)
-_NUMBER = _Rule("a number", _is_number)
-_SECONDS = _Rule("a number of 0 or more", lambda value: _is_number(value) and value >= 0)
-_RATE = _Rule("a number above 0", lambda value: _is_number(value) and value > 0)
-_TEXT = _Rule("a string of whole characters", _is_text)
-_SHA256 = _Rule("64 hexadecimal digits", _is_sha256)
-_MODE = _choice(get_args(Mode))
-_POLICY = _choice(get_args(Policy))
-_LATENCY = _choice(get_args(Latency))
+LATENCY = choice(get_args(Latency))
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What every client message carries: a number that each reply to it repeats."""
+    """What every client message carries: a number that each reply to it repeats.
+
+    ``replies`` are the types of what answers it if it is not refused, first to last.
+    """
 
     type: ClassVar[str]
-    id: Annotated[int, _INTEGER]
+    replies: ClassVar[tuple[str, ...]]
+    id: Annotated[int, INTEGER]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +66,8 @@ class Hello(Command):
     """Ask for a ``welcome``."""
 
     type = "hello"
-    protocol: Annotated[int, _INTEGER]
+    replies = ("welcome",)
+    protocol: Annotated[int, INTEGER]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +75,8 @@ class SetMode(Command):
     """Turn to text-to-video or image-to-video."""
 
     type = "set_mode"
-    mode: Annotated[Mode, _MODE]
+    replies = ("mode_changed", "mode_applied")
+    mode: Annotated[Mode, MODE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +84,10 @@ class SetPrompt(Command):
     """Change the prompt; ``over_s`` is the length of a blend in seconds."""
 
     type = "set_prompt"
-    prompt: Annotated[str, _TEXT]
-    policy: Annotated[Policy, _POLICY] = "auto"
-    over_s: Annotated[float, _SECONDS] = 0.5
+    replies = ("prompt_accepted", "prompt_applied")
+    prompt: Annotated[str, TEXT]
+    policy: Annotated[Policy, POLICY] = "auto"
+    over_s: Annotated[float, SECONDS] = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +95,11 @@ class UploadImage(Command):
     """Announce ``size`` bytes of a picture, which follow as binary messages."""
 
     type = "upload_image"
-    size: Annotated[int, _NATURAL]
-    mime: Annotated[str, _TEXT]
-    sha256: Annotated[str, _SHA256]
-    name: Annotated[str | None, _TEXT] = None
+    replies = ("image_uploaded", "image_applied")
+    size: Annotated[int, NATURAL]
+    mime: Annotated[str, TEXT]
+    sha256: Annotated[str, SHA256]
+    name: Annotated[str | None, TEXT] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +107,7 @@ class UseFrame(Command):
     """Make the frame on air the conditioning image."""
 
     type = "use_frame"
+    replies = ("image_applied",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +115,8 @@ class Start(Command):
     """Go live, as a new take."""
 
     type = "start"
-    seed: Annotated[int | None, _SEED] = None
+    replies = ("started",)
+    seed: Annotated[int | None, SEED] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +124,7 @@ class Pause(Command):
     """Freeze the screen."""
 
     type = "pause"
+    replies = ("paused",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +132,7 @@ class Resume(Command):
     """Go on where the screen froze."""
 
     type = "resume"
+    replies = ("resumed",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +140,7 @@ class Stop(Command):
     """Go idle."""
 
     type = "stop"
+    replies = ("stopped",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +148,8 @@ class Reset(Command):
     """Begin again from the image, or from noise."""
 
     type = "reset"
-    seed: Annotated[int | None, _SEED] = None
+    replies = ("reset_applied",)
+    seed: Annotated[int | None, SEED] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +157,10 @@ class Configure(Command):
     """Wish for a rate in frames/s, a bit rate, a latency; None leaves a value as it is."""
 
     type = "configure"
-    fps: Annotated[float | None, _RATE] = None
-    bitrate_kbps: Annotated[int | None, _POSITIVE] = None
-    latency: Annotated[Latency | None, _LATENCY] = None
+    replies = ("configured",)
+    fps: Annotated[float | None, RATE] = None
+    bitrate_kbps: Annotated[int | None, POSITIVE] = None
+    latency: Annotated[Latency | None, LATENCY] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +168,7 @@ class RecordStart(Command):
     """Begin a recording."""
 
     type = "record_start"
+    replies = ("recording",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +176,7 @@ class RecordStop(Command):
     """End the recording."""
 
     type = "record_stop"
+    replies = ("recorded",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +184,7 @@ class UseCameraFrame(Command):
     """Make the publisher's newest frame the conditioning image."""
 
     type = "use_camera_frame"
+    replies = ("image_applied",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +192,8 @@ class Ping(Command):
     """Ask for a ``pong`` with the same ``t``, a number on the client's own clock."""
 
     type = "ping"
-    t: Annotated[float, _NUMBER]
+    replies = ("pong",)
+    t: Annotated[float, NUMBER]
 
 
 ClientMessage = (
@@ -223,19 +217,27 @@ def parse(text: str, limits: Limits) -> ClientMessage:
     if size > 4 * MESSAGE_BYTES:  # not even read for its id
         raise too_long
     try:
-        body = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        body = read_json(text)
+    except StreamError as error:
         if size > MESSAGE_BYTES:
             raise too_long from error
-        raise StreamError("bad_json", f"The message is not JSON: {error}.") from error
+        raise
     try:
         if size > MESSAGE_BYTES:
             raise too_long
-        return _check(_build(body), limits)
+        return check(_build(body), limits)
     except StreamError as error:
-        if isinstance(body, dict) and _is_integer(body.get("id")):
+        if isinstance(body, dict) and INTEGER.accepts(body.get("id")):
             error.extra["id"] = body["id"]
         raise
+
+
+def read_json(text: str) -> Any:
+    """Read JSON as RFC 8259 has it, so without NaN and infinities. Raises StreamError ``bad_json``."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise StreamError("bad_json", f"The message is not JSON: {error}.") from error
 
 
 def _refuse_constant(constant: str) -> NoReturn:
@@ -251,9 +253,20 @@ def _build(body: Any) -> ClientMessage:
     if kind not in _CLASSES:
         known = ", ".join(_CLASSES)
         raise StreamError("unknown_type", f"There is no command {kind[:40]!r}; `type` is one of {known}.")
+    return fill(_CLASSES[kind], body)
+
+
+FieldsT = TypeVar("FieldsT", bound="DataclassInstance")
+
+
+def fill(cls: type[FieldsT], body: dict[str, Any]) -> FieldsT:
+    """Make a dataclass of annotated rules from a JSON object; names that it lacks are ignored.
+
+    Raises StreamError ``bad_message``, which names the field that is missing or wrong.
+    """
     values = {}
-    for member in fields(_CLASSES[kind]):
-        rule: _Rule = get_args(member.type)[1]
+    for member in fields(cls):
+        rule: Rule = get_args(member.type)[1]
         if member.name not in body:
             if member.default is MISSING:
                 raise StreamError("bad_message", f"`{member.name}` is missing; it must be {rule.wanted}.")
@@ -261,10 +274,11 @@ def _build(body: Any) -> ClientMessage:
         values[member.name] = body[member.name]
         if not rule.accepts(body[member.name]):
             raise StreamError("bad_message", f"`{member.name}` must be {rule.wanted}.")
-    return _CLASSES[kind](**values)
+    return cls(**values)
 
 
-def _check(message: ClientMessage, limits: Limits) -> ClientMessage:
+def check(message: ClientMessage, limits: Limits) -> ClientMessage:
+    """Give the message back. Raises StreamError ``unsupported_protocol``, or ``too_long`` for its prompt."""
     if isinstance(message, Hello) and message.protocol != PROTOCOL:
         raise StreamError("unsupported_protocol", f"This server speaks protocol {PROTOCOL} only.")
     if isinstance(message, SetPrompt) and len(message.prompt) > limits.prompt_chars:

@@ -48,6 +48,7 @@ class Streams:
         self._timer: Timer = timer or asyncio.get_running_loop()
         self._streams: dict[str, LiveStream] = {}
         self._lonely: dict[str, Cancellable] = {}
+        self._unattended: set[str] = set()
         self._endings: set[asyncio.Task[None]] = set()
         self._pictures = ThreadPoolExecutor(1, "picture")
         self._recordings = Recordings.of(config)
@@ -55,8 +56,11 @@ class Streams:
         self._closed = False
         engine.on_death(self._engine_died)
 
-    def create(self) -> LiveStream:
+    def create(self, unattended: bool = False) -> LiveStream:
         """Make an idle stream with fresh id and token; it ends after a while unless someone comes.
+
+        That is ``unwatched_s`` for one that is to run ``unattended``, else ``director_grace_s``, counted from
+        when the last one left, or a command came without a peer.
 
         Raises StreamError ``at_capacity`` (extra ``ahead``, ``retry_after``) when running streams fill the
         machine, or the model is not ready.
@@ -73,6 +77,8 @@ class Streams:
             secrets.token_urlsafe(9), secrets.token_urlsafe(24), services, self._make_sink, self._changed
         )
         self._streams[stream.id] = stream
+        if unattended:
+            self._unattended.add(stream.id)
         self._changed(stream)
         logger.info("stream %s: made", stream.id)
         return stream
@@ -151,8 +157,11 @@ class Streams:
             booked.cancel()
         if stream.state == "ended":
             self._streams.pop(stream.id, None)
+            self._unattended.discard(stream.id)
         elif not stream.directors and not stream.viewers:
-            at = self._timer.time() + self._config.director_grace_s
+            config = self._config
+            grace_s = config.unwatched_s if stream.id in self._unattended else config.director_grace_s
+            at = self._timer.time() + grace_s
             self._lonely[stream.id] = self._timer.call_at(at, self._end, stream, "nobody is left")
 
     def _engine_died(self, lost: list[str], reason: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from aiohttp import web
 
-from stream.access import Access, bearer, host_and_origin_middleware
+from stream.access import Access, host_and_origin_middleware
 from stream.broadcast import Broadcast
 from stream.channel import ChannelLimits
 from stream.config import ServerConfig, StreamConfig
@@ -18,24 +18,19 @@ from stream.ice import connection_configuration
 from stream.live import LiveStream
 from stream.metrics import CONTENT_TYPE, Metrics
 from stream.middleware import allow_cross_origin, answer_errors
+from stream.openapi import Route, make_document
 from stream.output import Output
 from stream.peer import DirectorPeer, PeerSettings
 from stream.protocol import Limits
 from stream.publish import Publish
 from stream.registry import Streams
+from stream.rest import Rest, stream_urls
 from stream.sdp import Offer, read_offer
 from stream.whep import Whep
 from stream.whip import Whip
 
 WEB = Path(__file__).resolve().parent.parent / "web"
 BODY_BYTES = 262_144
-NOT_BUILT = (
-    ("POST", "/streams", "a stream without a director peer; POST /offer makes one with"),
-    ("PATCH", "/streams/{stream}", "commands over HTTP; the data channel `control` takes them"),
-    ("PUT", "/streams/{stream}/image", "a picture over HTTP; the data channel `control` takes it"),
-    ("GET", "/openapi.json", "the OpenAPI description"),
-    ("GET", "/docs", "the reference pages"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,29 +66,31 @@ def build_app(dependencies: Dependencies) -> web.Application:
             *routes.whip.routes(),
             *routes.publish.routes(),
             *routes.output.routes(),
-            web.get("/streams/{stream}", routes.show),
-            web.delete("/streams/{stream}", routes.end),
+            *routes.rest.routes(),
             web.get("/healthz", routes.healthz),
             web.get("/readyz", routes.readyz),
             web.get("/metrics", routes.metrics),
             web.get("/capabilities", routes.capabilities),
-            *(
-                web.route(method, path, _not_built(what), **({"allow_head": False} if method == "GET" else {}))
-                for method, path, what in NOT_BUILT
-            ),
+            web.get("/openapi.json", routes.openapi),
+            web.get("/docs", routes.docs),
             web.static("/web", WEB),
         ]
     )
+    asks_access_token = bool(dependencies.server.access_token)
+    routes.document = make_document(registered(app), routes.limits, asks_access_token)
     app.on_response_prepare.append(_revalidate_files)
     app.on_shutdown.append(routes.close)
     return app
 
 
-def _not_built(what: str) -> Callable[[web.Request], Any]:
-    async def handler(request: web.Request) -> web.StreamResponse:
-        raise StreamError("not_supported", f"This server does not have this yet: {what}.")
-
-    return handler
+def registered(app: web.Application) -> list[Route]:
+    """Give the routes of an application, but for the page's files, and HEAD, which every GET answers."""
+    return [
+        (route.method, route.resource.canonical)
+        for route in app.router.routes()
+        if route.resource is not None and not isinstance(route.resource, web.StaticResource)
+        if route.method != "HEAD"
+    ]
 
 
 class _Routes:
@@ -101,13 +98,14 @@ class _Routes:
 
     def __init__(self, dependencies: Dependencies, access: Access) -> None:
         config = dependencies.stream
-        limits = Limits(config.prompt_chars, config.image_bytes, config.image_pixels)
+        self.limits = Limits(config.prompt_chars, config.image_bytes, config.image_pixels)
+        self.document: dict[str, Any] = {}
         self._dependencies = dependencies
         self._access = access
         self._settings = PeerSettings(
             connection=connection_configuration(dependencies.server.ice_servers),
             handshake_timeout_s=config.handshake_timeout_s,
-            channel=ChannelLimits(limits, config.upload_timeout_s),
+            channel=ChannelLimits(self.limits, config.upload_timeout_s),
         )
         self._peers: set[DirectorPeer] = set()
         streams, server, metrics = dependencies.streams, dependencies.server, dependencies.metrics
@@ -115,6 +113,7 @@ class _Routes:
         self.publish = Publish(streams.authorise, server, config)
         self.whip = Whip(streams.find, streams.authorise, server, config, metrics)
         self.output = Output(streams, config)
+        self.rest = Rest(streams, access, config, self._require_ready)
 
     async def page(self, request: web.Request) -> web.StreamResponse:
         """``GET /``"""
@@ -158,7 +157,7 @@ class _Routes:
             "sdp": sdp,
             "stream": live.id,
             "control_token": live.control_token,
-            **_urls(live),
+            **stream_urls(live),
         }
 
     def _join(self, body: dict[str, Any]) -> LiveStream:
@@ -174,24 +173,6 @@ class _Routes:
         peer = DirectorPeer(live, broadcast, self._settings, lambda: self._peers.discard(peer))
         self._peers.add(peer)
         return await peer.accept(offer)
-
-    async def show(self, request: web.Request) -> web.StreamResponse:
-        """``GET /streams/{stream}``"""
-        live = self._find(request)
-        state = live.state_message() | {
-            "stream": live.id,
-            "directors": live.directors,
-            "viewers": live.viewers,
-        }
-        return web.json_response(state | _urls(live))
-
-    async def end(self, request: web.Request) -> web.StreamResponse:
-        """``DELETE /streams/{stream}``"""
-        self._find(request)
-        token = bearer(request.headers.get("Authorization"))
-        live = self._dependencies.streams.authorise(request.match_info["stream"], token)
-        await live.end("deleted")
-        return web.Response(status=204)
 
     async def healthz(self, request: web.Request) -> web.StreamResponse:
         """``GET /healthz``"""
@@ -214,6 +195,14 @@ class _Routes:
         self._require_ready(known=bool(self._dependencies.capabilities))
         return web.json_response(dict(self._dependencies.capabilities))
 
+    async def openapi(self, request: web.Request) -> web.StreamResponse:
+        """``GET /openapi.json``"""
+        return web.json_response(self.document)
+
+    async def docs(self, request: web.Request) -> web.StreamResponse:
+        """``GET /docs``"""
+        return web.FileResponse(WEB / "docs.html")
+
     async def close(self, app: web.Application) -> None:
         """End every stream with ``goodbye`` and wait for the peers."""
         await self._dependencies.streams.close()
@@ -228,10 +217,6 @@ class _Routes:
 
     def _find(self, request: web.Request) -> LiveStream:
         return self._dependencies.streams.find(request.match_info["stream"])
-
-
-def _urls(live: LiveStream) -> dict[str, str]:
-    return {f"{kind}_url": f"/{kind}/{live.id}" for kind in ("watch", "whep", "whip")}
 
 
 async def _read_offer_body(request: web.Request) -> dict[str, Any]:

@@ -146,7 +146,7 @@ class FakeStreams:
         self.made: list[FakeLive] = []
         self.full = False
 
-    def create(self) -> FakeLive:
+    def create(self, unattended: bool = False) -> FakeLive:
         if self.full:
             raise StreamError("at_capacity", "Two run before you; try again soon.", ahead=2, retry_after=7)
         live = FakeLive()

@@ -115,6 +115,35 @@ async def test_company_keeps_a_stream_alive(house: House) -> None:
     assert (directed.state, watched.state) == ("idle", "ended")
 
 
+async def test_an_unattended_stream_waits_longer(house: House) -> None:
+    """One made to run by itself ends 600 s after it was made, its last viewer left, or a command came over HTTP."""
+    never, watched, commanded = (house.streams.create(unattended=True) for _ in range(3))
+    await house.clock.advance(500)
+    watched.add_viewer()()
+    director = FakeDirector()
+    commanded.attach_director(director, is_peer=False)
+    assert commanded.directors == 0
+    commanded.detach_director(director)
+    await house.clock.advance(101)
+    assert (never.state, watched.state, commanded.state) == ("ended", "idle", "idle")
+    leave = watched.add_viewer()
+    await house.clock.advance(500)
+    assert (watched.state, commanded.state) == ("idle", "ended")
+    leave()
+    await house.clock.advance(599)
+    assert watched.state == "idle"
+    await house.clock.advance(2)
+    assert (watched.state, len(house.streams)) == ("ended", 0)
+
+
+async def test_a_command_without_a_peer_does_not_keep_its_director(house: House) -> None:
+    """A director without a peer does not count: the grace of a stream of directors runs while it is there."""
+    stream = house.streams.create()
+    stream.attach_director(FakeDirector(), is_peer=False)
+    await house.clock.advance(31)
+    assert stream.state == "ended"
+
+
 async def test_an_engine_that_dies_ends_what_it_ran(house: House) -> None:
     """Streams whose state died with the engine end with the reason; an idle one lives on and can start."""
     running, idle = await house.running(), house.streams.create()

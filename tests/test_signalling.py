@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from stream.config import ServerConfig
-from stream.signalling import NOT_BUILT
 from tests.loopback import Client
 from tests.site import CAPABILITIES, Site
 
@@ -168,14 +167,6 @@ async def test_deleting_a_stream_needs_its_token(site: Site) -> None:
     assert (await site.fault("GET", path))[0] == 404
     assert (await site.fault("DELETE", path, headers=headers))[0] == 404
     await client.close()
-
-
-@pytest.mark.parametrize(("method", "path"), [(method, path) for method, path, _ in NOT_BUILT])
-async def test_what_is_not_built_says_so(site: Site, method: str, path: str) -> None:
-    """501 ``not_supported`` on every later path of the contract."""
-    path = path.format(stream="abcdefgh", session="session")
-    status, error = await site.fault(method, path)
-    assert (status, error["code"]) == (501, "not_supported")
 
 
 async def test_the_viewer_page_is_served_for_streams_that_are_there(site: Site) -> None:
