@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from pipeline.parity.__main__ import attempt, cases, run, verdict
-from pipeline.parity.result import Result, compare, exact
+from pipeline.parity.result import Result, compare, exact, metadata
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT.parent / "shared/reference/parity"
@@ -64,6 +64,23 @@ def test_a_case_that_cannot_be_run_fails_and_the_others_go_on(tmp_path: Path) ->
     assert "Error" in result.name
 
 
+def test_state_dicts_are_no_cases_whatever_their_names(tmp_path: Path) -> None:
+    """A file that a case names as its weights is not run; a damaged one is left to be told of."""
+    for name, meta in (("umt5.safetensors", {"weights": "own.safetensors"}), ("own.safetensors", {"config": "{}"})):
+        save_file({"x": torch.zeros(1)}, tmp_path / name, meta)
+    (tmp_path / "vae_broken.safetensors").write_bytes(b"nothing")
+    assert [path.stem for path in cases(tmp_path)] == ["umt5", "vae_broken"]
+
+
+def test_metadata_means_the_same_however_it_is_spelled(tmp_path: Path) -> None:
+    """Numbers and truth values may be texts; sizes that a case leaves out are its weights'."""
+    save_file({"x": torch.zeros(1)}, tmp_path / "own.safetensors", {"config": '{"dim": "8", "note": "a b"}'})
+    told = {"weights": "own.safetensors", "sink": '"2"', "eps": "1e-06", "first": "False", "shapes": '["None", [1]]'}
+    save_file({"x": torch.zeros(1)}, tmp_path / "case.safetensors", told)
+    expected = {"sink": 2, "eps": 1e-6, "first": False, "shapes": [None, [1]], "config": {"dim": 8, "note": "a b"}}
+    assert metadata(tmp_path / "case.safetensors") == expected | {"weights": "own.safetensors"}
+
+
 def test_an_empty_folder_is_no_success(tmp_path: Path) -> None:
     """Where nothing was compared the status is 2."""
     command = [sys.executable, "-m", "pipeline.parity", str(tmp_path)]
@@ -77,6 +94,8 @@ def test_errors_are_over_the_expected_rms() -> None:
     assert not compare("x", torch.ones(3), expected, 1e9).passed
     assert not compare("x", torch.tensor([float("nan"), 0.0]), expected, 1e9).passed
     assert exact("x", torch.tensor([1]), torch.tensor([1])).passed
+    assert exact("x", torch.tensor([1], dtype=torch.int32), torch.tensor([1])).passed
+    assert not exact("x", torch.tensor([1]), torch.tensor([1, 1])).passed
     assert not exact("x", {"a": 1}, {"a": 2}).passed
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 PYTHON_NAMES = {"True": True, "False": False, "None": None}
 
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """One comparison: its error (largest difference over the expected values' rms) and the bar for it.
