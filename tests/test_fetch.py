@@ -85,9 +85,12 @@ def test_an_interrupted_process_leaves_its_part(hub: Hub, tmp_path: Path) -> Non
     block, whole = 10 << 20, bytes((10 << 20) + 1000)
     hub.files[CHECKPOINT.name], hub.breaks_after = whole, block + 10
     file = replace(CHECKPOINT, size_bytes=len(whole), sha256=hashlib.sha256(whole).hexdigest())
+    # What a shell runs in the background ignores Ctrl-C, and so would its children.
     program = f"""
+import signal
 import sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pipeline import download
 from pipeline.wan_files import File, Licence, Repo
 download.describe_gpu = lambda: "none"

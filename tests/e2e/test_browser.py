@@ -412,14 +412,15 @@ async def test_everything_is_reached_by_keyboard(server: Server, open_page: Call
     page = await open_page(server.url)
     await is_state(page, "Ready")
     reached = []
-    for _ in range(7):
+    for _ in range(8):
         await page.keyboard.press("Tab")
         focused = await page.evaluate(
             "(({ activeElement: e }) => [e.id || e.value || e.textContent, getComputedStyle(e).outlineStyle])(document)"
         )
         reached.append(focused[0])
         assert focused[1] != "none" or focused[0] in ("prompt", "i2v"), "their frames show the focus"
-    assert reached == ["choose", "prompt", "primary", "pan left", "snow", "i2v", "seed"]
+    details = "Which model can do what"
+    assert reached == ["choose", "prompt", "primary", "pan left", "snow", details, "i2v", "seed"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
