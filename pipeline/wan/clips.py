@@ -23,10 +23,10 @@ from pipeline.wan.frames import to_host
 from pipeline.wan.given import Given, show
 from pipeline.wan.parts import Parts
 from pipeline.wan.sampler import Guide, Sampler, draw
+from pipeline.wan.sizes import PIXELS_PER_LATENT
 from pipeline.wan.texts import Texts
 from pipeline.wan.window import Seen
 
-PIXELS_PER_LATENT = 8
 DECODED_TOGETHER = 3
 
 

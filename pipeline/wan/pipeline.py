@@ -12,7 +12,7 @@ from torch import Tensor
 from pipeline.errors import CapacityError, ConditioningError, TruncationError
 from pipeline.interface import Progress, silent
 from pipeline.networks.transformer import CrossKeyValues
-from pipeline.preprocess import cover
+from pipeline.preprocess import FRAMES_PER_LATENT, cover
 from pipeline.schedule import FlowSchedule
 from pipeline.stages import Stages
 from pipeline.types import Capabilities, Chunk, Conditioning, ImageEntry, Mode, QualityLevel, VideoFormat
@@ -21,12 +21,10 @@ from pipeline.wan.frames import to_host
 from pipeline.wan.given import Given, beside, show
 from pipeline.wan.parts import Parts
 from pipeline.wan.sampler import Guide, Sampler, draw
+from pipeline.wan.sizes import PIXELS_PER_LATENT
 from pipeline.wan.state import Boundary, Pending, WanState
 from pipeline.wan.texts import Texts
 from pipeline.wan.window import Positions, WindowCache, WindowShape
-
-FRAMES_PER_LATENT = 4
-PIXELS_PER_LATENT = 8
 
 
 @dataclass(frozen=True, slots=True)

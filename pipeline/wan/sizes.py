@@ -15,6 +15,7 @@ CLIP_DIM = 1280
 TEXT_DIM = 4096
 TEXT_LEN = 512
 LATENT_CHANNELS = 16
+PIXELS_PER_LATENT = 8
 
 SIZES: Mapping[str, TransformerConfig] = {
     "1.3b": TransformerConfig(1536, 8960, 12, 30, 16, 16, TEXT_DIM, text_len=TEXT_LEN),
