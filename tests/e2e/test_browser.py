@@ -12,7 +12,6 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -365,7 +364,8 @@ async def test_the_page_follows_the_start_of_the_model(gate: Gate, open_page: Ca
         await is_state(page, "Ready")
         await expect(status).to_have_text("")
         page.errors.clear()  # the browser logs each 503
-    assert all(later - earlier > 0.9 for earlier, later in pairwise(asked))
+    # On the whole, for the news of two requests may come together.
+    assert len(asked) - 2 <= 1.2 * (asked[-1] - asked[0])
 
 
 async def test_a_model_that_makes_video_from_text(open_page: Callable[..., Any]) -> None:
