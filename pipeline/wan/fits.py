@@ -1,10 +1,12 @@
 """What runs in how much GPU memory: ``python -m pipeline.wan.fits CONFIG [--caps 8,12,16,24,80] [key=value ...]``.
 
 Each cap is tried in a process of its own, under PyTorch's memory fraction, with random weights: their values change
-neither time nor memory. Prints a row of Markdown for each.
+neither time nor memory. ``--each KEY=A,B`` tries each value of a setting at every cap, and several of them in every
+combination. Prints a row of Markdown for each.
 """
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -21,8 +23,8 @@ from pipeline.interface import silent
 from pipeline.wan.memory import GIB
 
 HEADER = (
-    "| cap, GiB | placed as | peak, GiB | a chunk, s | video in it, s | loaded in, s |",
-    "|---|---|---|---|---|---|",
+    "| cap, GiB | asked | placed as | peak, GiB | a chunk, s | video in it, s | loaded in, s |",
+    "|---|---|---|---|---|---|---|",
 )
 
 
@@ -72,12 +74,23 @@ def run(file: Path, overrides: Sequence[str]) -> dict[str, Any]:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def row(cap: float, told: dict[str, Any]) -> str:
+def combinations(each: Sequence[str]) -> list[list[str]]:
+    """Give every combination of the values of some settings.
+
+    >>> combinations(["wan.storage=dtype,fp8", "wan.attention=sdpa"])
+    [['wan.storage=dtype', 'wan.attention=sdpa'], ['wan.storage=fp8', 'wan.attention=sdpa']]
+    """
+    split = [(key, values.split(",")) for key, _, values in (one.partition("=") for one in each)]
+    return list(map(list, itertools.product(*([f"{key}={value}" for value in values] for key, values in split))))
+
+
+def row(cap: float, asked: Sequence[str], told: dict[str, Any]) -> str:
     """Write a row of the table."""
+    begun = f"| {cap:g} | {' '.join(asked) or 'as configured'} |"
     if "error" in told:
-        return f"| {cap:g} | does not run: {told['error']} | | | | |"
+        return f"{begun} does not run: {told['error']} | | | | |"
     cells = (told["placed"], told["peak_gib"], told["chunk_s"], told["video_s"], told["loaded_s"])
-    return f"| {cap:g} | {' | '.join(map(str, cells))} |"
+    return f"{begun} {' | '.join(map(str, cells))} |"
 
 
 def main() -> int:
@@ -85,6 +98,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="What runs in how much GPU memory.")
     parser.add_argument("config", type=Path)
     parser.add_argument("--caps", default="8,12,16,24,80", help="GiB of GPU memory, separated by commas")
+    parser.add_argument("--each", action="append", default=[], metavar="KEY=A,B", help="values to try at every cap")
     parser.add_argument("--one", action="store_true", help="measure once, here, without a cap of its own")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     args = parser.parse_intermixed_args()
@@ -98,8 +112,9 @@ def main() -> int:
             return 1
         return 0
     print("\n".join(HEADER))
-    for cap in map(float, args.caps.split(",")):
-        print(row(cap, run(args.config, [*overrides, f"wan.memory_gb={cap}"])), flush=True)
+    for cap, asked in itertools.product(map(float, args.caps.split(",")), combinations(args.each)):
+        told = run(args.config, [*overrides, *asked, f"wan.memory_gb={cap}"])
+        print(row(cap, asked, told), flush=True)
     return 0
 
 
