@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -38,7 +38,7 @@ def compiled(function: FunctionT, device: torch.device) -> FunctionT:
         return function
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(home / "vivant" / "inductor"))
-    return torch.compile(function, fullgraph=True, dynamic=False)
+    return cast(FunctionT, torch.compile(function, fullgraph=True, dynamic=False))
 
 
 class Recorded(Generic[ResultT]):

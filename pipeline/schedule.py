@@ -52,6 +52,7 @@ class FlowSchedule:
         even = torch.linspace(1.0, 0.0, steps + 1)[:-1]
         self.sigmas = shift * even / (1 + (shift - 1) * even)
         self.timesteps = self.sigmas * 1000
+        self._copies: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     def warped(self, steps: Sequence[int]) -> tuple[float, ...]:
         """Give the timesteps of an unshifted list of steps, 1000 down to 0: the table's entry so far from its end."""
@@ -60,9 +61,11 @@ class FlowSchedule:
 
     def sigma(self, timestep: Tensor) -> Tensor:
         """Noise levels ``float32 [...]`` of timesteps ``[...]``, on their device."""
-        table = self.timesteps.to(timestep.device)
-        nearest = (table - timestep.float()[..., None]).abs().argmin(-1)
-        return self.sigmas.to(timestep.device)[nearest]
+        # Copied to a device once: the copy waits for all that the device is at.
+        if timestep.device not in self._copies:
+            self._copies[timestep.device] = (self.sigmas.to(timestep.device), self.timesteps.to(timestep.device))
+        sigmas, timesteps = self._copies[timestep.device]
+        return sigmas[(timesteps - timestep.float()[..., None]).abs().argmin(-1)]
 
     def add_noise(self, clean: Tensor, fresh: Tensor, timestep: Tensor) -> Tensor:
         """Bring latents ``[B, C, T, h, w]`` to the noise level of ``[B, T]`` or ``[B, 1]``; in float32, cast back."""

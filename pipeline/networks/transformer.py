@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.networks.attention import Kernel, attend
+from pipeline.networks.attention import Kernel, attend_to_each, beside_window
 from pipeline.networks.rope import rotate
 
 KeyValue = tuple[Tensor, Tensor]
@@ -89,8 +89,7 @@ class Attention(nn.Module):
 
     def attend(self, q: Tensor, *pairs: KeyValue) -> Tensor:
         """Attend to each pair on its own, without a mask, add up and project; ``[B, L, N, D]`` to ``[B, L, dim]``."""
-        seen = [attend(q, k, v, self.kernel) for k, v in pairs]
-        return self.o(sum(seen[1:], seen[0]).flatten(2))
+        return self.o(attend_to_each(q, pairs, self.kernel).flatten(2))
 
 
 class CrossAttention(Attention):
@@ -98,6 +97,7 @@ class CrossAttention(Attention):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__(config)
+        self.kernel = beside_window(config.kernel)
         if config.image_dim is not None:
             self.k_img = nn.Linear(config.dim, config.dim)
             self.v_img = nn.Linear(config.dim, config.dim)
@@ -156,15 +156,15 @@ class Block(nn.Module):
             rotation: ``float32 [L, D / 2, 2]`` of these tokens.
         """
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = (self.modulation + time).unbind(2)
-        h = _modulate(self.norm1(x), shift_a, scale_a)
+        h = modulated(self.norm1(x), shift_a, scale_a)
         q = rotate(self.self_attn.queries(h), rotation)
         own = self.self_attn.keys_values(h)
         k, v = rotate(own[0], rotation), own[1]
         if window is not None:
             k, v = torch.cat([window[0], k], 1), torch.cat([window[1], v], 1)
-        x = x + _gate(self.self_attn.attend(q, (k, v)), gate_a)
+        x = x + gated(self.self_attn.attend(q, (k, v)), gate_a)
         x = x + self.cross_attn.attend(self.cross_attn.queries(self.norm3(x)), *cross)
-        return x + _gate(self.ffn(_modulate(self.norm2(x), shift_f, scale_f)), gate_f), own
+        return x + gated(self.ffn(modulated(self.norm2(x), shift_f, scale_f)), gate_f), own
 
 
 class Head(nn.Module):
@@ -180,7 +180,7 @@ class Head(nn.Module):
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """``[B, L, dim]`` and the unprojected time embedding ``[B, T, dim]`` to ``[B, L, patch values]``."""
         shift, scale = (self.modulation + time[:, :, None]).unbind(2)
-        return self.head(_modulate(self.norm(x), shift, scale))
+        return self.head(modulated(self.norm(x), shift, scale))
 
 
 class CausalTransformer(nn.Module):
@@ -282,11 +282,12 @@ def sinusoid(timestep: Tensor, width: int) -> Tensor:
     return torch.cat([angle.cos(), angle.sin()], dim=-1)
 
 
-def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+def modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     """Scale and shift ``[B, L, dim]`` by one row of ``[B, T, dim]`` per latent frame."""
     frames = x.unflatten(1, (shift.shape[1], -1))
     return (frames * (1 + scale[:, :, None]) + shift[:, :, None]).flatten(1, 2)
 
 
-def _gate(x: Tensor, gate: Tensor) -> Tensor:
+def gated(x: Tensor, gate: Tensor) -> Tensor:
+    """Multiply ``[B, L, dim]`` by one row of ``[B, T, dim]`` per latent frame."""
     return (x.unflatten(1, (gate.shape[1], -1)) * gate[:, :, None]).flatten(1, 2)

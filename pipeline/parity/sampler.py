@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,7 +88,7 @@ class Watched(Sampler):
 
     def flow(
         self, latents: Tensor, timestep: Tensor, guide: Guide, seen: Seen, keep: bool = True
-    ) -> tuple[Tensor, list[KeyValue]]:
+    ) -> tuple[Tensor, Sequence[KeyValue]]:
         """Ask, and remember."""
         made, own = Sampler.flow(self, latents, timestep, guide, seen, keep)
         assert self.cache is not None
@@ -107,7 +107,7 @@ def watched(given: Case) -> Watched:
     timesteps = schedule.warped(steps) if meta["warp_denoising_step"] else tuple(float(step) for step in steps)
     frames, batch = given.tensors["latents"].shape[1], given.tensors["latents"].shape[0]
     cache = empty_cache(given, asked, frames, batch)
-    return Watched(asked.network, schedule, timesteps, "absolute", float(meta["context_noise"]), cache)
+    return Watched(asked.network, schedule, timesteps, "absolute", float(meta["context_noise"]), cache=cache)
 
 
 def roll_out(sampler: Watched, given: Case, guide: Guide, initial: Tensor | None, noise: Tensor) -> Tensor:

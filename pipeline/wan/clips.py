@@ -74,7 +74,7 @@ class ClipPipeline:
         schedule = FlowSchedule(plan.shift, plan.steps)
         self._sampler = Sampler(parts.transformer, schedule, tuple(schedule.timesteps.tolist()))
         self._texts = Texts(parts.text)
-        self._size = (plan.height // PIXELS_PER_LATENT, plan.width // PIXELS_PER_LATENT)
+        self._like = (plan.height // PIXELS_PER_LATENT, plan.width // PIXELS_PER_LATENT), parts.device
         self._open = 0
         sees_picture = parts.image_encoder is not None
         self.format = VideoFormat(plan.width, plan.height, plan.fps, plan.latents, FRAMES_PER_LATENT)
@@ -99,7 +99,7 @@ class ClipPipeline:
         seconds = 0.0
         with torch.inference_mode():
             guides = self._guides(self.open(asked), asked)
-            noisy = draw(0, range(self._plan.latents), 1, self._size)[0].to(self._parts.device)
+            noisy = draw(0, range(self._plan.latents), 0, self._like)
             for number in (1, 2):
                 progress(f"warming up: step {number} of 2")
                 stages = Stages(self._parts.device)
@@ -126,7 +126,7 @@ class ClipPipeline:
         guides = self._guides(state, conditioning)
         stages.lap("text")
         latents = range(begin.made, begin.made + self._plan.latents)
-        noisy = draw(state.seed, latents, 1, self._size)[0].to(self._parts.device)
+        noisy = draw(state.seed, latents, 0, self._like)
         for timestep in self._sampler.timesteps:
             at = torch.full((1, 1), timestep, device=noisy.device)
             noisy = self._sampler.schedule.step(self._flow(noisy, timestep, guides), noisy, at)
@@ -199,7 +199,7 @@ class ClipPipeline:
 
     def _flow(self, noisy: Tensor, timestep: float, guides: list[Guide]) -> Tensor:
         config = self._parts.transformer.config
-        rows, columns = self._size[0] // config.patch[1], self._size[1] // config.patch[2]
+        (rows, columns) = (size // patch for size, patch in zip(self._like[0], config.patch[1:], strict=True))
         places = torch.arange(noisy.shape[2], device=noisy.device)
         seen = Seen(None, rotations(places, rows, columns, config.head_dim))
         at = torch.full((1, 1), timestep, device=noisy.device)

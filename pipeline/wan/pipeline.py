@@ -20,6 +20,7 @@ from pipeline.wan.examples import EXAMPLES
 from pipeline.wan.frames import to_host
 from pipeline.wan.given import Given, beside, show
 from pipeline.wan.parts import Parts
+from pipeline.wan.passes import Passes
 from pipeline.wan.sampler import Guide, Sampler, draw
 from pipeline.wan.sizes import PIXELS_PER_LATENT
 from pipeline.wan.state import Boundary, Pending, WanState
@@ -67,13 +68,14 @@ class WanPipeline:
 
     def __init__(self, parts: Parts, plan: Plan) -> None:
         self._parts, self._plan = parts, plan
-        schedule = FlowSchedule(plan.shift)
+        self._size = (plan.height // PIXELS_PER_LATENT, plan.width // PIXELS_PER_LATENT)
+        schedule, passes = FlowSchedule(plan.shift), self._passes()
         self._samplers = [
-            Sampler(parts.transformer, schedule, steps, plan.positions, plan.context_noise) for steps in plan.steps
+            Sampler(parts.transformer, schedule, steps, plan.positions, plan.context_noise, passes)
+            for steps in plan.steps
         ]
         self._texts = Texts(parts.text)
         self._open = 0
-        self._size = (plan.height // PIXELS_PER_LATENT, plan.width // PIXELS_PER_LATENT)
         self.format = VideoFormat(plan.width, plan.height, plan.fps, plan.latents_per_chunk, FRAMES_PER_LATENT)
         self.capabilities = Capabilities(
             model=plan.name,
@@ -135,10 +137,15 @@ class WanPipeline:
         begin, count = state.now, self._count(state, conditioning)
         guide = Guide(self._cross(state, conditioning.prompt), beside(state.given, begin.cached, count))
         stages.lap("text")
-        sampler, seen = self._samplers[conditioning.quality], state.cache.see(count, self._plan.positions)
-        draws = draw(state.seed, range(begin.cached, begin.cached + count), len(sampler.timesteps), self._size)
-        draws = draws.to(self._parts.device)
-        clean = sampler.sample(draws[0], lambda step: draws[step], guide, seen)
+        sampler = self._samplers[conditioning.quality]
+
+        def fresh(step: int) -> Tensor:
+            # Drawn while the device is at the step before.
+            latents = range(begin.cached, begin.cached + count)
+            return draw(state.seed, latents, step, (self._size, self._parts.device))
+
+        noise, seen = fresh(0), state.cache.see(count, self._plan.positions)
+        clean = sampler.sample(noise, fresh, guide, seen)
         stages.lap("denoise")
         frames, memory = self._parts.decoder.decode_frames(clean, begin.memory)
         if begin.chunks == 0 and state.given.frame is not None:
@@ -210,10 +217,18 @@ class WanPipeline:
         return 1 if alone else self._plan.latents_per_chunk
 
     def _window(self) -> WindowCache:
-        plan, parts = self._plan, self._parts
-        patch = parts.transformer.config.patch
-        shape = WindowShape(plan.window, plan.sink, (self._size[0] // patch[1], self._size[1] // patch[2]))
-        return WindowCache(parts.transformer.config, shape, parts.dtype, parts.device, keep_rotated=plan.keep_rotated)
+        config, parts = self._parts.transformer.config, self._parts
+        return WindowCache(config, self._shape(), parts.dtype, parts.device, keep_rotated=self._plan.keep_rotated)
+
+    def _passes(self) -> Passes | None:
+        """The quick way, which takes a second window; None where that does not fit, or there is no GPU to be quick."""
+        if not self._plan.keep_rotated or self._parts.device.type != "cuda":
+            return None
+        return Passes(self._parts.transformer, self._shape(), self._plan.latents_per_chunk)
+
+    def _shape(self) -> WindowShape:
+        plan, patch = self._plan, self._parts.transformer.config.patch
+        return WindowShape(plan.window, plan.sink, (self._size[0] // patch[1], self._size[1] // patch[2]))
 
     def _cross(self, state: WanState, prompt: str) -> list[CrossKeyValues]:
         """Keys and values of a prompt: kept while it stands, since they are large; its embedding for longer."""

@@ -37,22 +37,23 @@ class SeenWindow(Sequence[KeyValue]):
     """What a call sees of the past, layer by layer: rotated keys and values ``[B, L, N, D]``.
 
     A layer is rotated when it is asked for; with ``keep`` the result stays for the other calls of the chunk, which
-    is faster and takes the memory of a second window.
+    is faster and takes the memory of a second window. ``stored`` is the cache's, ``slots`` ``int64 [S]`` are those
+    seen, in order, and ``rotation`` is that of their tokens.
     """
 
     def __init__(self, stored: Tensor, slots: list[int], rotation: Tensor, keep: bool) -> None:
-        self._stored, self._rotation, self._keep = stored, rotation, keep
-        self._slots = torch.tensor(slots, device=stored.device)
+        self.stored, self.rotation, self._keep = stored, rotation, keep
+        self.slots = torch.tensor(slots, device=stored.device)
         self._rotated: dict[int, KeyValue] = {}
 
     def __len__(self) -> int:
-        return len(self._stored)
+        return len(self.stored)
 
     def __getitem__(self, layer: int) -> KeyValue:  # type: ignore[override]  # no slices
         if layer in self._rotated:
             return self._rotated[layer]
-        k, v = (part.index_select(1, self._slots).flatten(1, 2) for part in self._stored[layer])
-        pair = rotate(k, self._rotation), v
+        k, v = (part.index_select(1, self.slots).flatten(1, 2) for part in self.stored[layer])
+        pair = rotate(k, self.rotation), v
         if self._keep:
             self._rotated[layer] = pair
         return pair
@@ -60,10 +61,14 @@ class SeenWindow(Sequence[KeyValue]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """What one chunk's calls are made under: the past, or None at the start, and where the chunk itself stands."""
+    """What one chunk's calls are made under: the past, or None at the start, and where the chunk itself stands.
+
+    ``token`` tells it from every other without holding it.
+    """
 
     past: SeenWindow | None
     rotation: Tensor
+    token: object = field(default_factory=object)
 
 
 @dataclass(slots=True, eq=False)

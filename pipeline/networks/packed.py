@@ -1,0 +1,73 @@
+"""Linear layers as plain data, multiplied in the dtype that their weights are kept in: that of the input, or fp8."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pipeline.quantize import StoredLinear, rows_in_fp8
+
+
+class Packed(NamedTuple):
+    """One linear layer: ``weight`` ``[out, in]``, ``bias`` ``[out]``.
+
+    ``scale`` is ``float32 [out, 1]`` where the weight is ``float8_e4m3fn``, else None.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    scale: Tensor | None = None
+
+
+def pack(*layers: nn.Module) -> Packed:
+    """Lay layers of one input side by side, so that one multiplication does for all; they become views of it.
+
+    Raises TypeError for what is no linear layer with a bias.
+    """
+    weights: list[Tensor] = []
+    for layer in layers:
+        if not isinstance(layer, nn.Linear | StoredLinear):
+            raise TypeError(f"{type(layer).__name__} is no linear layer")
+        weights.append(layer.weight)
+    kept = layers[0].weight if len(layers) == 1 else _side_by_side(layers, weights)
+    biases = [layer.bias for layer in layers if isinstance(layer.bias, Tensor)]
+    scales = [layer.scale for layer in layers if isinstance(layer, StoredLinear)]
+    assert isinstance(kept, Tensor)
+    return Packed(kept.detach(), torch.cat(biases).detach(), torch.cat(scales) if scales else None)
+
+
+def multiply(x: Tensor, layer: Packed) -> Tensor:
+    """Apply a layer to ``[..., in]``; in fp8 each row of the input gets a scale of its own.
+
+    What makes a row's scale and bits is meant to be fused by the compiler into whatever computed the row.
+    """
+    if layer.scale is None:
+        return F.linear(x, layer.weight, layer.bias)
+    flat = x.flatten(0, -2)
+    bits, scale = rows_in_fp8(flat)
+    made = _multiply_fp8(bits, scale, layer.weight, layer.scale, x.dtype)
+    return (made + layer.bias).unflatten(0, x.shape[:-1])
+
+
+def can_multiply_fp8(device: torch.device) -> bool:
+    """Whether this device multiplies fp8 by itself: NVIDIA's from Ada (8.9) on."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 9)
+
+
+def _multiply_fp8(bits: Tensor, scale: Tensor, weight: Tensor, weight_scale: Tensor, dtype: torch.dtype) -> Tensor:
+    if bits.device.type != "cuda":
+        # The same sum of the same products; elsewhere it is for comparison alone.
+        return ((bits.float() @ weight.float().t()) * scale * weight_scale.t()).to(dtype)
+    product = torch.ops.aten._scaled_mm.default
+    return product(bits, weight.t(), scale, weight_scale.t(), out_dtype=dtype, use_fast_accum=True)
+
+
+def _side_by_side(layers: tuple[nn.Module, ...], weights: list[Tensor]) -> Tensor:
+    whole = torch.cat([weight.detach() for weight in weights])
+    for layer, part in zip(layers, whole.split([len(weight) for weight in weights]), strict=True):
+        if isinstance(layer, nn.Linear):
+            layer.weight = nn.Parameter(part, requires_grad=False)
+        else:
+            layer.weight = part
+    return whole
