@@ -199,7 +199,7 @@ class ClipPipeline:
 
     def _flow(self, noisy: Tensor, timestep: float, guides: list[Guide]) -> Tensor:
         config = self._parts.transformer.config
-        (rows, columns) = (size // patch for size, patch in zip(self._like[0], config.patch[1:], strict=True))
+        rows, columns = (size // patch for size, patch in zip(self._like[0], config.patch[1:], strict=True))
         places = torch.arange(noisy.shape[2], device=noisy.device)
         seen = Seen(None, rotations(places, rows, columns, config.head_dim))
         at = torch.full((1, 1), timestep, device=noisy.device)
