@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 FP8 = torch.float8_e4m3fn
 FP8_MAX = torch.finfo(FP8).max
+SMALLEST_SCALE = 1e-12
 
 
 class StoredLinear(nn.Module):
@@ -38,7 +39,7 @@ def rows_in_fp8(x: Tensor) -> tuple[Tensor, Tensor]:
     [[1.0, -4.0], [0.0, 0.0]]
     """
     wide = x.float()
-    scale = wide.abs().amax(1, keepdim=True).clamp(min=1e-12) / FP8_MAX
+    scale = wide.abs().amax(1, keepdim=True).clamp(min=SMALLEST_SCALE) / FP8_MAX
     return (wide / scale).clamp(-FP8_MAX, FP8_MAX).to(FP8), scale
 
 

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.networks.fp8_rows import gelu_rows_in_fp8
 from pipeline.quantize import StoredLinear, rows_in_fp8
 
 
@@ -44,10 +45,17 @@ def multiply(x: Tensor, layer: Packed) -> Tensor:
     """
     if layer.scale is None:
         return F.linear(x, layer.weight, layer.bias)
-    flat = x.flatten(0, -2)
-    bits, scale = rows_in_fp8(flat)
-    made = _multiply_fp8(bits, scale, layer.weight, layer.scale, x.dtype)
+    made = _multiply_fp8(*rows_in_fp8(x.flatten(0, -2)), layer, x.dtype)
     return (made + layer.bias).unflatten(0, x.shape[:-1])
+
+
+def feed_forward(x: Tensor, up: Packed, down: Packed) -> Tensor:
+    """Two layers with GELU (by tanh) between them, ``[..., in]`` to ``[..., out]``."""
+    if up.scale is None or down.scale is None:
+        return multiply(F.gelu(multiply(x, up), approximate="tanh"), down)
+    wide = _multiply_fp8(*rows_in_fp8(x.flatten(0, -2)), up, x.dtype)
+    made = _multiply_fp8(*gelu_rows_in_fp8(wide, up.bias), down, x.dtype)
+    return (made + down.bias).unflatten(0, x.shape[:-1])
 
 
 def can_multiply_fp8(device: torch.device) -> bool:
@@ -55,7 +63,10 @@ def can_multiply_fp8(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 9)
 
 
-def _multiply_fp8(bits: Tensor, scale: Tensor, weight: Tensor, weight_scale: Tensor, dtype: torch.dtype) -> Tensor:
+def _multiply_fp8(bits: Tensor, scale: Tensor, layer: Packed, dtype: torch.dtype) -> Tensor:
+    """Rows ``[L, in]`` in eight bits, each with its scale, by a layer in eight bits; without the bias."""
+    weight, weight_scale = layer.weight, layer.scale
+    assert weight_scale is not None
     if bits.device.type != "cuda":
         # The same sum of the same products; elsewhere it is for comparison alone.
         return ((bits.float() @ weight.float().t()) * scale * weight_scale.t()).to(dtype)

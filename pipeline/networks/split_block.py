@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.networks.packed import Packed, multiply, pack
+from pipeline.networks.packed import Packed, feed_forward, multiply, pack
 from pipeline.networks.rope import rotate
 from pipeline.networks.transformer import Block, gated, modulated
 from pipeline.quantize import as_kept
@@ -103,9 +103,8 @@ def leave(x: Tensor, attended: Tensor, time: Tensor, weights: BlockWeights, norm
     """What cross-attention gave, ``[B, L, N, D]``, into the tokens, and these through the feed-forward."""
     x = x + multiply(attended.flatten(2), weights.cross_out)
     shift, scale = _of_time(weights, time, 3)
-    h = multiply(modulated(_norm(x, norms.eps), shift, scale), weights.up)
-    gate = (weights.modulation + time)[:, :, 5]
-    return x + gated(multiply(F.gelu(h, approximate="tanh"), weights.down), gate)
+    h = feed_forward(modulated(_norm(x, norms.eps), shift, scale), weights.up, weights.down)
+    return x + gated(h, (weights.modulation + time)[:, :, 5])
 
 
 def onward(
