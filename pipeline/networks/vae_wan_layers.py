@@ -80,7 +80,8 @@ class ChannelNorm(nn.Module):
         # The mean and not the sum is divided by: in float16 the norm of a few hundred channels could overflow.
         # 1e-12 is zero in float16, hence the floor of its own.
         floor = max(NORM_FLOOR * size, torch.finfo(x.dtype).tiny)
-        rms = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=torch.float32) * size
+        wide = torch.promote_types(x.dtype, torch.float32)
+        rms = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=wide) * size
         return x / rms.clamp_min(floor).to(x.dtype) * self.gamma
 
 
