@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.networks import split_block
-from pipeline.networks.transformer import CausalTransformer, TransformerConfig
+from pipeline.networks.transformer import Block, CausalTransformer, TransformerConfig
 from pipeline.quantize import store_in_fp8
 from pipeline.recorded import compiled
 from pipeline.schedule import FlowSchedule
@@ -156,7 +156,9 @@ def test_no_weight_is_held_twice() -> None:
     under, cache = guide(plain), cache_of(plain)
     before = stream(sampler(plain), cache, 1, [under])
     Passes(plain, SHAPE, LATENTS)
-    own = plain.blocks[0].self_attn
+    block = plain.blocks[0]
+    assert isinstance(block, Block)
+    own = block.self_attn
     storages = {layer.weight.untyped_storage().data_ptr() for layer in (own.q, own.k, own.v)}
     assert len(storages) == 1
     assert torch.equal(before[0], stream(sampler(plain), cache_of(plain), 1, [under])[0])

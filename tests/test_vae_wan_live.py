@@ -6,7 +6,7 @@ from torch import Tensor
 
 from pipeline.networks.frame_decoder import VAEMemory
 from pipeline.networks.vae_wan import WanVAEConfig
-from pipeline.networks.vae_wan_live import Form, WanLive
+from pipeline.networks.vae_wan_live import WanLive
 from tests.live_decoders import CPU, WAN, error, noise, pixels, slot_error, wan
 
 # Of rms, in float64, frames in float32: measured 8e-14 and 0.
@@ -30,16 +30,15 @@ def filled(slots: list[Tensor], memory: VAEMemory) -> list[Tensor]:
     return slots
 
 
-@pytest.mark.parametrize("form", ["volume", "taps", "planes"])
 @pytest.mark.parametrize(
     "config", [WAN, WanVAEConfig(dim=4, dim_mult=(1, 2, 4, 4), temporal_downsample=(True, False, True))]
 )
-def test_it_computes_what_the_network_computes(form: Form, config: WanVAEConfig) -> None:
+def test_it_computes_what_the_network_computes(config: WanVAEConfig) -> None:
     """From the second latent on, however many a call brings, frames and memory agree to rounding, of float64."""
     network, latents = wan(config).double(), noise(1, 16, 7, 3, 2)
     first, *parts = latents.split([1, 2, 3, 1], dim=2)
     _, memory = network.decode(first)
-    live = WanLive(network, form)
+    live = WanLive(network)
     slots = filled(live.beginning(3, 2, CPU), memory)
     for part in parts:
         expected, memory = network.decode_frames(part, memory)
@@ -67,13 +66,12 @@ def test_it_is_traced_whole() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("form", ["volume", "taps", "planes"])
-def test_half_precision_on_a_gpu_comes_near(form: Form) -> None:
-    """In every form frames and memory are float32's to half precision."""
+def test_half_precision_on_a_gpu_comes_near() -> None:
+    """Frames and memory are float32's to half precision."""
     network, latents = wan(WanVAEConfig(num_res_blocks=1)), noise(1, 16, 3, 6, 4)
     _, memory = network.decode(latents[:, :, :1])
     expected, seen = network.decode_frames(latents[:, :, 1:], memory)
-    live = WanLive(network.cuda().half(), form)
+    live = WanLive(network.cuda().half())
     slots = filled(live.beginning(6, 4, torch.device("cuda")), memory)
     assert error(live(latents[:, :, 1:].cuda(), slots).cpu(), pixels(expected)) < 0.05
     assert slot_error([slot.cpu() for slot in slots], seen) < 0.1

@@ -239,15 +239,16 @@ class WanVAE(nn.Module):
 
     def normalise(self, mu: Tensor) -> Tensor:
         """Latents of the network to those of the transformer: ``float32``, mean 0, deviation 1 in each channel."""
-        mean, std = self._statistics(mu.device)
+        mean, std = self.statistics(mu.device)
         return (mu.float() - mean) / std
 
     def denormalise(self, latents: Tensor) -> Tensor:
         """Undo :meth:`normalise`; ``float32``."""
-        mean, std = self._statistics(latents.device)
+        mean, std = self.statistics(latents.device)
         return latents.float() * std + mean
 
-    def _statistics(self, device: torch.device) -> tuple[Tensor, Tensor]:
+    def statistics(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of each channel of the network's latents, ``float32 [1, z, 1, 1, 1]`` each."""
         pair = torch.tensor([self.config.latent_mean, self.config.latent_std], device=device)
         mean, std = pair[:, None, :, None, None, None].unbind(0)
         return mean, std

@@ -13,9 +13,9 @@ from pipeline.wan.parts import Parts
 class Given:
     """What a take has of its picture.
 
-    ``frame`` is the picture as the decoder shows it, ``float32 [1, 3, 1, H, W]`` in 0..1, where it is the take's first
-    frame. ``features`` are CLIP's; ``beside`` is ``[1, 20, T, h, w]``, mask and latents for the take's first latents,
-    the last one standing for all that follow. None where the network sees neither.
+    ``frame`` is the picture as the decoder shows it, ``uint8 [1, H, W, 3]``, where it is the take's first frame.
+    ``features`` are CLIP's; ``beside`` is ``[1, 20, T, h, w]``, mask and latents for the take's first latents, the last
+    one standing for all that follow. None where the network sees neither.
     """
 
     frame: Tensor | None = None

@@ -16,8 +16,8 @@ from pipeline.preprocess import FRAMES_PER_LATENT, cover
 from pipeline.schedule import FlowSchedule
 from pipeline.stages import Stages
 from pipeline.types import Capabilities, Chunk, Conditioning, ImageEntry, Mode, QualityLevel, VideoFormat
+from pipeline.wan.decoding import LiveDecoder, prepared
 from pipeline.wan.examples import EXAMPLES
-from pipeline.wan.frames import to_host
 from pipeline.wan.given import Given, beside, show
 from pipeline.wan.parts import Parts
 from pipeline.wan.passes import Passes
@@ -74,6 +74,7 @@ class WanPipeline:
             Sampler(parts.transformer, schedule, steps, plan.positions, plan.context_noise, passes)
             for steps in plan.steps
         ]
+        self._decoder = LiveDecoder(parts.decoder, prepared(parts.decoder, parts.device), plan.latents_per_chunk)
         self._texts = Texts(parts.text)
         self._open = 0
         self.format = VideoFormat(plan.width, plan.height, plan.fps, plan.latents_per_chunk, FRAMES_PER_LATENT)
@@ -147,10 +148,10 @@ class WanPipeline:
         noise, seen = fresh(0), state.cache.see(count, self._plan.positions)
         clean = sampler.sample(noise, fresh, guide, seen)
         stages.lap("denoise")
-        frames, memory = self._parts.decoder.decode_frames(clean, begin.memory)
+        frames, memory = self._decoder.decode(clean, begin.memory)
         if begin.chunks == 0 and state.given.frame is not None:
-            frames = torch.cat([state.given.frame.to(frames), frames], dim=2)
-        pixels = to_host(frames)
+            frames = torch.cat([state.given.frame, frames])
+        pixels = self._decoder.to_host(frames)
         stages.lap("decode")
         made = begin.cached + count if begin.chunks == 0 else begin.made + count
         state.past = deque([*state.past, begin], maxlen=2)
@@ -206,7 +207,7 @@ class WanPipeline:
         """Make a picture the first latent: the window sees it, and the decoder goes on from it."""
         assert self._parts.encoder is not None
         latent = self._parts.encoder.encode_image(picture, self._parts.tile)
-        frame, memory = self._parts.decoder.decode_frames(latent, None)
+        frame, memory = self._decoder.decode(latent, None)
         state.given = Given(frame=frame)
         self._samplers[0].begin_with(latent, Guide(self._cross(state, prompt)), state.cache, [1])
         state.now = replace(state.now, cached=1, memory=memory)
