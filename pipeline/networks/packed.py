@@ -54,7 +54,8 @@ def feed_forward(x: Tensor, up: Packed, down: Packed) -> Tensor:
     if up.scale is None or down.scale is None:
         return multiply(F.gelu(multiply(x, up), approximate="tanh"), down)
     wide = _multiply_fp8(*rows_in_fp8(x.flatten(0, -2)), up, x.dtype)
-    made = _multiply_fp8(*gelu_rows_in_fp8(wide, up.bias), down, x.dtype)
+    bits, scale = gelu_rows_in_fp8(wide, up.bias)
+    made = _multiply_fp8(bits, scale, down, x.dtype)
     return (made + down.bias).unflatten(0, x.shape[:-1])
 
 
