@@ -1,0 +1,57 @@
+"""One way to run a model, as the command line words it."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipeline import settings
+from pipeline.errors import ConfigError
+from pipeline.wan.fits import Sections
+
+SWITCHES = ("NO_TORCH_COMPILE", "NO_CUDA_GRAPH")
+"""Read from the environment by what runs; here they stand among the settings."""
+OF_THE_SERVER = ("server", "stream", "engine")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A configuration and what was said over it."""
+
+    words: tuple[str, ...]
+    config: Sections
+    switches: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return " ".join(self.words) or "as configured"
+
+
+def read(path: Path, words: Sequence[str]) -> Setting:
+    """Read a configuration and ``key=value`` over it; a Wan model that names no weights gets random ones.
+
+    Their values change neither time nor memory. Raises ConfigError.
+    """
+    switches = dict(word.split("=", 1) for word in words if word.split("=")[0] in SWITCHES)
+    overrides = [word for word in words if word.split("=")[0] not in SWITCHES]
+    config = settings.load(Sections, path, overrides, ignored=OF_THE_SERVER)
+    if config.model.kind == "wan":
+        if config.wan.sampling != "few_steps":
+            raise ConfigError(f"wan.sampling: {config.wan.sampling} is for files; what is measured here is few_steps")
+        config = Sections(replace(config.model, weights=config.model.weights or "random"), config.wan)
+    return Setting(tuple(words), config, switches)
+
+
+@contextlib.contextmanager
+def switched(setting: Setting) -> Iterator[None]:
+    """Put the setting's switches into the environment, and what was there back afterwards."""
+    before = {name: os.environ.get(name) for name in setting.switches}
+    os.environ.update(setting.switches)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
