@@ -61,8 +61,9 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         if args.chunks < 1:
             raise ConfigError(f"--chunks begins at 1, got {args.chunks}")
-        compared = [[*args.overrides, *shlex.split(more)] for more in args.compare]
-        settings = [read(args.config, words) for words in ([*args.overrides], *compared)]
+        settings = [read(args.config, args.overrides)]
+        for more in args.compare:
+            settings.append(read(args.config, [*args.overrides, *shlex.split(more)], f"the same, {more}"))
         # Before this process takes memory of the GPU.
         starts = [start(args.config, one) if not args.no_start else None for one in settings]
         told = {"config": str(args.config), "chunks": args.chunks} | measured(settings, starts, args)
@@ -76,7 +77,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def start(path: Path, setting: Setting) -> dict[str, float]:
     """Measure the starts of a setting. Raises PipelineError."""
-    tell(f"{setting}: starting cold, then warm")
+    tell(f"{setting.name}: starting cold, then warm")
     return cold_and_warm(path, setting.words)
 
 
@@ -86,7 +87,7 @@ def measured(
     """Run all settings in turn and tell what came of it. Raises PipelineError."""
     from pipeline.bench import report, runs
 
-    prepared = [runs.prepare(setting, lambda stage, one=setting: tell(f"{one}: {stage}")) for setting in settings]
+    prepared = [runs.prepare(setting, lambda stage, one=setting: tell(f"{one.name}: {stage}")) for setting in settings]
     baselines = [runs.baseline(run, args.chunks) for run in prepared] if args.baseline else []
     tell(f"{args.chunks} chunks of each")
     take_turns([*prepared, *baselines], args.chunks)

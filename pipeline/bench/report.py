@@ -17,6 +17,7 @@ COLUMNS = (
     *("setting", "what runs", "window / sink / steps", "denoise, ms", "context, ms", "decode, ms", "new text, ms"),
     *("chunk, ms (min to p95)", "frames/s", "x real time", "share of ceiling", "peak, GiB", "start cold / warm, s"),
 )
+COMPARED = ("denoise", "context", "passes", "decode", "new_text", "chunk")
 SWITCHED = {"compiled": "compiled", "graph": "CUDA graph"}
 Ceilings = dict[frozenset[Operation], list[Rate]]
 """Rates by the operations that they are of, so that two settings of one shape share a measurement."""
@@ -60,6 +61,7 @@ def of_run(run: Run, start_s: Mapping[str, float] | None, ceilings: Ceilings) ->
     ms = summary(run.samples)
     rate = run.frames / (ms["chunk"]["median"] / 1000)
     told: dict[str, Any] = {
+        "name": run.setting.name,
         "words": list(run.setting.words),
         "facts": facts(run),
         "ms": ms,
@@ -109,11 +111,8 @@ def ratios(first: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, floa
     >>> ratios({"ms": {"decode": {"median": 3.0}}}, {"ms": {"decode": {"median": 2.0}}})
     {'decode': 1.5}
     """
-    return {
-        stage: round(value["median"] / other["ms"][stage]["median"], 3)
-        for stage, value in first["ms"].items()
-        if other["ms"].get(stage, {}).get("median")
-    }
+    both = [stage for stage in COMPARED if other["ms"].get(stage, {}).get("median") and stage in first["ms"]]
+    return {stage: round(first["ms"][stage]["median"] / other["ms"][stage]["median"], 3) for stage in both}
 
 
 def table(settings: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -129,7 +128,7 @@ def row(told: Mapping[str, Any]) -> str:
     window = f"{known['window']} / {known['sink']} / {known['steps']}" if "window" in known else f"{known['steps']}"
     share = [f"{how} {reached:.0%}" for how, reached in told.get("share_of_ceiling", {}).items()]
     cells = (
-        f"`{' '.join(told['words'])}`" if told["words"] else "as configured",
+        told["name"],
         what_runs(known),
         window,
         *(number(ms.get(stage)) for stage in ("denoise", "context", "decode", "new_text")),
@@ -175,7 +174,7 @@ def remarks(told: Mapping[str, Any]) -> list[str]:
             rates = [f"{rate['operation']} {rate['how']} {rate['tflops']:.4g}" for rate in one["ceilings"]]
             lines.append(f"ceilings, TFLOP/s, of {one['tflop']:.4g} TFLOP: {'; '.join(rates)}")
     for one in settings:
-        name = " ".join(one["words"]) or "as configured"
+        name = one["name"]
         if one.get("ratios"):
             by_stage = ", ".join(f"{stage} {ratio:.2f}" for stage, ratio in one["ratios"].items())
             lines.append(f"{name}: times as fast as the first: {by_stage}")

@@ -3,12 +3,12 @@
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline import settings
+from pipeline.config import ModelConfig, WanConfig
 from pipeline.errors import ConfigError
-from pipeline.wan.fits import Sections
 
 SWITCHES = ("NO_TORCH_COMPILE", "NO_CUDA_GRAPH")
 """Read from the environment by what runs; here they stand among the settings."""
@@ -16,18 +16,24 @@ OF_THE_SERVER = ("server", "stream", "engine")
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """A configuration and what was said over it."""
+class Sections:
+    """The sections of a configuration file that matter here."""
 
+    model: ModelConfig = field(default_factory=ModelConfig)
+    wan: WanConfig = field(default_factory=WanConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A configuration and what was said over it; ``name`` is for people, where others stand beside it."""
+
+    name: str
     words: tuple[str, ...]
     config: Sections
     switches: Mapping[str, str]
 
-    def __str__(self) -> str:
-        return " ".join(self.words) or "as configured"
 
-
-def read(path: Path, words: Sequence[str]) -> Setting:
+def read(path: Path, words: Sequence[str], name: str = "") -> Setting:
     """Read a configuration and ``key=value`` over it; a Wan model that names no weights gets random ones.
 
     Their values change neither time nor memory. Raises ConfigError.
@@ -39,7 +45,7 @@ def read(path: Path, words: Sequence[str]) -> Setting:
         if config.wan.sampling != "few_steps":
             raise ConfigError(f"wan.sampling: {config.wan.sampling} is for files; what is measured here is few_steps")
         config = Sections(replace(config.model, weights=config.model.weights or "random"), config.wan)
-    return Setting(tuple(words), config, switches)
+    return Setting(name or " ".join(words) or "as configured", tuple(words), config, switches)
 
 
 @contextlib.contextmanager

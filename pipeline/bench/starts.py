@@ -32,9 +32,11 @@ def cold_and_warm(path: Path, words: Sequence[str]) -> dict[str, float]:
 def seconds(command: Sequence[str], environ: Mapping[str, str]) -> float:
     """Run a command that prints when its first chunk was there; give the time since its start."""
     begun = time.monotonic()
-    done = subprocess.run(
-        command, env={**os.environ, **environ}, capture_output=True, text=True, check=False, timeout=LONGEST_S
-    )
+    told = {**os.environ, **environ}
+    try:
+        done = subprocess.run(command, env=told, capture_output=True, text=True, check=False, timeout=LONGEST_S)
+    except subprocess.TimeoutExpired as error:
+        raise PipelineError(f"a start took longer than {LONGEST_S:.0f} s") from error
     if done.returncode:
         raise PipelineError(f"a start failed: {(done.stderr.strip().splitlines() or ['it died'])[-1]}")
     # One clock for all processes of a machine.
