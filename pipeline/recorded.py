@@ -6,6 +6,7 @@
 import os
 from collections.abc import Callable, Sequence
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 ResultT = TypeVar("ResultT")
+LONGEST_ROW = 2048
 REHEARSALS = 2
 """Runs before a recording: libraries set themselves up, the compiler compiles, and neither may be recorded."""
 
@@ -36,6 +38,7 @@ def compiled(function: FunctionT, device: torch.device) -> FunctionT:
     """
     if not may_compile(device):
         return function
+    _read_rows_once()
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(home / "vivant" / "inductor"))
     return cast(FunctionT, torch.compile(function, fullgraph=True, dynamic=False))
@@ -71,6 +74,32 @@ class Recorded(Generic[ResultT]):
                 held.copy_(given)
         self._graph.replay()
         return self.outputs
+
+
+@cache
+def _read_rows_once() -> None:
+    """Let the compiler hold a row of a norm, to 2,048 numbers, in registers instead of reading it twice.
+
+    By itself it does so to 1,024; rows here have 1,536: 8 of 191 ms for four passes on an H200. The hook is the
+    compiler's own, but no promise of PyTorch's: where it is not, rows are read twice.
+    """
+    config, choices = import_module("torch._inductor.config"), import_module("torch._inductor.choices")
+    hints = import_module("torch._inductor.runtime.hints")
+    if not hasattr(config, "inductor_choices_class"):
+        return
+
+    class WholeRows(choices.InductorChoices):
+        @staticmethod
+        def should_use_persistent_reduction(features: Any, cooperative_reduction: bool) -> bool:
+            is_row = features.get_reduction_hint() == hints.ReductionHint.INNER and not cooperative_reduction
+            if is_row and str(features.reduction_numel).isdigit() and int(features.reduction_numel) <= LONGEST_ROW:
+                return True
+            return choices.InductorChoices.should_use_persistent_reduction(features, cooperative_reduction)
+
+        def uuid(self) -> str:
+            return f"vivant-rows-{LONGEST_ROW}"
+
+    setattr(config, "inductor_choices_class", WholeRows)  # noqa: B010  # pyright knows no such name
 
 
 def _is_set(name: str) -> bool:

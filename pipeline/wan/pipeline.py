@@ -11,8 +11,10 @@ from torch import Tensor
 
 from pipeline.errors import CapacityError, ConditioningError, TruncationError
 from pipeline.interface import Progress, silent
+from pipeline.networks.packed import can_multiply_fp8
 from pipeline.networks.transformer import CrossKeyValues
 from pipeline.preprocess import FRAMES_PER_LATENT, cover
+from pipeline.quantize import StoredLinear
 from pipeline.schedule import FlowSchedule
 from pipeline.stages import Stages
 from pipeline.types import Capabilities, Chunk, Conditioning, ImageEntry, Mode, QualityLevel, VideoFormat
@@ -222,10 +224,12 @@ class WanPipeline:
         return WindowCache(config, self._shape(), parts.dtype, parts.device, keep_rotated=self._plan.keep_rotated)
 
     def _passes(self) -> Passes | None:
-        """The quick way, which takes a second window; None where that does not fit, or there is no GPU to be quick."""
-        if not self._plan.keep_rotated or self._parts.device.type != "cuda":
+        """The quick way, which takes a second window; None where that does not fit, or the GPU can't go it."""
+        transformer, device = self._parts.transformer, self._parts.device
+        is_stored = any(isinstance(layer, StoredLinear) for layer in transformer.modules())
+        if not self._plan.keep_rotated or device.type != "cuda" or (is_stored and not can_multiply_fp8(device)):
             return None
-        return Passes(self._parts.transformer, self._shape(), self._plan.latents_per_chunk)
+        return Passes(transformer, self._shape(), self._plan.latents_per_chunk)
 
     def _shape(self) -> WindowShape:
         plan, patch = self._plan, self._parts.transformer.config.patch
