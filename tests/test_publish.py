@@ -440,8 +440,46 @@ async def test_what_ffmpeg_lacks_is_said(studio: Studio, monkeypatch: pytest.Mon
     assert "rtmp" in body["error"]["message"]
 
 
-async def test_rtmp_verifies_whom_it_talks_to(studio: Studio, tmp_path: Path) -> None:
+async def test_a_far_end_that_says_nothing_holds_up_nobody(studio: Studio) -> None:
+    """Who accepts the connection and then is silent is waited for, and all else goes on; it may be ended meanwhile."""
+    loop = asyncio.get_running_loop()
+    accepted, looked = asyncio.Event(), asyncio.Event()
+    gaps: list[float] = []
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.set()
+        await reader.read()
+        writer.close()
+
+    async def tick() -> None:
+        while True:
+            began = loop.time()
+            await asyncio.sleep(0.01)
+            if accepted.is_set():
+                gaps.append(loop.time() - began)
+            if len(gaps) == 50:
+                looked.set()
+
+    studio.keep_sending()
+    ticking = asyncio.create_task(tick())
+    async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        posting = asyncio.create_task(studio.post(f"rtmp://127.0.0.1:{port}/app/key"))
+        await asyncio.wait_for(looked.wait(), 20)
+        assert max(gaps) < 2
+        assert not posting.done()
+        assert await studio.delete() == 204
+        assert (await posting)[0] == 409
+    ticking.cancel()
+
+
+@pytest.mark.parametrize("verified", [True, False])
+async def test_rtmp_verifies_whom_it_talks_to(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verified: bool
+) -> None:
     """A certificate that nobody vouches for is refused; without the look at it the handshake would go on."""
+    if not verified:
+        monkeypatch.setattr("stream.mux.TLS_VERIFY", "0")
     if "rtmps" not in muxable_schemes():
         pytest.skip("this FFmpeg has no rtmps")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -458,7 +496,7 @@ async def test_rtmp_verifies_whom_it_talks_to(studio: Studio, tmp_path: Path) ->
         port = server.sockets[0].getsockname()[1]
         status, body = await studio.post(f"rtmps://localhost:{port}/app/key")
     assert (status, body["error"]["code"]) == (502, "bad_gateway")
-    assert heard == b""
+    assert (heard == b"") is verified
 
 
 def test_the_address_that_was_checked_is_opened() -> None:
