@@ -11,10 +11,11 @@ MODELS := pocket wan wan_1_3b wan_1_3b_framewise wan_i2v_14b
 # Which of the Wan models: wan is the small one; nothing for pocket.
 WAN := $(patsubst wan,wan_1_3b,$(filter-out pocket,$(MODEL)))
 BIN := $(VENV)/bin
+CLIENTS := tests/e2e/clients
 # A person sees how far the download is; a log stays short.
 QUIET := $(shell [ -t 2 ] || echo -qq)
 
-.PHONY: help run known-model gpu test lint chromium clean
+.PHONY: help run known-model gpu test lint chromium clients clean
 .DELETE_ON_ERROR:
 
 help:
@@ -22,7 +23,7 @@ help:
 	@echo "            MODEL=wan takes the real model, on a GPU, and asks before it downloads"
 	@echo "make test   install what the tests need, then run them all"
 	@echo "make lint   ruff and pyright"
-	@echo "make clean  remove $(VENV)"
+	@echo "make clean  remove $(VENV) and $(CLIENTS)/node_modules"
 
 ifeq ($(WAN),)
 run: $(VENV)/.stamp-run gpu
@@ -46,7 +47,7 @@ gpu:
 	    fi; \
 	  done || :
 
-test: $(VENV)/.stamp-dev chromium
+test: $(VENV)/.stamp-dev chromium clients
 	$(BIN)/ruff check .
 	$(BIN)/pytest $(ARGS)
 
@@ -94,5 +95,13 @@ chromium:
 	    || echo "Chromium could not be installed."; \
 	else echo "No Chromium: the browser tests will be skipped. To have them: sudo apt-get install chromium"; fi
 
+# Two WebRTC stacks that tests connect with; npm leaves a lock file of its own where it has installed.
+clients:
+	@if command -v npm >/dev/null; then \
+	  [ $(CLIENTS)/node_modules/.package-lock.json -nt $(CLIENTS)/package-lock.json ] || { \
+	    echo "Installing two WebRTC stacks for the tests with npm into $(CLIENTS)/node_modules: 38 MB on disk."; \
+	    npm ci --prefix $(CLIENTS) --silent --no-audit --no-fund || echo "They could not be installed."; }; \
+	else echo "No npm: the tests with other WebRTC stacks will be skipped. To have them, install Node.js with npm."; fi
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(CLIENTS)/node_modules

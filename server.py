@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from stream.config import Config, ServerConfig
     from stream.engine import Engine
+    from stream.nvenc import Encoders
 
 VERSION = "0.1.0.dev0"
 USAGE = """usage: python server.py [CONFIG.yaml] [section.key=value ...]
@@ -108,7 +109,9 @@ def make_engine(config: "Config", build: BuildPipeline) -> "Engine":
     return kinds[config.engine.kind](partial(build, config.model, config.wan))
 
 
-def make_app(config: "Config", engine: "Engine", capabilities: dict[str, Any]) -> "web.Application":
+def make_app(
+    config: "Config", engine: "Engine", encoders: "Encoders", capabilities: dict[str, Any]
+) -> "web.Application":
     """Put the streams on the engine, and HTTP before the streams; ``capabilities`` is filled in once warm."""
     from stream.broadcast import Broadcast
     from stream.congestion import BitrateBounds
@@ -122,7 +125,7 @@ def make_app(config: "Config", engine: "Engine", capabilities: dict[str, Any]) -
     )
 
     def make_sink(stream_id: str, take_slot: Callable[[], int]) -> Broadcast:
-        return Broadcast(stream_id, take_slot, engine.format.fps, bounds)
+        return Broadcast(stream_id, take_slot, engine.format.fps, bounds, encoders.create)
 
     def not_ready() -> str | None:
         if engine.ready and capabilities:
@@ -140,6 +143,7 @@ async def serve(config: "Config", tls: ssl.SSLContext | None, build: BuildPipeli
     from aiohttp import web
 
     from stream.ice import advertise_loopback
+    from stream.nvenc import Encoders
 
     advertise_loopback(config.server.advertise_loopback)
     stop = asyncio.Event()
@@ -147,7 +151,8 @@ async def serve(config: "Config", tls: ssl.SSLContext | None, build: BuildPipeli
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     engine = make_engine(config, build)
     capabilities: dict[str, Any] = {}
-    app = make_app(config, engine, capabilities)
+    encoders = Encoders(config.stream.encoder)
+    app = make_app(config, engine, encoders, capabilities)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=CONNECTIONS_END_S)
     await runner.setup()
     try:
@@ -157,21 +162,27 @@ async def serve(config: "Config", tls: ssl.SSLContext | None, build: BuildPipeli
             return fail(explain_binding(config.server, error), FAILED)
         urls = describe_addresses(runner.addresses[0], secure=tls is not None)
         print(f"Vivant is at {' and, for others, at '.join(urls)}; it loads its model.", flush=True)
-        return await work(config, engine, capabilities, stop, urls[0])
+        return await work(config, engine, encoders, capabilities, stop, urls[0])
     finally:
         await shut_down(runner, engine)
 
 
 async def work(
-    config: "Config", engine: "Engine", capabilities: dict[str, Any], stop: asyncio.Event, url: str
+    config: "Config",
+    engine: "Engine",
+    encoders: "Encoders",
+    capabilities: dict[str, Any],
+    stop: asyncio.Event,
+    url: str,
 ) -> int:
     """Warm the model up, then wait for the end; give the exit status."""
     from pipeline.errors import PipelineError
     from stream.capabilities import describe
     from stream.errors import StreamError
+    from stream.nvenc import NvencUnusable
 
     engine.on_stage(lambda stage: print(f"Model: {stage}", flush=True))
-    warming = asyncio.create_task(engine.start(), name="engine-start")
+    warming = asyncio.create_task(warm_up(engine, encoders), name="warm-up")
     stopping = asyncio.create_task(stop.wait(), name="stop")
     try:
         await asyncio.wait({warming, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -181,12 +192,27 @@ async def work(
             print(f"Ready. Open {url}, drop a picture, press Start. Ctrl+C ends it.", flush=True)
             await stopping
         return ENDED
+    except NvencUnusable as error:
+        return fail(str(error), FAILED)
     except (PipelineError, StreamError) as error:
         return fail(f"the model can't be started: {error}", FAILED)
     finally:
         for task in (warming, stopping):
             task.cancel()
         await asyncio.gather(warming, stopping, return_exceptions=True)
+
+
+async def warm_up(engine: "Engine", encoders: "Encoders") -> None:
+    """Start the engine, and meanwhile find out what encodes."""
+    from stream.nvenc import has_gpu
+
+    starting = asyncio.create_task(engine.start(), name="engine-start")
+    try:
+        await asyncio.to_thread(encoders.probe, has_gpu())
+        await starting
+    finally:
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
 
 
 async def shut_down(runner: "web.AppRunner", engine: "Engine") -> None:

@@ -29,6 +29,8 @@ NEVER = float("-inf")
 METER_S = 2.0
 RATE_STEPS = 8
 
+MakeEncoder = Callable[[Codec, Fraction, int, int], StreamEncoder]
+
 
 @dataclass(slots=True)
 class _Feed:
@@ -47,14 +49,23 @@ class Broadcast:
     """Encodes a stream's frames as they fall due and hands the packets to its subscriptions.
 
     Encoding runs in a thread of its own; everything else on the event loop that made it. ``take_slot``
-    gives the PTS for the last frame sent again while no new one comes.
+    gives the PTS for the last frame sent again while no new one comes; ``make_encoder`` is called as
+    :func:`stream.encoder.create_encoder` is.
     """
 
-    def __init__(self, stream_id: str, take_slot: Callable[[], int], fps: Fraction, bounds: BitrateBounds) -> None:
+    def __init__(
+        self,
+        stream_id: str,
+        take_slot: Callable[[], int],
+        fps: Fraction,
+        bounds: BitrateBounds,
+        make_encoder: MakeEncoder = create_encoder,
+    ) -> None:
         self._id = stream_id
         self._take_slot = take_slot
         self._fps = fps
         self._bounds = bounds
+        self._make_encoder = make_encoder
         self._loop = asyncio.get_running_loop()
         self._control = BitrateControl(bounds)
         self._feeds: dict[Codec, _Feed] = {}
@@ -105,7 +116,7 @@ class Broadcast:
             return subscription
         feed = self._feeds.get(codec)
         if feed is None:
-            encoder = create_encoder(codec, self._fps, self._control.target, self._bounds.ceiling)
+            encoder = self._make_encoder(codec, self._fps, self._control.target, self._bounds.ceiling)
             feed = self._feeds[codec] = _Feed(encoder, create_packetizer(codec))
         feed.subscriptions.add(subscription)
         if not lossless:

@@ -10,6 +10,8 @@ from pipeline.config import ModelConfig, WanConfig
 from pipeline.errors import ConfigError as ConfigError
 from pipeline.settings import ranged
 
+EncoderChoice = Literal["auto", "x264", "nvenc"]
+
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
@@ -33,6 +35,7 @@ class StreamConfig:
 
     max_streams: int = ranged(8, 1, 1000)
     max_viewers: int = ranged(100, 0, 10_000)
+    encoder: EncoderChoice = "auto"
     bitrate_kbps: int = ranged(2500, 100, 50_000)
     min_bitrate_kbps: int = ranged(300, 100, 50_000)
     max_bitrate_kbps: int = ranged(4000, 100, 50_000)

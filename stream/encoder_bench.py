@@ -19,13 +19,15 @@ from PIL import Image
 
 from pipeline.types import Pixels
 from stream.clock import VIDEO_CLOCK_HZ
-from stream.encoder import Codec, YuvConverter, create_encoder
+from stream.encoder import Codec, NvencEncoder, StreamEncoder, YuvConverter, create_encoder
 from stream.muxer import Muxer, fragmented_mp4, transport_stream
+from stream.nvenc import PROBE_FPS, PROBE_KBPS, find_fault
 from stream.snapshot import JPEG, PNG, encode_picture
 from stream.subscription import VideoPacket
 
 SETTLE_S = 2
 PAN_PIXELS = 2.37
+CEILING_KBPS = 4000
 DECODERS: dict[Codec, str] = {"H264": "h264", "VP8": "libvpx"}
 
 
@@ -33,7 +35,6 @@ DECODERS: dict[Codec, str] = {"H264": "h264", "VP8": "libvpx"}
 class Measurement:
     """What one encoder made of a clip; decibels after the first two seconds, milliseconds per frame."""
 
-    codec: Codec
     kbps: float
     psnr_mean: float
     psnr_p5: float
@@ -99,10 +100,10 @@ def psnr_y(a: av.VideoFrame, b: av.VideoFrame) -> float:
     return 100.0 if error < 255**2 * 1e-10 else 10 * float(np.log10(255**2 / error))
 
 
-def measure(codec: Codec, clip: list[Pixels], fps: Fraction, kbps: int) -> Measurement:
-    """Encode and decode a clip, longer than two seconds, at a bit rate."""
-    encoder, converter = create_encoder(codec, fps, kbps, 4000), YuvConverter()
-    decoder = cast(VideoCodecContext, av.CodecContext.create(DECODERS[codec], "r"))
+def measure(encoder: StreamEncoder, clip: list[Pixels], fps: Fraction) -> Measurement:
+    """Encode and decode a clip, longer than two seconds."""
+    converter = YuvConverter()
+    decoder = cast(VideoCodecContext, av.CodecContext.create(DECODERS[encoder.codec], "r"))
     psnr, sizes, milliseconds = list[float](), list[int](), list[float]()
     for number, frame in enumerate(clip):
         began = time.perf_counter()
@@ -114,7 +115,6 @@ def measure(codec: Codec, clip: list[Pixels], fps: Fraction, kbps: int) -> Measu
         psnr += [psnr_y(picture, decoded) for decoded in decoder.decode(av.Packet(bytes(packet)))]
     settled = np.array(psnr[round(SETTLE_S * fps) :])
     return Measurement(
-        codec=codec,
         kbps=sum(sizes) * 8 / 1000 * float(fps) / len(sizes),
         psnr_mean=float(settled.mean()),
         psnr_p5=float(np.percentile(settled, 5)),
@@ -126,7 +126,7 @@ def measure(codec: Codec, clip: list[Pixels], fps: Fraction, kbps: int) -> Measu
 
 def measure_outputs(clip: list[Pixels], fps: Fraction, kbps: int) -> dict[str, float]:
     """Give the milliseconds that a frame costs besides its encode, for each thing that is made of it."""
-    encoder, converter = create_encoder("H264", fps, kbps, 4000), YuvConverter()
+    encoder, converter = create_encoder("H264", fps, kbps, CEILING_KBPS), YuvConverter()
     packets: list[VideoPacket] = []
     for number, frame in enumerate(clip):
         pts = round(number * VIDEO_CLOCK_HZ / fps)
@@ -149,6 +149,17 @@ def measure_outputs(clip: list[Pixels], fps: Fraction, kbps: int) -> dict[str, f
     return costs
 
 
+def encoders(fps: Fraction, kbps: int) -> dict[str, StreamEncoder]:
+    """Give the encoders to be had here, by name."""
+    found: dict[str, StreamEncoder] = {
+        "H.264, x264": create_encoder("H264", fps, kbps, CEILING_KBPS),
+        "VP8, libvpx": create_encoder("VP8", fps, kbps, CEILING_KBPS),
+    }
+    if find_fault(NvencEncoder(PROBE_FPS, PROBE_KBPS)) is None:
+        found["H.264, NVENC"] = NvencEncoder(fps, kbps)
+    return found
+
+
 def main() -> None:
     """Print a Markdown table."""
     parser = argparse.ArgumentParser(prog="python -m stream.encoder_bench", description=__doc__)
@@ -163,12 +174,12 @@ def main() -> None:
     canvas = (width + int(frames * PAN_PIXELS) + 2, height + 34)
     picture = load_picture(arguments.picture, *canvas) if arguments.picture else draw_photo(*canvas)
     clip = list(pan(picture, width, height, frames))
-    print("| codec | size, frames/s | asked kbit/s | kbit/s | PSNR-Y dB | 5th pct | ms/frame | p95 | first |")
+    print("| encoder | size, frames/s | asked kbit/s | kbit/s | PSNR-Y dB | 5th pct | ms/frame | p95 | first |")
     print("|---|---|---|---|---|---|---|---|---|")
-    for codec in DECODERS:
-        m = measure(codec, clip, arguments.fps, arguments.kbps)
+    for name, encoder in encoders(arguments.fps, arguments.kbps).items():
+        m = measure(encoder, clip, arguments.fps)
         print(
-            f"| {codec} | {width}x{height}, {float(arguments.fps):g} | {arguments.kbps} | {m.kbps:.0f} "
+            f"| {name} | {width}x{height}, {float(arguments.fps):g} | {arguments.kbps} | {m.kbps:.0f} "
             f"| {m.psnr_mean:.1f} | {m.psnr_p5:.1f} | {m.ms_mean:.1f} | {m.ms_p95:.1f} "
             f"| {m.first_bytes / 1000:.0f} kB |"
         )

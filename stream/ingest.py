@@ -10,7 +10,6 @@ from aiortc import MediaStreamTrack, RTCRtpReceiver, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 from av import VideoFrame
 
-from stream.dtls import accept_rsa
 from stream.link import UNANSWERABLE, Link, LinkEvents, LinkSettings
 from stream.sdp import Offer, Unacceptable, finish_answer
 
@@ -79,7 +78,6 @@ class IngestLink(Link):
         self._receiver: RTCRtpReceiver | None = None
         self._reader: asyncio.Task[None] | None = None
         self._keyframe_timer: asyncio.TimerHandle | None = None
-        accept_rsa(self.connection)
 
     async def answer(self, offer: Offer) -> str:
         """Answer an offer with all candidates. Raises Unacceptable when aiortc can't; the link is to be closed then."""

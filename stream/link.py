@@ -18,6 +18,7 @@ from aiortc.codecs import get_capabilities
 from aiortc.exceptions import InternalError, OperationError
 
 from stream.broadcast import Broadcast
+from stream.dtls import accept_rsa
 from stream.encoder import Codec
 from stream.feedback import FeedbackHandlers, watch_feedback
 from stream.liveness import Liveness
@@ -62,6 +63,7 @@ class Link:
         self._events = events
         self._loop = asyncio.get_running_loop()
         self.connection = RTCPeerConnection(settings.connection)
+        accept_rsa(self.connection)
         self.connection.on("connectionstatechange", self._on_connection_state)
         self._transport: RTCIceTransport | None = None
         self._liveness: Liveness | None = None

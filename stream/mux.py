@@ -1,13 +1,14 @@
 """Publishing by RTMP and SRT through FFmpeg: the encoder's own packets in a container, encoded no second time."""
 
 import asyncio
-import io
-import logging
+import contextlib
+import json
 import re
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from fractions import Fraction
 from functools import cache
+from pathlib import Path
 from typing import Any, cast
 
 import av
@@ -15,20 +16,20 @@ from av.container import OutputContainer
 from av.error import FFmpegError, ProtocolNotFoundError
 
 from stream.broadcast import Broadcast
-from stream.clock import VIDEO_CLOCK_HZ
 from stream.destination import AddressRule, Destination
 from stream.errors import StreamError
 from stream.live import LiveStream
+from stream.mux_process import frame
 from stream.subscription import Subscription, SubscriptionEnded, VideoPacket
 
-logger = logging.getLogger(__name__)
-
+ROOT = Path(__file__).parents[1]
 CONTAINERS = {"rtmp": "flv", "rtmps": "flv", "srt": "mpegts"}
 """The container that each scheme wants."""
 PROTOCOLS = {"rtmp": "rtmp,tcp", "rtmps": "rtmps,tls,tcp", "srt": "srt,udp"}
 """What FFmpeg may use for each: nothing that it could be led to besides."""
 TIMEOUT_S = 10.0
-TIME_BASE = Fraction(1, VIDEO_CLOCK_HZ)
+FAREWELL_S = 2.0
+TLS_VERIFY = "1"
 
 
 @cache
@@ -55,7 +56,7 @@ def _knows(scheme: str) -> bool:
 class MuxPush:
     """One attempt to push by RTMP or SRT, of :class:`stream.publication.Publication`.
 
-    FFmpeg blocks, so it has a thread of its own; a far end that takes nothing for 10 s is lost.
+    FFmpeg runs in a process of its own (:mod:`stream.mux_process`); a far end that takes nothing for 10 s is lost.
     """
 
     def __init__(self, live: LiveStream, broadcast: Broadcast, destination: Destination, rule: AddressRule) -> None:
@@ -63,9 +64,8 @@ class MuxPush:
         self._broadcast = broadcast
         self._destination = destination
         self._rule = rule
-        self._thread = ThreadPoolExecutor(1, "publish")
         self._subscription: Subscription | None = None
-        self._container: OutputContainer | None = None
+        self._process: Process | None = None
 
     async def begin(self) -> None:
         """Connect, and send the first keyframe. Raises StreamError."""
@@ -73,57 +73,86 @@ class MuxPush:
             raise StreamError("wrong_state", "The stream makes no video yet: start it, then publish it.")
         address = await self._rule.resolve(self._destination)
         self._subscription = self._broadcast.subscribe("H264", is_viewer=True)
+        # In a session of its own: Ctrl+C in a terminal is for the server, which ends it.
+        self._process = process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "stream.mux_process"),
+            cwd=ROOT,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            start_new_session=True,
+        )
         try:
             first = await self._subscription.next()
-            await self._in_thread(self._open, address, first)
+            await self._write(json.dumps(muxer_url(self._destination, address)).encode() + b"\n")
+            await self._send(first)
         except SubscriptionEnded as error:
             raise StreamError("wrong_state", "The stream has ended; make another.") from error
-        except FFmpegError as error:
-            raise StreamError(
-                "bad_gateway", f"{self._destination} did not take the stream ({error.strerror})."
-            ) from error
+        except ConnectionError as error:
+            raise StreamError("internal", "The process that publishes could not be started.") from error
+        if (reason := await _told(process)) is not None:
+            raise StreamError("bad_gateway", f"{self._destination} did not take the stream ({reason}).")
 
     async def run(self, live: Callable[[], None]) -> str:
         """Send until it breaks; gives the reason."""
-        assert self._subscription is not None
+        assert self._process is not None
         live()
+        lost = asyncio.create_task(_told(self._process), name=f"publish-lost-{self._live.id}")
+        sending = asyncio.create_task(self._send_all(), name=f"publish-send-{self._live.id}")
         try:
-            while True:
-                await self._in_thread(self._mux, await self._subscription.next())
-        except SubscriptionEnded:
-            return "the stream has ended"
-        except FFmpegError as error:
-            return f"{error.strerror}"
+            await asyncio.wait({lost, sending}, return_when=asyncio.FIRST_COMPLETED)
+            if sending.done() and not lost.done() and sending.result():
+                return sending.result()
+            return await lost or "it stopped"
+        finally:
+            for task in (lost, sending):
+                task.cancel()
+            await asyncio.gather(lost, sending, return_exceptions=True)
 
     async def end(self) -> None:
-        """Close the connection; idempotent. A thread that is blocked in it ends by its timeout, unwaited."""
+        """Close the connection; idempotent. It is given a moment to say farewell."""
         if self._subscription is not None:
             self._subscription.close()
-        container, self._container = self._container, None
-        if container is not None:
-            self._thread.submit(_close, container)
-        self._thread.shutdown(wait=False)
+        process, self._process = self._process, None
+        if process is None or process.stdin is None:
+            return
+        process.stdin.close()
+        try:
+            async with asyncio.timeout(FAREWELL_S):
+                await process.wait()
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
 
-    async def _in_thread(self, work: Callable[..., None], *arguments: Any) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+    async def _send_all(self) -> str:
+        """Send until the stream ends, gives the reason then; nothing when the process takes no more."""
+        assert self._subscription is not None
+        try:
+            while True:
+                await self._send(await self._subscription.next())
+        except SubscriptionEnded:
+            return "the stream has ended"
+        except ConnectionError:
+            return ""
 
-    def _open(self, address: str, first: VideoPacket) -> None:
-        container = av.open(muxer_url(self._destination, address), "w", format="tee")
-        self._container = container
-        # The parameter sets of the first keyframe, read out by FFmpeg, are what a container wants in its head.
-        with av.open(io.BytesIO(bytes(first.encoded)), format="h264") as parsed:
-            container.add_stream_from_template(parsed.streams.video[0])
-        self._mux(first)
+    async def _send(self, packet: VideoPacket) -> None:
+        await self._write(frame(packet.pts, packet.is_keyframe, bytes(packet.encoded)))
 
-    def _mux(self, packet: VideoPacket) -> None:
-        assert self._container is not None
-        # A copy: the muxer changes a packet, and this one is everyone's.
-        copy = av.Packet(bytes(packet.encoded))
-        copy.pts = copy.dts = packet.pts
-        copy.time_base = TIME_BASE
-        copy.is_keyframe = packet.is_keyframe
-        copy.stream = self._container.streams.video[0]
-        self._container.mux(copy)
+    async def _write(self, data: bytes) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(data)
+        await self._process.stdin.drain()
+
+
+async def _told(process: Process) -> str | None:
+    """Wait for what it says next: None when the far end has taken the stream, else why it ends."""
+    assert process.stdout is not None
+    line = await process.stdout.readline()
+    news: dict[str, Any] = json.loads(line) if line else {"error": "its process ended"}
+    return news.get("error")
 
 
 def muxer_url(destination: Destination, address: str) -> str:
@@ -138,7 +167,7 @@ def muxer_url(destination: Destination, address: str) -> str:
         options |= {"rtmp_app": app, "rtmp_playpath": key, "rtmp_tcurl": f"{destination}/{app}"}
         options["flvflags"] = "no_duration_filesize"
     if scheme == "rtmps":
-        options |= {"tls_verify": "1", "verifyhost": destination.host}
+        options |= {"tls_verify": TLS_VERIFY, "verifyhost": destination.host}
     return _slave(CONTAINERS[scheme], options, str(destination.url.with_host(address).with_port(destination.port)))
 
 
@@ -150,10 +179,3 @@ def _slave(container: str, options: dict[str, str], url: str) -> str:
 
 def _escaped(text: str) -> str:
     return re.sub(r"([^A-Za-z0-9_./-])", r"\\\1", text)
-
-
-def _close(container: OutputContainer) -> None:
-    try:
-        container.close()
-    except FFmpegError as error:
-        logger.info("a connection ended badly: %s", error)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal, Protocol
 
 from stream.destination import Destination
@@ -44,17 +44,21 @@ class Publication:
         destination: Destination,
         attempt: Callable[[], Attempt],
         on_closed: Callable[[], None] = lambda: None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._live = live
         self._destination = destination
         self._make_attempt = attempt
         self._on_closed = on_closed
+        self._sleep = sleep
         self._state: Literal["connecting", "live", "retrying"] = "connecting"
         self._error: StreamError | None = None
         self._leave: Callable[[], None] | None = None
         self._begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[None] | None = None
         self._dismissed = False
+        self._failures = 0
+        """Since it was last on air."""
 
     async def begin(self) -> None:
         """Reach the far end for the first time, then go on by itself.
@@ -118,25 +122,24 @@ class Publication:
                 await attempt.end()
 
     async def _publish(self, attempt: Attempt | None) -> None:
-        failures = 0
         while attempt is not None:
             try:
                 reason = await attempt.run(self._is_live)
             finally:
                 await attempt.end()
-            failures = 1 if self._leave is not None else failures + 1
+            self._failures = 1 if self._leave is not None else self._failures + 1
             self._is_off(reason)
-            attempt = await self._begin_again(failures)
+            attempt = await self._begin_again()
 
-    async def _begin_again(self, failures: int) -> Attempt:
+    async def _begin_again(self) -> Attempt:
         while True:
             # Spread, so that all the streams of a far end that comes back do not come back in one moment.
-            longest = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** (failures - 1))
-            await asyncio.sleep(longest * random.uniform(0.5, 1.0))
+            longest = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** (self._failures - 1))
+            await self._sleep(longest * random.uniform(0.5, 1.0))
             try:
                 return await self._begin_once()
             except StreamError as error:
-                failures += 1
+                self._failures += 1
                 self._tell("retrying", error)
 
     def _is_live(self) -> None:

@@ -8,7 +8,6 @@ from aiortc.codecs import get_capabilities
 
 from stream.broadcast import Broadcast
 from stream.destination import AddressRule, Destination
-from stream.dtls import accept_rsa
 from stream.errors import StreamError
 from stream.link import UNANSWERABLE, LinkEvents, LinkSettings, SendingLink
 from stream.sdp import finish_answer, read_answer
@@ -22,7 +21,6 @@ class PushLink(SendingLink):
     async def offer(self) -> str:
         """Give the offer, with all candidates."""
         connection = self.connection
-        accept_rsa(connection)
         video = connection.addTransceiver(VideoTrack(), direction="sendonly")
         video.setCodecPreferences(
             [one for one in get_capabilities("video").codecs if one.mimeType in ("video/H264", "video/rtx")]

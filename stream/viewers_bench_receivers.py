@@ -3,6 +3,7 @@
 import asyncio
 import time
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from struct import pack, unpack_from
 from types import MethodType
 from typing import Any
@@ -13,7 +14,8 @@ from aiortc.codecs import get_capabilities
 from aiortc.rtp import is_rtcp
 
 from stream.encoder import Codec
-from stream.ice import connection_configuration
+from stream.ice import advertise_loopback, connection_configuration
+from stream.viewers_bench_sender import Task
 
 REPORT_S = 1.0
 RTP_HEADER_BYTES = 12
@@ -125,3 +127,29 @@ class Receivers:
     async def close(self) -> None:
         """Leave."""
         await asyncio.gather(*(receiver.close() for receiver in self._all))
+
+
+def serve_viewers(task: Task, pipe: Connection) -> None:
+    """Do what the pipe asks, until it asks to end."""
+    asyncio.run(_serve(task, pipe))
+
+
+async def _serve(task: Task, pipe: Connection) -> None:
+    advertise_loopback(True)
+    receivers, loop, began = Receivers(task.codec), asyncio.get_running_loop(), 0.0
+    while True:
+        name, *arguments = await loop.run_in_executor(None, pipe.recv)
+        result: Any = None
+        if name == "offer":
+            result = await receivers.offer(*arguments)
+        elif name == "accept":
+            await receivers.accept(*arguments)
+        elif name == "clear":
+            receivers.clear()
+            began = time.process_time()
+        elif name == "arrivals":
+            result = receivers.arrivals, time.process_time() - began
+        else:
+            await receivers.close()
+            return
+        pipe.send(result)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
@@ -26,6 +27,17 @@ CHROMIUM_ARGS = (
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
 )
+
+CLIENTS = Path(__file__).parent / "e2e" / "clients"
+# nicesrc is what webrtcbin can't do without, and lies in a package of its own.
+GSTREAMER_CHECK = """
+import gi
+gi.require_version("Gst", "1.0")
+gi.require_version("GstWebRTC", "1.0")
+from gi.repository import Gst, GstWebRTC
+Gst.init(None)
+assert all(map(Gst.ElementFactory.find, "webrtcbin nicesrc vp8enc x264enc openh264dec tsdemux souphttpsrc".split()))
+"""
 
 
 def find_chromium() -> str | None:
@@ -62,6 +74,24 @@ def find_ffmpeg() -> str | None:
 def ffmpeg_path() -> str:
     """An ffmpeg with the WHIP muxer; without one the test is skipped, in CI failed."""
     return find_ffmpeg() or without_client(os.environ, "ffmpeg with WHIP", "pip install imageio-ffmpeg")
+
+
+@pytest.fixture(scope="session")
+def node_path() -> str:
+    """Node, where the WebRTC stacks from npm are installed too; without them a skip, in CI a failure."""
+    path = shutil.which("node")
+    if path is None or not (CLIENTS / "node_modules" / "werift").is_dir():
+        without_client(os.environ, "Node with the packages of tests/e2e/clients", f"npm ci --prefix {CLIENTS}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def gstreamer_python() -> str:
+    """A Python that has GStreamer's webrtcbin; without one a skip, in CI a failure."""
+    for path in filter(None, (os.environ.get("GSTREAMER_PYTHON"), "/usr/bin/python3")):
+        if subprocess.run([path, "-c", GSTREAMER_CHECK], capture_output=True, check=False).returncode == 0:
+            return path
+    without_client(os.environ, "GStreamer with webrtcbin for Python", f"apt-get install $(cat {CLIENTS}/apt.txt)")
 
 
 @pytest.fixture(scope="session")

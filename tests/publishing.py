@@ -49,7 +49,7 @@ class Broadcaster(Client):
         advertise_loopback(True)
         self.connection = RTCPeerConnection(connection_configuration([]))
         if rsa:
-            self._show_rsa_certificate()
+            show_rsa_certificate(self.connection)
         self.channel = None
         self._reader = None
         self.camera = Camera(gray)
@@ -81,18 +81,21 @@ class Broadcaster(Client):
 
         self.sender.transport._send_rtp = send_late
 
-    def _show_rsa_certificate(self) -> None:
-        """Show a certificate such as GStreamer's, and like it speak RSA ciphers alone."""
-        certificate = rsa_certificate()
-        create: Callable[..., Any] = certificate._create_ssl_context
 
-        def create_ssl_context(*args: Any, **kwargs: Any) -> Any:
-            context = create(*args, **kwargs)
-            context.set_cipher_list(b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256")
-            return context
+def show_rsa_certificate(connection: RTCPeerConnection) -> None:
+    """Have a connection show a certificate such as GStreamer's, and like it speak RSA ciphers alone."""
+    certificate = rsa_certificate()
+    create: Callable[..., Any] = certificate._create_ssl_context
 
-        certificate._create_ssl_context = create_ssl_context
-        self.connection._RTCPeerConnection__certificates[:] = [certificate]  # pyright: ignore
+    def create_ssl_context(*args: Any, **kwargs: Any) -> Any:
+        context = create(*args, **kwargs)
+        context.set_cipher_list(b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256")
+        return context
+
+    certificate._create_ssl_context = create_ssl_context
+    connection._RTCPeerConnection__certificates[:] = [certificate]  # pyright: ignore
+    for transceiver in connection.getTransceivers():
+        transceiver.receiver.transport._RTCDtlsTransport__local_certificate = certificate  # pyright: ignore
 
 
 def rsa_certificate() -> RTCCertificate:

@@ -7,8 +7,9 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -18,8 +19,10 @@ from stream.capture import picture_of_frame
 from stream.config import ServerConfig, StreamConfig
 from stream.destination import AddressRule, Destination, read_destination
 from stream.errors import StreamError
+from stream.live import LiveStream
 from stream.mux import muxable_schemes, muxer_url
 from stream.protocol import Limits
+from stream.publication import Publication
 from stream.sdp import read_answer
 from stream.whip_client import WhipClient
 from tests.fake_live import FakeLive
@@ -284,6 +287,85 @@ async def test_one_at_a_time(studio: Studio) -> None:
     assert await studio.delete() == 204
 
 
+class Script:
+    """Attempts that do as told: "live" connects and is lost, "lost" is lost before, "refused" never begins."""
+
+    def __init__(self, *acts: str) -> None:
+        self.acts = list(acts)
+        self.ended = 0
+
+    def __call__(self) -> "Script":
+        return self
+
+    async def begin(self) -> None:
+        """Fail, if that is next."""
+        if self.acts[0] == "refused":
+            self.acts.pop(0)
+            raise StreamError("bad_gateway", "The far end answered 503.", status=503)
+
+    async def run(self, live: Callable[[], None]) -> str:
+        """Be lost, after a while on air or at once."""
+        if self.acts.pop(0) == "live":
+            live()
+        return "gone"
+
+    async def end(self) -> None:
+        """Count."""
+        self.ended += 1
+
+
+async def waits(*acts: str) -> list[float]:
+    """Give how long it waited before each attempt but the first."""
+    script, waited, over = Script(*acts), list[float](), asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if not script.acts:
+            over.set()
+            await asyncio.Event().wait()
+
+    live = cast(LiveStream, FakeLive())
+    publication = Publication(live, read_destination("https://live.example.org/whip"), script, sleep=sleep)
+    await publication.begin()
+    await asyncio.wait_for(over.wait(), 5)
+    await publication.close()
+    assert script.ended == len(acts)
+    return waited
+
+
+async def test_it_waits_longer_each_time_and_never_in_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From 1 s on twice as long each time, up to 30 s, and 1 s again once it was on air; spread by half."""
+    monkeypatch.setattr(stream.publication, "FIRST_RETRY_S", 1.0)
+    found = await waits("live", *["refused"] * 6, "lost", "live", "refused")
+    longest = [1, 2, 4, 8, 16, 30, 30, 30, 1, 2]
+    shares = [one / most for one, most in zip(found, longest, strict=True)]
+    assert all(0.5 <= share <= 1 for share in shares)
+    assert max(shares) - min(shares) > 0.01
+
+
+async def test_a_far_end_that_is_never_on_air_is_not_asked_at_once_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that answers and is lost before it has connected counts as a failure."""
+    monkeypatch.setattr(stream.publication, "FIRST_RETRY_S", 1.0)
+    found = await waits(*["lost"] * 4)
+    assert all(0.5 * most <= one <= most for one, most in zip(found, (1, 2, 4, 8), strict=True))
+
+
+async def test_a_certificate_that_nobody_vouches_for(studio: Studio, tmp_path: Path) -> None:
+    """A far end by https that can't show who it is hears nothing: neither the token nor the offer."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(write_certificate(tmp_path))
+    end = FarEnd()
+    await end.server.start_server(ssl=context)
+    url = f"https://localhost:{end.server.port}/whip"
+    async with aiohttp.ClientSession() as client, client.post(url, ssl=False) as response:
+        assert (response.status, len(end.asked)) == (404, 1)
+    status, body = await studio.post(url, token="theirs")
+    assert (status, body["error"]["code"]) == (502, "bad_gateway")
+    assert "Certificate" in body["error"]["message"]
+    assert len(end.asked) == 1
+    await end.server.close()
+
+
 async def test_it_begins_again_when_lost(studio: Studio) -> None:
     """The far end lets it go, refuses it for a while and takes it again; state tells of each."""
     studio.keep_sending()
@@ -358,8 +440,48 @@ async def test_what_ffmpeg_lacks_is_said(studio: Studio, monkeypatch: pytest.Mon
     assert "rtmp" in body["error"]["message"]
 
 
-async def test_rtmp_verifies_whom_it_talks_to(studio: Studio, tmp_path: Path) -> None:
+async def test_a_far_end_that_says_nothing_holds_up_nobody(studio: Studio) -> None:
+    """Who accepts the connection and then is silent is waited for, and all else goes on; it may be ended meanwhile."""
+    loop = asyncio.get_running_loop()
+    accepted, looked = asyncio.Event(), asyncio.Event()
+    gaps: list[float] = []
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.set()
+        await reader.read()
+        writer.close()
+
+    async def tick() -> None:
+        while True:
+            began = loop.time()
+            await asyncio.sleep(0.01)
+            if accepted.is_set():
+                gaps.append(loop.time() - began)
+            if len(gaps) == 50:
+                looked.set()
+
+    studio.keep_sending()
+    ticking = asyncio.create_task(tick())
+    async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        posting = asyncio.create_task(studio.post(f"rtmp://127.0.0.1:{port}/app/key"))
+        await asyncio.wait_for(looked.wait(), 20)
+        assert max(gaps) < 2
+        assert not posting.done()
+        began = loop.time()
+        assert await studio.delete() == 204
+        assert loop.time() - began < 6
+        assert (await posting)[0] == 409
+    ticking.cancel()
+
+
+@pytest.mark.parametrize("verified", [True, False])
+async def test_rtmp_verifies_whom_it_talks_to(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verified: bool
+) -> None:
     """A certificate that nobody vouches for is refused; without the look at it the handshake would go on."""
+    if not verified:
+        monkeypatch.setattr("stream.mux.TLS_VERIFY", "0")
     if "rtmps" not in muxable_schemes():
         pytest.skip("this FFmpeg has no rtmps")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -376,7 +498,7 @@ async def test_rtmp_verifies_whom_it_talks_to(studio: Studio, tmp_path: Path) ->
         port = server.sockets[0].getsockname()[1]
         status, body = await studio.post(f"rtmps://localhost:{port}/app/key")
     assert (status, body["error"]["code"]) == (502, "bad_gateway")
-    assert heard == b""
+    assert (heard == b"") is verified
 
 
 def test_the_address_that_was_checked_is_opened() -> None:

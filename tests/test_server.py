@@ -11,8 +11,9 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -23,6 +24,14 @@ from cryptography.x509.oid import NameOID
 from PIL import Image
 
 import server
+from stream.broadcast import Broadcast
+from stream.config import Config
+from stream.encoder import Codec, NvencEncoder, StreamEncoder
+from stream.engine import Engine
+from stream.nvenc import PROBE_FPS, PROBE_KBPS, Encoders, find_fault
+from stream.signalling import Dependencies
+from tests.fake_engine import FakeEngine
+from tests.fakes import FakeClock, FakePipeline
 from tests.gate import Gate
 from tests.loopback import Client
 
@@ -205,6 +214,35 @@ async def test_a_model_that_fails() -> None:
         status, errors = await process.ended()
     assert status == 1
     assert "server.py: the model can't be started: these weights do not fit" in errors
+
+
+async def test_an_encoder_that_is_not_there() -> None:
+    """Who insists on the GPU's encoder is told why it can't be had, with status 1."""
+    if find_fault(NvencEncoder(PROBE_FPS, PROBE_KBPS)) is None:
+        pytest.skip("NVENC works here")
+    async with running(*FAKE, "server.port=0", "stream.encoder=nvenc") as process:
+        await process.listening()
+        status, errors = await process.ended()
+    assert status == 1
+    assert "server.py: stream.encoder: nvenc does not work here (" in errors
+
+
+async def test_streams_are_encoded_as_the_probe_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every stream takes its encoders from where the probe was made."""
+    asked: list[Codec] = []
+
+    class NotedEncoders(Encoders):
+        def create(self, codec: Codec, fps: Fraction, kbps: int, ceiling_kbps: int) -> StreamEncoder:
+            asked.append(codec)
+            return super().create(codec, fps, kbps, ceiling_kbps)
+
+    monkeypatch.setattr("stream.signalling.build_app", lambda dependencies: dependencies)
+    engine = cast(Engine, FakeEngine(FakeClock(), FakePipeline()))
+    dependencies = cast(Dependencies, server.make_app(Config(), engine, NotedEncoders("auto"), {}))
+    live = dependencies.streams.create()
+    cast(Broadcast, live.broadcast).subscribe("H264")
+    assert asked == ["H264"]
+    await dependencies.streams.close()
 
 
 @pytest.mark.parametrize(

@@ -96,10 +96,14 @@ def stub(folder: Path, name: str, script: str) -> None:
 
 
 def make_chromium(path: Path, **environ: str) -> str:
+    return make_target("chromium", path, **environ)
+
+
+def make_target(target: str, path: Path, *variables: str, **environ: str) -> str:
     make = shutil.which("make")
     assert make is not None
     done = subprocess.run(
-        [make, "-s", "chromium"],
+        [make, "-s", target, *variables],
         cwd=ROOT,
         env={"PATH": str(path), **environ},
         capture_output=True,
@@ -139,6 +143,32 @@ class TestMakeChromium:
         """Without the right to install, the command is printed."""
         stub(tmp_path, "id", "echo 1000")
         assert "apt-get install chromium" in make_chromium(tmp_path)
+
+
+@pytest.mark.skipif(os.name != "posix" or shutil.which("make") is None, reason="needs make")
+class TestMakeClients:
+    """``make clients`` never fails: the tests say themselves what they miss."""
+
+    def test_installed_once(self, tmp_path: Path) -> None:
+        """What the lock file names is installed by npm, after saying so; the second time nothing is done."""
+        (tmp_path / "package-lock.json").write_text("{}")
+        installed = tmp_path / "node_modules" / ".package-lock.json"
+        stub(tmp_path, "npm", f'echo "$@" >> {tmp_path}/calls; mkdir {installed.parent}; : > {installed}')
+        os.utime(tmp_path / "package-lock.json", (0, 0))
+        tools = f"{tmp_path}:{SHELL_TOOLS}"
+        assert make_target("clients", Path(tools), f"CLIENTS={tmp_path}").startswith("Installing two WebRTC stacks")
+        assert calls(tmp_path) == [f"ci --prefix {tmp_path} --silent --no-audit --no-fund"]
+        assert make_target("clients", Path(tools), f"CLIENTS={tmp_path}") == ""
+        assert len(calls(tmp_path)) == 1
+
+    def test_install_fails(self, tmp_path: Path) -> None:
+        """An installation that fails is told, and the tests go on."""
+        stub(tmp_path, "npm", "exit 1")
+        assert "could not be installed" in make_target("clients", tmp_path, f"CLIENTS={tmp_path}")
+
+    def test_no_npm(self, tmp_path: Path) -> None:
+        """Without npm it is said what to install."""
+        assert "install Node.js with npm" in make_target("clients", tmp_path, f"CLIENTS={tmp_path}")
 
 
 SHELL_TOOLS = "/usr/bin:/bin"

@@ -14,6 +14,7 @@ from stream.config import ServerConfig, StreamConfig
 from stream.ice import connection_configuration
 from stream.trickle import ice_credentials
 from tests.loopback import Client
+from tests.publishing import show_rsa_certificate
 from tests.site import Site
 from tests.stage import CANDIDATE, FRAGMENT, SDP, Stage, staged
 
@@ -50,6 +51,38 @@ async def test_a_viewer_sees_the_stream(stage: Stage) -> None:
     assert stage.live.viewers == 1
     await stage.live.publish(6)
     await client.wait(lambda: len(client.frames) >= 5)
+
+
+async def plays(stage: Stage, client: Client, offer: str) -> None:
+    """Post an offer as it stands, and wait for the video."""
+    stage.clients.append(client)
+    await client.accept((await stage.post(offer)).sdp)
+    async with asyncio.timeout(10):
+        while not client.frames:
+            await stage.live.publish(1)
+            await asyncio.sleep(0.02)
+
+
+async def test_an_offer_without_candidates(stage: Stage) -> None:
+    """Who tells of none at all arrives all the same."""
+    client = viewer()
+    await plays(stage, client, re.sub(r"(?m)^a=(candidate|end-of-candidates).*\r\n", "", await client.offer()))
+
+
+@pytest.mark.parametrize("setup", ["actpass", "passive", "active"])
+async def test_rsa_certificates(stage: Stage, setup: str) -> None:
+    """Whoever of the two is DTLS client, a certificate such as GStreamer's will do."""
+    client = viewer()
+    show_rsa_certificate(client.connection)
+    await plays(stage, client, (await client.offer()).replace("setup:actpass", f"setup:{setup}"))
+
+
+async def test_sloppy_descriptions(stage: Stage) -> None:
+    """Bare line feeds, other groups, a bundle with a section that is not there, OPUS in capitals, no direction."""
+    client = viewer(audio="opus", codecs=("H264",))
+    offer = (await client.offer()).replace("a=group:BUNDLE 0 1", "a=group:LS 0 1\r\na=group:BUNDLE 0 1 2")
+    offer = offer.replace("opus/48000", "OPUS/48000").replace("a=recvonly\r\n", "").replace("\r\n", "\n")
+    await plays(stage, client, offer)
 
 
 async def test_no_two_viewers_share_a_secret(stage: Stage) -> None:
