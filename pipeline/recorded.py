@@ -15,7 +15,6 @@ from torch import Tensor
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 ResultT = TypeVar("ResultT")
-LONGEST_ROW = 2048
 REHEARSALS = 2
 """Runs before a recording: libraries set themselves up, the compiler compiles, and neither may be recorded."""
 
@@ -78,28 +77,11 @@ class Recorded(Generic[ResultT]):
 
 @cache
 def _read_rows_once() -> None:
-    """Let the compiler hold a row of a norm, to 2,048 numbers, in registers instead of reading it twice.
-
-    By itself it does so to 1,024; rows here have 1,536: 8 of 191 ms for four passes on an H200. The hook is the
-    compiler's own, but no promise of PyTorch's: where it is not, rows are read twice.
-    """
-    config, choices = import_module("torch._inductor.config"), import_module("torch._inductor.choices")
-    hints = import_module("torch._inductor.runtime.hints")
-    if not hasattr(config, "inductor_choices_class"):
-        return
-
-    class WholeRows(choices.InductorChoices):
-        @staticmethod
-        def should_use_persistent_reduction(features: Any, cooperative_reduction: bool) -> bool:
-            is_row = features.get_reduction_hint() == hints.ReductionHint.INNER and not cooperative_reduction
-            if is_row and str(features.reduction_numel).isdigit() and int(features.reduction_numel) <= LONGEST_ROW:
-                return True
-            return choices.InductorChoices.should_use_persistent_reduction(features, cooperative_reduction)
-
-        def uuid(self) -> str:
-            return f"vivant-rows-{LONGEST_ROW}"
-
-    setattr(config, "inductor_choices_class", WholeRows)  # noqa: B010  # pyright knows no such name
+    # The hook is the compiler's own, but no promise of PyTorch's: where it is not, rows are read twice.
+    config = import_module("torch._inductor.config")
+    if hasattr(config, "inductor_choices_class"):
+        choices = import_module("pipeline.inductor_choices").WholeRows
+        setattr(config, "inductor_choices_class", choices)  # noqa: B010  # pyright knows no such name
 
 
 def _is_set(name: str) -> bool:

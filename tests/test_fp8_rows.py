@@ -29,7 +29,8 @@ def judge(bits: Tensor, scale: Tensor, expected: Tensor) -> None:
 def test_rows_are_rounded_by_their_own_scale(width: int) -> None:
     """A row of thousandths keeps as many digits as one of thirties; the bias and GELU come before."""
     x, bias = rows(width)
-    judge(*gelu_rows_in_fp8(x, bias), F.gelu(x + bias, approximate="tanh"))
+    bits, scale = gelu_rows_in_fp8(x, bias)
+    judge(bits, scale, F.gelu(x + bias, approximate="tanh"))
 
 
 def test_nothing_at_all_stays_nothing() -> None:
@@ -43,7 +44,8 @@ def test_nothing_at_all_stays_nothing() -> None:
 def test_the_kernel_does_what_the_steps_do(width: int) -> None:
     """On a GPU one kernel, for any width: the same to half a step, zeros too."""
     x, bias = (part.cuda().bfloat16() for part in rows(width))
-    judge(*gelu_rows_in_fp8(x, bias), F.gelu(x.float() + bias.float(), approximate="tanh"))
+    bits, scale = gelu_rows_in_fp8(x, bias)
+    judge(bits, scale, F.gelu(x.float() + bias.float(), approximate="tanh"))
     bits, scale = gelu_rows_in_fp8(torch.zeros_like(x), torch.zeros_like(bias))
     assert (bits.float() * scale == 0).all()
 

@@ -45,8 +45,14 @@ def multiply(x: Tensor, layer: Packed) -> Tensor:
     """
     if layer.scale is None:
         return F.linear(x, layer.weight, layer.bias)
-    made = _multiply_fp8(*rows_in_fp8(x.flatten(0, -2)), layer, x.dtype)
-    return (made + layer.bias).unflatten(0, x.shape[:-1])
+    return product(x, layer) + layer.bias
+
+
+def product(x: Tensor, layer: Packed) -> Tensor:
+    """Apply a layer as :func:`multiply` does, and leave its bias to what comes next."""
+    if layer.scale is None:
+        return F.linear(x, layer.weight)
+    return _multiply_fp8(*rows_in_fp8(x.flatten(0, -2)), layer, x.dtype).unflatten(0, x.shape[:-1])
 
 
 def feed_forward(x: Tensor, up: Packed, down: Packed) -> Tensor:

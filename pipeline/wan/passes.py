@@ -15,8 +15,8 @@ from torch import Tensor
 
 from pipeline.networks import split_block
 from pipeline.networks.attention import attend, attend_to_each, beside_window
+from pipeline.networks.own_rows import Place, put_in_place
 from pipeline.networks.rope import rotate
-from pipeline.networks.split_block import Norms, Place
 from pipeline.networks.transformer import Block, CausalTransformer, CrossKeyValues, KeyValue
 from pipeline.quantize import FP8, as_kept
 from pipeline.recorded import Recorded, compiled, may_compile, may_record
@@ -53,7 +53,6 @@ class Passes:
         self._dtype, self._device = weight.dtype, weight.device
         blocks = [block for block in network.blocks if isinstance(block, Block)]
         self._weights = [split_block.weights_of(block) for block in blocks]
-        self._norms = Norms(config.num_heads, config.eps)
         self._tokens = latents * shape.tokens
         in_fp8 = config.kernel == "fa3_fp8"
         rows = (len(blocks), 1, shape.window * shape.tokens, config.num_heads, config.head_dim)
@@ -93,7 +92,7 @@ class Passes:
             The flow ``float32 [1, C, T, h, w]`` (nothing that was computed, with ``keep``), and the layers' own keys
             and values, none without ``keep``.
         """
-        self._take_in(cross, seen)
+        self.take_in(cross, seen)
         past = self._past(seen)
         inputs = (stacked.to(self._dtype), timestep)
         if not may_record(self._device):
@@ -105,26 +104,26 @@ class Passes:
         return flow, self._own(past) if keep else ()
 
     def _run(self, past: int, keep: bool, stacked: Tensor, timestep: Tensor) -> Tensor:
-        network, norms, last = self._network, self._norms, len(self._weights) - 1
+        network, eps, last = self._network, self._network.config.eps, len(self._weights) - 1
         time = network.embed_time(timestep)
         projected = network.time_projection(time).unflatten(2, (6, -1))
         x, grid = self._patchify(stacked)
         kernel, beside = network.config.kernel, beside_window(network.config.kernel)
-        q = self._enter(x, projected, self._weights[0], norms, self._rotation, self._place(0, past))
+        made = self._enter(x, projected, self._weights[0], eps)
         for layer, weights in enumerate(self._weights):
+            q = put_in_place(made, weights.own, self._rotation, self._place(layer, past), eps)
             if keep and layer == last:
                 # The last layer's keys and values are in place; what it would make of them nobody reads.
                 return projected
             end = past + self._tokens
             attended = attend(q, self._keys[layer][:, :end], self._values[layer][:, :end], kernel)
-            x, asked = self._across(x, attended, projected, weights, norms)
+            x, asked = self._across(x, attended, projected, weights, eps)
             attended = attend_to_each(asked, self._cross[layer], beside)
             if layer == last:
-                x = self._leave(x, attended, projected, weights, norms)
+                x = self._leave(x, attended, projected, weights, eps)
             else:
                 pair = (weights, self._weights[layer + 1])
-                place = self._place(layer + 1, past)
-                x, q = self._onward(x, attended, projected, pair, norms, self._rotation, place)
+                x, made = self._onward(x, attended, projected, pair, eps)
         return network.unpatchify(network.head(x, time), grid).float()
 
     def _patchify(self, stacked: Tensor) -> tuple[Tensor, tuple[int, int, int]]:
@@ -148,7 +147,7 @@ class Passes:
     def _past(self, seen: Seen) -> int:
         return 0 if seen.past is None else len(seen.past.slots) * self._shape.tokens
 
-    def _take_in(self, cross: Sequence[CrossKeyValues], seen: Seen) -> None:
+    def take_in(self, cross: Sequence[CrossKeyValues], seen: Seen) -> None:
         """Put in place what the chunk sees, unless it is there."""
         if self._guide is not cross:
             self._take_in_cross(cross)

@@ -147,7 +147,8 @@ class WanPipeline:
             latents = range(begin.cached, begin.cached + count)
             return draw(state.seed, latents, step, (self._size, self._parts.device))
 
-        noise, seen = fresh(0), state.cache.see(count, self._plan.positions)
+        noise = fresh(0)
+        seen = state.seen or state.cache.see(count, self._plan.positions)
         clean = sampler.sample(noise, fresh, guide, seen)
         stages.lap("denoise")
         frames, memory = self._decoder.decode(clean, begin.memory)
@@ -158,7 +159,7 @@ class WanPipeline:
         made = begin.cached + count if begin.chunks == 0 else begin.made + count
         state.past = deque([*state.past, begin], maxlen=2)
         state.now = Boundary(made, begin.cached + count, begin.frames + len(pixels), begin.chunks + 1, memory)
-        state.pending = Pending(clean, guide, seen)
+        state.pending, state.seen = Pending(clean, guide, seen), None
         return Chunk(
             index=begin.chunks,
             first_frame=begin.frames,
@@ -178,6 +179,8 @@ class WanPipeline:
             clean, guide, seen = state.pending.clean, state.pending.guide, state.pending.seen
             state.cache.append(self._samplers[0].read(clean, guide, seen), clean.shape[2])
             state.pending = None
+            state.seen = state.cache.see(self._plan.latents_per_chunk, self._plan.positions)
+            self._samplers[0].prepare(guide, state.seen)
 
     def truncate(self, state: WanState, latent: int) -> None:
         """Go back to a chunk's beginning. Raises TruncationError where there is none to go back to."""
@@ -187,7 +190,7 @@ class WanPipeline:
         if boundary is None:
             raise TruncationError(f"latent {latent} is not where one of the last {len(state.past)} chunks began")
         state.cache.truncate(boundary.cached, self._plan.latents_per_chunk)
-        state.pending = None
+        state.pending = state.seen = None
         state.now = boundary
         state.past = deque([b for b in state.past if b.made < latent], maxlen=2)
 
@@ -195,7 +198,7 @@ class WanPipeline:
         """Give the stream's place and memory back; closing twice is closing once."""
         if not state.closed:
             state.closed = True
-            state.pending = state.cross = None
+            state.pending = state.seen = state.cross = None
             state.past.clear()
             self._open -= 1
 

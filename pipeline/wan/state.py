@@ -39,7 +39,8 @@ class Pending:
 class WanState:
     """One stream: its window, where its next chunk begins, where earlier ones did (newest last).
 
-    ``cross`` are the cross-attention's keys and values under ``prompt``, 94 MB for the 1.3B model.
+    ``seen`` is what the next chunk sees, once the last one was read. ``cross`` are the cross-attention's keys and
+    values under ``prompt``, 94 MB for the 1.3B model.
     """
 
     seed: int
@@ -48,6 +49,7 @@ class WanState:
     now: Boundary
     past: deque[Boundary] = field(default_factory=deque[Boundary])
     pending: Pending | None = None
+    seen: Seen | None = None
     prompt: str | None = None
     cross: list[CrossKeyValues] | None = None
     closed: bool = False
