@@ -26,8 +26,9 @@ from stream.clock import VIDEO_CLOCK_HZ
 from stream.congestion import BitrateBounds
 from stream.encoder import Codec
 from stream.encoder_bench import PAN_PIXELS, draw_photo, pan
-from stream.ice import advertise_loopback, connection_configuration
+from stream.ice import connection_configuration
 from stream.link import LinkEvents, LinkSettings, VideoLink
+from stream.network import Network, use_network
 from stream.sdp import read_viewer_offer
 from stream.viewers_bench_receivers import Arrival, Receivers
 
@@ -78,7 +79,7 @@ async def answer(pipe: Connection) -> Any:
 
 async def send(task: Task, pipe: Connection) -> Sent:
     """Answer the offers that the pipe brings, then send the clip and measure."""
-    advertise_loopback(True)
+    use_network(Network(loopback=True))
     step = int(VIDEO_CLOCK_HZ / task.fps)
     pts = 0
 
@@ -88,7 +89,7 @@ async def send(task: Task, pipe: Connection) -> Sent:
         return pts
 
     broadcast = Broadcast("bench", take_slot, task.fps, BitrateBounds(task.kbps, task.kbps, task.kbps))
-    settings = LinkSettings(connection_configuration([]), CONNECT_S)
+    settings = LinkSettings(lambda: connection_configuration([]), CONNECT_S)
     origins = [0] * task.viewers
     links: list[VideoLink] = []
     frames, due = clip(task.size), dict[int, float]()
@@ -128,7 +129,7 @@ async def send(task: Task, pipe: Connection) -> Sent:
 
 async def receive(task: Task, pipe: Connection) -> tuple[list[list[Arrival]], float]:
     """Be the viewers; gives what arrived while it was measured, and the seconds of CPU."""
-    advertise_loopback(True)
+    use_network(Network(loopback=True))
     receivers = Receivers(task.codec)
     for begin in range(0, task.viewers, BATCH):
         offers = await receivers.offer(min(BATCH, task.viewers - begin))

@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 from PIL import Image
 
 import server
+from stream import addresses
 from tests.gate import Gate
 from tests.loopback import Client
 
@@ -267,7 +268,7 @@ async def test_on_every_interface() -> None:
     arguments = ("server.host=0.0.0.0", "server.port=0", "server.access_token=sesame")
     async with running(*FAKE, *arguments) as process:
         url = await process.ready()
-        for address in filter(None, ["127.0.0.1", server.outgoing_address()]):
+        for address in filter(None, ["127.0.0.1", addresses.outgoing_address()]):
             assert (await get(f"{url.replace('127.0.0.1', address)}/healthz"))[0] == 200
         assert (await get(f"{url}/healthz", headers={"Host": "evil.example"}))[0] == 403
         async with aiohttp.ClientSession() as session:
@@ -321,7 +322,7 @@ def test_addresses_to_open(
     address: tuple[Any, ...], urls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The URL told is one that can be opened; for a server on every interface there is one for others too."""
-    monkeypatch.setattr(server, "outgoing_address", lambda: "10.0.0.7")
+    monkeypatch.setattr(addresses, "outgoing_address", lambda: "10.0.0.7")
     assert server.describe_addresses(address, secure=False) == urls
-    monkeypatch.setattr(server, "outgoing_address", lambda: None)
+    monkeypatch.setattr(addresses, "outgoing_address", lambda: None)
     assert server.describe_addresses(address, secure=False) == urls[:1]
