@@ -10,20 +10,16 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from PIL import Image
 
 import server
 from stream import addresses
+from tests.certificate import make_certificate
 from tests.gate import Gate
 from tests.loopback import Client
 
@@ -281,31 +277,12 @@ async def test_on_every_interface() -> None:
 
 async def test_tls(tmp_path: Path) -> None:
     """With a certificate and its key it speaks https, and needs no more to leave loopback."""
-    certificate = write_certificate(tmp_path)
-    arguments = (f"server.tls_cert={certificate}", f"server.tls_key={certificate}", "server.host=0.0.0.0")
+    certificate, key = make_certificate(tmp_path)
+    arguments = (f"server.tls_cert={certificate}", f"server.tls_key={key}", "server.host=0.0.0.0")
     async with running(*FAKE, "server.port=0", *arguments) as process:
         url = await process.listening()
         assert url.startswith("https://")
         assert (await get(f"{url}/healthz", ssl=False))[0] == 200
-
-
-def write_certificate(folder: Path) -> Path:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + timedelta(hours=1))
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    path = folder / "both.pem"
-    path.write_bytes(
-        certificate.public_bytes(pem)
-        + key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return path
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,13 @@ export class Diagnosis {
     const addresses = this.#remoteAddresses();
     if (addresses.length === 0) return `The server offers no address for video. ${ADVICE}`;
     const named = addresses.slice(0, NAMED_ADDRESSES).join(", ");
-    return [`No video connection: no UDP packet came back from ${named}.`, ...this.#serverFailures(), ADVICE].join(" ");
+    const isRefused = [...this.#errors.values()].some(({ code }) => REFUSED.has(code)) && !this.#found.has("relay");
+    return [
+      `No video connection: no UDP packet came back from ${named}.`,
+      ...this.#serverFailures(),
+      // A refusal says itself what to set.
+      ...(isRefused ? [] : [ADVICE]),
+    ].join(" ");
   }
 
   /** @returns {string[]} a sentence for each STUN or TURN server that did not help */
@@ -54,7 +60,7 @@ export class Diagnosis {
     for (const [url, { code, text }] of this.#errors) {
       const kind = url.startsWith("turn") ? "TURN" : "STUN";
       if (this.#found.has(kind === "TURN" ? "relay" : "srflx")) continue;
-      const told = [code, text].filter(Boolean).join(" ");
+      const told = [code, text.replace(/\.$/, "")].filter(Boolean).join(" ");
       if (REFUSED.has(code)) {
         sentences.push(
           `The TURN server ${url} refused the credentials (${told}): check server.turn_secret and both clocks.`,

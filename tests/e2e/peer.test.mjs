@@ -341,11 +341,11 @@ test("where TURN refuses, is away or is full, the page says so, and a refusal ou
   for (const [codes, words] of errors) {
     const page = await hanging();
     for (const errorCode of codes) {
-      const errorText = errorCode === 401 ? "Unauthorized" : "";
+      const errorText = errorCode === 401 ? "Unauthorized." : "";
       FakePeerConnection.last.happen("icecandidateerror", { url: CREDENTIALS.urls, errorCode, errorText });
     }
     const reason = await reasonAfter(page, "failed");
-    equal(reason.includes(words), true, reason);
+    equal([reason.includes(words), reason.includes("server.udp_ports")], [true, codes[1] !== 401], reason);
   }
 });
 
