@@ -73,7 +73,7 @@ class NetworkConnection(Connection):
 
     def __init__(self, *args: Any, network: Network, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._network = network
+        self.network = network
         self.failures: list[str] = []
 
     async def get_component_candidates(
@@ -86,11 +86,11 @@ class NetworkConnection(Connection):
 
         Raises StreamError ``at_capacity`` where no address has a free port of the range.
         """
-        if self._network.loopback and LOOPBACK not in addresses:
+        if self.network.loopback and LOOPBACK not in addresses:
             addresses = [*addresses, LOOPBACK]
         protocols = await self._bind_all(component, addresses)
         hosts = [protocol.local_candidate for protocol in protocols]
-        public = [_host_candidate(component, at, one.port) for one in hosts for at in self._network.announced(one.host)]
+        public = [_host_candidate(component, at, one.port) for one in hosts for at in self.network.announced(one.host)]
         return [*public, *hosts, *await self._ask_servers(component, protocols, timeout)]
 
     async def _bind_all(self, component: int, addresses: Sequence[str]) -> list[StunProtocol]:
@@ -98,7 +98,7 @@ class NetworkConnection(Connection):
         taken: list[str] = []
         for address in addresses:
             try:
-                bound = bind(address, self._network.ports)
+                bound = bind(address, self.network.ports)
             except OSError as error:
                 logger.debug("no candidate at %s: %s", address, error)
                 continue
@@ -109,7 +109,7 @@ class NetworkConnection(Connection):
         self._protocols += protocols
         # With loopback alone nobody else would reach this peer, and be told nothing.
         if taken and not any(protocol.local_candidate.host != LOOPBACK for protocol in protocols):
-            raise _no_port(self._network.ports)
+            raise _no_port(self.network.ports)
         return protocols
 
     async def _listen(self, component: int, bound: socket.socket) -> StunProtocol:
@@ -122,7 +122,7 @@ class NetworkConnection(Connection):
     async def _ask_servers(self, component: int, hosts: Sequence[StunProtocol], wait_s: float) -> list[Candidate]:
         asking: dict[asyncio.Task[Candidate], str] = {}
         # With public addresses there is nothing to learn; IPv6 has no NAT, and aioice asks by IPv4 alone.
-        if self.stun_server is not None and not self._network.public:
+        if self.stun_server is not None and not self.network.public:
             for host in hosts:
                 if ":" not in host.local_candidate.host and host.local_candidate.host != LOOPBACK:
                     reflexive = asyncio.create_task(self._reflexive(host, self.stun_server))

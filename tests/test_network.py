@@ -303,4 +303,4 @@ def test_the_hook_is_in_its_place() -> None:
     use_network(configured_network(ServerConfig(udp_ports="5000-5001", public_ip=HOST, advertise_loopback=False)))
     made = RTCIceGatherer([])._connection
     assert isinstance(made, NetworkConnection)
-    assert made._network == Network(False, range(5000, 5002), ((HOST, ""),))
+    assert made.network == Network(False, range(5000, 5002), ((HOST, ""),))

@@ -4,6 +4,7 @@ The machines are network namespaces. Screenshots are kept in ``artifacts/``.
 """
 
 import asyncio
+import json
 import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -94,6 +95,16 @@ async def direct(net: Internet, place: str) -> tuple[int | None, str]:
     return process.returncode, output.decode()
 
 
+async def examine(net: Internet, *options: str) -> tuple[int | None, list[dict[str, str]]]:
+    """Run the doctor on the server's machine; gives its exit status and what it found."""
+    command = [sys.executable, "-m", "stream.doctor", "--json", "server.host=0.0.0.0", "server.allow_insecure=true"]
+    process = await asyncio.create_subprocess_exec(
+        *net.within("server"), *command, *options, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    return process.returncode, json.loads(output)
+
+
 async def plays(page: Page) -> None:
     """Wait until frames come."""
     first = await page.evaluate(FRAMES)
@@ -155,3 +166,21 @@ async def test_where_nothing_connects_the_cause_is_told(net: Internet, open_page
     assert re.search(rf"TURN server turn:{re.escape(RELAY)}\S* refused the credentials \(401", refused), refused
     assert directed[0] == 1
     assert "refused the credentials (401 Unauthorized): check server.turn_secret" in directed[1]
+
+
+async def test_the_doctor_tells_a_relay_that_works_from_one_that_refuses(net: Internet) -> None:
+    """It makes an allocation with credentials of the secret, and looks who holds the HTTP port."""
+    net.filter()
+    stun = f"server.ice_servers=turn:{RELAY}:3478,stun:{RELAY}:3478"
+    (status, found), (refused_status, refused) = await asyncio.gather(
+        examine(net, "server.port=8080", stun, f"server.turn_secret={SECRET}"),
+        examine(net, "server.port=8089", stun, "server.turn_secret=south"),
+    )
+    lines = {one["subject"]: one for one in found}
+    assert (status, lines["turn"]["verdict"]) == (0, "ok"), found
+    assert "Vivant is running there already" in lines["http"]["found"]
+    assert f"relays at {RELAY}" in lines["turn"]["found"]
+    assert f"sees this machine as {SERVER}" in lines["stun"]["found"]
+    turn = next(one for one in refused if one["subject"] == "turn")
+    assert (refused_status, turn["verdict"]) == (1, "fail")
+    assert "refused the credentials (401" in turn["found"]
