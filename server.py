@@ -142,10 +142,10 @@ async def serve(config: "Config", tls: ssl.SSLContext | None, build: BuildPipeli
     """Serve until told to end; the page is there at once, the model when it is warm."""
     from aiohttp import web
 
-    from stream.ice import advertise_loopback
+    from stream.network import configured_network, use_network
     from stream.nvenc import Encoders
 
-    advertise_loopback(config.server.advertise_loopback)
+    use_network(configured_network(config.server))
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -231,22 +231,13 @@ def describe_addresses(address: tuple[Any, ...], secure: bool) -> list[str]:
     >>> describe_addresses(("::1", 8080, 0, 0), secure=True)
     ['https://[::1]:8080']
     """
+    from stream.addresses import outgoing_address
+
     scheme = "https" if secure else "http"
     host, port = address[0], address[1]
     everywhere = host in ("0.0.0.0", "::")
     hosts = ["127.0.0.1", outgoing_address()] if everywhere else [f"[{host}]" if ":" in host else host]
     return [f"{scheme}://{host}:{port}" for host in hosts if host]
-
-
-def outgoing_address() -> str | None:
-    """Give this machine's IPv4 address towards the network, or None; nothing is sent."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            # An address kept for documentation (RFC 5737): to connect a datagram socket only chooses a route.
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return None
-        return probe.getsockname()[0]
 
 
 def explain_binding(server: "ServerConfig", error: OSError) -> str:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from stream.addresses import parse_public
 from stream.config import ConfigError, ServerConfig
 from stream.errors import StreamError
 
@@ -49,7 +50,9 @@ class Access:
 
     def __init__(self, server: ServerConfig) -> None:
         own = set() if server.host in ("0.0.0.0", "::") else {server.host.lower()}
-        self._hosts = LOOPBACK_NAMES | own | {name.lower().strip("[]") for name in server.allowed_hosts}
+        # An address is no name that could be made to mean this machine.
+        public = {outside for outside, _ in parse_public(server.public_ip)}
+        self._hosts = LOOPBACK_NAMES | own | public | {name.lower().strip("[]") for name in server.allowed_hosts}
         self._origins = {origin.lower().rstrip("/") for origin in server.allowed_origins}
         self._token = server.access_token
 

@@ -62,6 +62,21 @@ class AnswerBody(Urls):
     control_token: str
 
 
+class IceServer(TypedDict):
+    """A STUN or TURN server, as `RTCPeerConnection` takes it."""
+
+    urls: str
+    username: NotRequired[str]
+    credential: NotRequired[str]
+
+
+class IceServersView(TypedDict):
+    """The servers to make a connection with; TURN credentials may end `ttl_s` seconds from now."""
+
+    ice_servers: list[IceServer]
+    ttl_s: int
+
+
 class Accepted(TypedDict):
     """The command is taken and takes effect with the next frame that is sent; no reply to it is known yet."""
 

@@ -10,13 +10,14 @@ from typing import Any, Self, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
-from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from aiortc.codecs import get_capabilities
 from aiortc.sdp import SessionDescription
 
 from stream.client_video import Arrivals, ReceivedFrame, VideoReceiver
 from stream.clock import Alarm
-from stream.ice import advertise_loopback, connection_configuration
+from stream.ice import connection_configuration, gathering_failures, read_ice_servers, use_servers
+from stream.network import Network, use_network
 from stream.protocol import PROTOCOL
 
 T = TypeVar("T")
@@ -84,8 +85,7 @@ class Director:
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise DirectorError(f"{url!r} is no address of a server, as http://127.0.0.1:8080 is")
-        if parts.hostname in LOOPBACK_NAMES:
-            advertise_loopback(True)
+        use_network(Network(loopback=parts.hostname in LOOPBACK_NAMES))
         self._loop = asyncio.get_running_loop()
         self._alarm = Alarm(self._loop)
         self._connection = RTCPeerConnection(connection_configuration([]))
@@ -145,6 +145,7 @@ class Director:
         """
         self.began = self._loop.time()
         connection = self._connection
+        use_servers(connection, await self._ice_servers())
         await connection.setLocalDescription(await connection.createOffer())
         body: Message = {"type": "offer", "sdp": connection.localDescription.sdp}
         if stream:
@@ -160,9 +161,21 @@ class Director:
         media = (media for media in SessionDescription.parse(sdp).media if media.kind == "video")
         self.codec = next((codec.name for section in media for codec in section.rtp.codecs), "")
         await connection.setRemoteDescription(RTCSessionDescription(sdp=sdp, type="answer"))
-        await self._until(lambda: self._channel.readyState == "open" or None, "the WebRTC connection (over UDP)")
+        try:
+            await self._until(lambda: self._channel.readyState == "open" or None, "the WebRTC connection (over UDP)")
+        except DirectorError as error:
+            # Why no server could help is a cause, where there was one.
+            raise DirectorError("; ".join([str(error), *gathering_failures(connection)])) from None
         self.connected = self._loop.time()
         return await self.command("hello", "welcome", protocol=PROTOCOL)
+
+    async def _ice_servers(self) -> list[RTCIceServer]:
+        """Give the STUN and TURN servers that the server names; none where it can't be asked."""
+        try:
+            answer = json.loads(await self.request("GET", "/ice_servers"))
+        except (Refused, ValueError):
+            return []  # the offer is refused for the same reason, and says it better
+        return read_ice_servers(answer.get("ice_servers")) if isinstance(answer, dict) else []
 
     async def request(self, method: str, path: str, **options: Any) -> str:
         """Ask the server over HTTP; gives the body. Raises Refused for an error, DirectorError without an answer."""

@@ -9,6 +9,7 @@ from pipeline import settings
 from pipeline.config import ModelConfig, WanConfig
 from pipeline.errors import ConfigError as ConfigError
 from pipeline.settings import ranged
+from stream.addresses import parse_ice_server, parse_ports, parse_public
 
 EncoderChoice = Literal["auto", "x264", "nvenc"]
 
@@ -25,7 +26,11 @@ class ServerConfig:
     allow_insecure: bool = False
     allowed_hosts: list[str] = field(default_factory=list[str])
     allowed_origins: list[str] = field(default_factory=list[str])
+    public_ip: str = ""
+    udp_ports: str = ""
     ice_servers: list[str] = field(default_factory=list[str])
+    turn_secret: str = ""
+    turn_ttl_s: int = ranged(86_400, 60, 31_536_000)
     advertise_loopback: bool = True
 
 
@@ -105,5 +110,23 @@ def _check_together(config: Config) -> None:
     for key, name in (("tls_cert", server.tls_cert), ("tls_key", server.tls_key)):
         if name and not Path(name).is_file():
             raise ConfigError(f"server.{key}: there is no file {name}")
+    _check_network(server)
     if not server.host:
         raise ConfigError("server.host: empty; 127.0.0.1 for this machine alone, 0.0.0.0 for every interface")
+
+
+def _check_network(server: ServerConfig) -> None:
+    for key, parse in (("public_ip", parse_public), ("udp_ports", parse_ports)):
+        try:
+            parse(getattr(server, key))
+        except ValueError as error:
+            raise ConfigError(f"server.{key}: {error}") from error
+    for entry in server.ice_servers:
+        try:
+            url, user, _ = parse_ice_server(entry)
+        except ValueError as error:
+            raise ConfigError(f"server.ice_servers: {error}") from error
+        if url.startswith("turn") and not user and not server.turn_secret:
+            raise ConfigError(
+                f"server.ice_servers: {url} needs credentials: server.turn_secret, or USER:PASSWORD@ before its host"
+            )

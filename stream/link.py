@@ -37,9 +37,9 @@ UNANSWERABLE = (*UNREADABLE, InvalidStateError, InternalError, OperationError, R
 
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
-    """What links have in common: how they connect, how long they may take."""
+    """What links have in common: how each is to connect, how long it may take."""
 
-    connection: RTCConfiguration
+    configure: Callable[[], RTCConfiguration]
     handshake_timeout_s: float
 
 
@@ -62,7 +62,7 @@ class Link:
         self._settings = settings
         self._events = events
         self._loop = asyncio.get_running_loop()
-        self.connection = RTCPeerConnection(settings.connection)
+        self.connection = RTCPeerConnection(settings.configure())
         accept_rsa(self.connection)
         self.connection.on("connectionstatechange", self._on_connection_state)
         self._transport: RTCIceTransport | None = None

@@ -13,6 +13,7 @@ from stream.bodies import (
     Accepted,
     Alive,
     AnswerBody,
+    IceServersView,
     NewStreamView,
     OfferBody,
     Publication,
@@ -194,6 +195,13 @@ STREAMS: dict[tuple[str, str], Operation] = {
 }
 
 OPERATIONS: dict[tuple[str, str], Operation] = {
+    ("GET", "/ice_servers"): Operation(
+        "Direct",
+        "The STUN and TURN servers to make a connection with, before its offer",
+        {200: Answer("They, or none.", _json(IceServersView))},
+        ("unauthorized",),
+        token="access",
+    ),
     ("POST", "/offer"): Operation(
         "Direct",
         "Direct a stream over WebRTC: make one, or join one",

@@ -12,7 +12,7 @@ from stream.broadcast import Broadcast
 from stream.config import ServerConfig, StreamConfig
 from stream.destination import WEB_SCHEMES, AddressRule, Destination, read_destination
 from stream.errors import StreamError
-from stream.ice import connection_configuration
+from stream.ice import configured_servers
 from stream.link import LinkSettings
 from stream.live import LiveStream
 from stream.mux import MuxPush, muxable_schemes
@@ -30,7 +30,7 @@ class Publish:
     def __init__(self, authorise: Authorise, server: ServerConfig, stream: StreamConfig) -> None:
         self._authorise = authorise
         self._rule = AddressRule(stream.publish_private)
-        self._settings = LinkSettings(connection_configuration(server.ice_servers), stream.handshake_timeout_s)
+        self._settings = LinkSettings(configured_servers(server).configuration, stream.handshake_timeout_s)
         self._publications: set[Publication] = set()
 
     def routes(self) -> Sequence[web.AbstractRouteDef]:

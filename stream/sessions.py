@@ -87,11 +87,15 @@ PeerT = TypeVar("PeerT", bound=SessionPeer[Any])
 class Sessions(Generic[PeerT]):
     """The peers of one endpoint, connected or connecting, and the routes of their sessions.
 
-    ``check`` looks at every request for a session before its peer is touched, and raises StreamError.
+    ``links`` gives the ``Link`` headers of the STUN and TURN servers. ``check`` looks at every request for a session
+    before its peer is touched, and raises StreamError.
     """
 
     def __init__(
-        self, endpoint: str, links: Sequence[str], check: Callable[[web.Request], None] = lambda request: None
+        self,
+        endpoint: str,
+        links: Callable[[], Sequence[str]],
+        check: Callable[[web.Request], None] = lambda request: None,
     ) -> None:
         self._endpoint = endpoint
         self._links = links
@@ -125,7 +129,7 @@ class Sessions(Generic[PeerT]):
         response = web.Response(status=201, body=answer.encode(), content_type=OFFER_TYPE)
         response.headers["Location"] = f"/{self._endpoint}/{peer.stream}/{peer.secret}"
         response.headers["ETag"] = f'"{secrets.token_urlsafe(ETAG_BYTES)}"'
-        for link in self._links:
+        for link in self._links():
             response.headers.add("Link", link)
         return response
 

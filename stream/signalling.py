@@ -14,7 +14,7 @@ from stream.broadcast import Broadcast
 from stream.channel import ChannelLimits
 from stream.config import ServerConfig, StreamConfig
 from stream.errors import StreamError
-from stream.ice import connection_configuration
+from stream.ice import configured_servers
 from stream.live import LiveStream
 from stream.metrics import CONTENT_TYPE, Metrics
 from stream.middleware import allow_cross_origin, answer_errors
@@ -60,6 +60,7 @@ def build_app(dependencies: Dependencies) -> web.Application:
     app.add_routes(
         [
             web.get("/", routes.page),
+            web.get("/ice_servers", routes.ice_servers),
             web.post("/offer", routes.offer),
             web.get("/watch/{stream}", routes.watch),
             *routes.whep.routes(),
@@ -102,8 +103,9 @@ class _Routes:
         self.document: dict[str, Any] = {}
         self._dependencies = dependencies
         self._access = access
+        self._servers = configured_servers(dependencies.server)
         self._settings = PeerSettings(
-            connection=connection_configuration(dependencies.server.ice_servers),
+            configure=self._servers.configuration,
             handshake_timeout_s=config.handshake_timeout_s,
             channel=ChannelLimits(self.limits, config.upload_timeout_s),
         )
@@ -123,6 +125,12 @@ class _Routes:
         """``GET /watch/{stream}``"""
         self._find(request)
         return web.FileResponse(WEB / "watch.html")
+
+    async def ice_servers(self, request: web.Request) -> web.StreamResponse:
+        """``GET /ice_servers``: what a client's connection is to be made with, before its offer."""
+        self._access.check_token(request.headers.get("Authorization"))
+        answer = {"ice_servers": self._servers.describe(), "ttl_s": self._servers.ttl_s}
+        return web.json_response(answer, headers={"Cache-Control": "no-store"})
 
     async def offer(self, request: web.Request) -> web.StreamResponse:
         """``POST /offer``"""

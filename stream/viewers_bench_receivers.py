@@ -14,7 +14,8 @@ from aiortc.codecs import get_capabilities
 from aiortc.rtp import is_rtcp
 
 from stream.encoder import Codec
-from stream.ice import advertise_loopback, connection_configuration
+from stream.ice import connection_configuration
+from stream.network import Network, use_network
 from stream.viewers_bench_sender import Task
 
 REPORT_S = 1.0
@@ -135,7 +136,7 @@ def serve_viewers(task: Task, pipe: Connection) -> None:
 
 
 async def _serve(task: Task, pipe: Connection) -> None:
-    advertise_loopback(True)
+    use_network(Network(loopback=True))
     receivers, loop, began = Receivers(task.codec), asyncio.get_running_loop(), 0.0
     while True:
         name, *arguments = await loop.run_in_executor(None, pipe.recv)

@@ -15,8 +15,9 @@ from stream.clock import VIDEO_CLOCK_HZ
 from stream.congestion import BitrateBounds
 from stream.encoder import Codec
 from stream.encoder_bench import PAN_PIXELS, draw_photo, pan
-from stream.ice import advertise_loopback, connection_configuration
+from stream.ice import connection_configuration
 from stream.link import LinkEvents, LinkSettings, VideoLink
+from stream.network import Network, use_network
 from stream.sdp import read_viewer_offer
 
 CLIP_FRAMES = 48
@@ -62,7 +63,7 @@ class Sender:
         self._is_closing = False
         self._origins: list[int] = []
         self._links: list[VideoLink] = []
-        self._settings = LinkSettings(connection_configuration([]), CONNECT_S)
+        self._settings = LinkSettings(lambda: connection_configuration([]), CONNECT_S)
         bounds = BitrateBounds(task.kbps, task.kbps, task.kbps)
         self._broadcast = Broadcast("bench", self._take_slot, task.fps, bounds)
         self._pumping = asyncio.create_task(self._pump(), name="bench-pump")
@@ -123,7 +124,7 @@ def serve_stream(task: Task, pipe: Connection) -> None:
 
 
 async def _serve(task: Task, pipe: Connection) -> None:
-    advertise_loopback(True)
+    use_network(Network(loopback=True))
     sender, loop = Sender(task), asyncio.get_running_loop()
     calls: dict[str, Callable[..., Any]] = {"answer": sender.answer, "measure": sender.measure}
     while True:

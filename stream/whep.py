@@ -8,7 +8,7 @@ from aiohttp import web
 from stream.broadcast import Broadcast
 from stream.config import ServerConfig, StreamConfig
 from stream.errors import StreamError
-from stream.ice import connection_configuration, link_headers
+from stream.ice import configured_servers
 from stream.link import LinkSettings
 from stream.metrics import Metrics
 from stream.registry import Streams
@@ -27,8 +27,9 @@ class Whep:
         self._find = streams.find
         self._metrics = metrics
         self._limit = stream.max_viewers
-        self._settings = LinkSettings(connection_configuration(server.ice_servers), stream.handshake_timeout_s)
-        self._sessions = Sessions[ViewerPeer]("whep", link_headers(server.ice_servers))
+        servers = configured_servers(server)
+        self._settings = LinkSettings(servers.configuration, stream.handshake_timeout_s)
+        self._sessions = Sessions[ViewerPeer]("whep", servers.link_headers)
 
     def routes(self) -> Sequence[web.AbstractRouteDef]:
         """Give the routes of the endpoint and of its sessions."""

@@ -7,7 +7,7 @@ from aiohttp import web
 from stream.access import bearer
 from stream.config import ServerConfig, StreamConfig
 from stream.errors import StreamError
-from stream.ice import connection_configuration, link_headers
+from stream.ice import configured_servers
 from stream.link import LinkSettings
 from stream.live import LiveStream
 from stream.metrics import Metrics
@@ -28,8 +28,9 @@ class Whip:
         self._find = find
         self._authorise = authorise
         self._metrics = metrics
-        self._settings = LinkSettings(connection_configuration(server.ice_servers), stream.handshake_timeout_s)
-        self._sessions = Sessions[PublisherPeer]("whip", link_headers(server.ice_servers), self._check)
+        servers = configured_servers(server)
+        self._settings = LinkSettings(servers.configuration, stream.handshake_timeout_s)
+        self._sessions = Sessions[PublisherPeer]("whip", servers.link_headers, self._check)
 
     def routes(self) -> Sequence[web.AbstractRouteDef]:
         """Give the routes of the endpoint and of its sessions."""

@@ -11,7 +11,8 @@ from aiortc.codecs import get_capabilities
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.rtp import RtpPacket
 
-from stream.ice import advertise_loopback, connection_configuration
+from stream.ice import connection_configuration
+from stream.network import Network, use_network
 
 PATIENCE_S = 10
 
@@ -20,7 +21,7 @@ class Client:
     """A director's browser, so to say: one recvonly video and the channel ``control``."""
 
     def __init__(self, codecs: Sequence[str] = ("VP8", "H264"), channel: bool = True) -> None:
-        advertise_loopback(True)
+        use_network(Network(loopback=True))
         self.connection = RTCPeerConnection(connection_configuration([]))
         transceiver = self.connection.addTransceiver("video", direction="recvonly")
         capabilities = get_capabilities("video").codecs

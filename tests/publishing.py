@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from stream.ice import advertise_loopback, connection_configuration
+from stream.ice import connection_configuration
+from stream.network import Network, use_network
 from stream.silence import SilentTrack
 from tests.loopback import Client
 
@@ -46,7 +47,7 @@ class Broadcaster(Client):
     """Somebody who publishes a camera, and if told so an Opus track that is silent."""
 
     def __init__(self, codec: str = "VP8", gray: int = 90, audio: bool = False, rsa: bool = False) -> None:
-        advertise_loopback(True)
+        use_network(Network(loopback=True))
         self.connection = RTCPeerConnection(connection_configuration([]))
         if rsa:
             show_rsa_certificate(self.connection)

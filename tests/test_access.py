@@ -52,6 +52,14 @@ def test_a_guarded_network_binding_is_fine(guard: dict[str, str]) -> None:
     check_binding(ServerConfig(host="0.0.0.0", **guard))  # pyright: ignore[reportArgumentType]
 
 
+def test_public_addresses_are_answered() -> None:
+    """The server answers to the addresses that ``public_ip`` gives it, and not to the private ones behind."""
+    access = Access(ServerConfig(public_ip="203.0.113.7/10.0.0.5, 2001:db8::7"))
+    for host in ("203.0.113.7:8080", "[2001:db8::7]:8080"):
+        assert refused(access.check_host, host) is None
+    assert refused(access.check_host, "10.0.0.5") == refused(access.check_host, "203.0.113.8") == "forbidden_origin"
+
+
 @pytest.mark.parametrize(
     "host", ["localhost", "localhost:8080", "LOCALHOST:1", "127.0.0.1:8080", "[::1]:8080", "[::1]"]
 )

@@ -150,6 +150,17 @@ def test_an_unknown_key_names_the_right_one(override: str, names: str) -> None:
         ("stream.bitrate_kbps=200", "must lie between stream.min_bitrate_kbps (300)"),
         ("stream.max_bitrate_kbps=1000", "and stream.max_bitrate_kbps (1000)"),
         ("server.tls_cert=a.pem", "server.tls_cert and server.tls_key go together"),
+        ("server.udp_ports=50000-", "server.udp_ports: '50000-' is no range of ports; write one as 50000-50100"),
+        ("server.udp_ports=0-10", "server.udp_ports: '0-10' is no range of ports"),
+        ("server.udp_ports=6000-5000", "server.udp_ports: '6000-5000' runs backwards"),
+        ("server.public_ip=example.org", "server.public_ip: 'example.org' is no address; write the public one"),
+        ("server.public_ip=203.0.113.7/", "server.public_ip: '203.0.113.7/' is no address"),
+        ("server.public_ip=203.0.113.7/::1", "server.public_ip: '203.0.113.7/::1' has addresses of two kinds"),
+        ("server.ice_servers=stun.example.org", "server.ice_servers: 'stun.example.org:' is no STUN or TURN server"),
+        ("server.ice_servers=turn:a:b@c?transport=ws", "server.ice_servers: 'turn:c?transport=ws' is no STUN or TURN"),
+        ("server.ice_servers=stun:a:b@c", "server.ice_servers: 'stun:c' is a STUN server, which takes neither"),
+        ("server.ice_servers=turn:turn.example", "server.ice_servers: turn:turn.example needs credentials"),
+        ("server.turn_ttl_s=5", "server.turn_ttl_s: 5 is out of bounds"),
         ("justaword", "'justaword' is not key=value"),
     ],
 )
@@ -158,6 +169,14 @@ def test_a_wrong_value_names_its_key(override: str, says: str) -> None:
     message = refusal(override)
     assert says in message
     assert "\n" not in message
+
+
+def test_settings_of_the_network_are_taken_as_one_writes_them(tmp_path: Path) -> None:
+    """Ports and addresses need no quotes in a file, and a shared secret stands for the credentials of TURN."""
+    text = "server:\n  public_ip: 203.0.113.7\n  udp_ports: 50000-50100\n  turn_secret: x\n"
+    server = load(write(tmp_path, text), ["server.ice_servers=stun:a.example,turn:b.example:99"]).server
+    assert (server.public_ip, server.udp_ports) == ("203.0.113.7", "50000-50100")
+    assert server.ice_servers == ["stun:a.example", "turn:b.example:99"]
 
 
 def test_missing_certificates_are_named(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tests.fake_live import STEP, FakeLive
 from tests.loopback import Client
 
 SETTINGS = PeerSettings(
-    connection=connection_configuration([]),
+    configure=lambda: connection_configuration([]),
     handshake_timeout_s=10,
     channel=ChannelLimits(Limits(), upload_timeout_s=10),
 )
@@ -168,7 +168,7 @@ async def test_an_upload_that_stops_times_out(stage: Stage) -> None:
     """When no byte comes for the time set, the error comes by itself, and another upload may follow."""
     channel = ChannelLimits(Limits(), upload_timeout_s=0.1)
     client = Client()
-    await stage.join(client, PeerSettings(SETTINGS.connection, 10, channel))
+    await stage.join(client, PeerSettings(SETTINGS.configure, 10, channel))
     client.send(type="upload_image", id=1, size=10, mime="image/png", sha256="0" * 64)
     await client.message("error", id=1, code="upload_timeout", retryable=True)
     client.send(type="upload_image", id=2, size=10, mime="image/png", sha256="0" * 64)
@@ -195,7 +195,7 @@ async def test_too_many_commands_are_refused(stage: Stage) -> None:
     """Beyond the burst each command is answered ``rate_limited``, with its id; later ones work again."""
     channel = ChannelLimits(Limits(), 10, commands_per_s=20, command_burst=5)
     client = Client()
-    await stage.join(client, PeerSettings(SETTINGS.connection, 10, channel))
+    await stage.join(client, PeerSettings(SETTINGS.configure, 10, channel))
     for number in range(10):
         client.send(type="ping", id=number, t=0)
     error = await client.message("error", code="rate_limited", id=9)
@@ -319,7 +319,7 @@ async def test_goodbye_arrives_before_the_end(stage: Stage) -> None:
 async def test_who_does_not_connect_in_time_is_dropped(stage: Stage) -> None:
     """An answered offer whose client never comes costs the stream nothing for long."""
     client = Client()
-    peer = stage.answer_later(PeerSettings(SETTINGS.connection, 0.1, SETTINGS.channel))
+    peer = stage.answer_later(PeerSettings(SETTINGS.configure, 0.1, SETTINGS.channel))
     await peer.accept(read_offer(await client.offer()))
     assert stage.live.present == [peer]
     async with asyncio.timeout(5):

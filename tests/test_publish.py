@@ -25,9 +25,9 @@ from stream.protocol import Limits
 from stream.publication import Publication
 from stream.sdp import read_answer
 from stream.whip_client import WhipClient
+from tests.certificate import make_certificate
 from tests.fake_live import FakeLive
 from tests.site import Site
-from tests.test_server import write_certificate
 
 TOKEN = {"Authorization": "Bearer secret"}
 
@@ -485,7 +485,7 @@ async def test_rtmp_verifies_whom_it_talks_to(
     if "rtmps" not in muxable_schemes():
         pytest.skip("this FFmpeg has no rtmps")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(write_certificate(tmp_path))
+    context.load_cert_chain(*make_certificate(tmp_path))
     heard = bytearray()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

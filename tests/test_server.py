@@ -10,26 +10,23 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
 
 import aiohttp
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from PIL import Image
 
 import server
+from stream import addresses
 from stream.broadcast import Broadcast
 from stream.config import Config
 from stream.encoder import Codec, NvencEncoder, StreamEncoder
 from stream.engine import Engine
 from stream.nvenc import PROBE_FPS, PROBE_KBPS, Encoders, find_fault
 from stream.signalling import Dependencies
+from tests.certificate import make_certificate
 from tests.fake_engine import FakeEngine
 from tests.fakes import FakeClock, FakePipeline
 from tests.gate import Gate
@@ -305,7 +302,7 @@ async def test_on_every_interface() -> None:
     arguments = ("server.host=0.0.0.0", "server.port=0", "server.access_token=sesame")
     async with running(*FAKE, *arguments) as process:
         url = await process.ready()
-        for address in filter(None, ["127.0.0.1", server.outgoing_address()]):
+        for address in filter(None, ["127.0.0.1", addresses.outgoing_address()]):
             assert (await get(f"{url.replace('127.0.0.1', address)}/healthz"))[0] == 200
         assert (await get(f"{url}/healthz", headers={"Host": "evil.example"}))[0] == 403
         async with aiohttp.ClientSession() as session:
@@ -318,31 +315,12 @@ async def test_on_every_interface() -> None:
 
 async def test_tls(tmp_path: Path) -> None:
     """With a certificate and its key it speaks https, and needs no more to leave loopback."""
-    certificate = write_certificate(tmp_path)
-    arguments = (f"server.tls_cert={certificate}", f"server.tls_key={certificate}", "server.host=0.0.0.0")
+    certificate, key = make_certificate(tmp_path)
+    arguments = (f"server.tls_cert={certificate}", f"server.tls_key={key}", "server.host=0.0.0.0")
     async with running(*FAKE, "server.port=0", *arguments) as process:
         url = await process.listening()
         assert url.startswith("https://")
         assert (await get(f"{url}/healthz", ssl=False))[0] == 200
-
-
-def write_certificate(folder: Path) -> Path:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + timedelta(hours=1))
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    path = folder / "both.pem"
-    path.write_bytes(
-        certificate.public_bytes(pem)
-        + key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return path
 
 
 @pytest.mark.parametrize(
@@ -359,7 +337,7 @@ def test_addresses_to_open(
     address: tuple[Any, ...], urls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The URL told is one that can be opened; for a server on every interface there is one for others too."""
-    monkeypatch.setattr(server, "outgoing_address", lambda: "10.0.0.7")
+    monkeypatch.setattr(addresses, "outgoing_address", lambda: "10.0.0.7")
     assert server.describe_addresses(address, secure=False) == urls
-    monkeypatch.setattr(server, "outgoing_address", lambda: None)
+    monkeypatch.setattr(addresses, "outgoing_address", lambda: None)
     assert server.describe_addresses(address, secure=False) == urls[:1]

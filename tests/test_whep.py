@@ -11,7 +11,7 @@ from aiortc import MediaStreamTrack
 from aiortc.codecs import get_capabilities
 
 from stream.config import ServerConfig, StreamConfig
-from stream.ice import connection_configuration
+from stream.ice import IceServers, connection_configuration
 from stream.trickle import ice_credentials
 from tests.loopback import Client
 from tests.publishing import show_rsa_certificate
@@ -240,7 +240,7 @@ async def test_ice_servers_are_linked(monkeypatch: pytest.MonkeyPatch) -> None:
     """One ``Link`` per server, with credentials where it has them; none in a preflight."""
     servers = ["stun:stun.example.org", 'turn:me:pa"ss@turn.example.org:3478?transport=udp']
     # They are told to clients; asking them for addresses would only take time here.
-    monkeypatch.setattr("stream.whep.connection_configuration", lambda _: connection_configuration([]))
+    monkeypatch.setattr(IceServers, "configuration", lambda _: connection_configuration([]))
     async with staged(Site(ServerConfig(ice_servers=servers)), "whep") as stage:
         client = viewer()
         stage.clients.append(client)

@@ -4,6 +4,7 @@
  * director that keeps one open, coming back to the same stream when the network fails ({@link Director}).
  */
 
+import { Diagnosis, gathered } from "./diagnosis.js";
 import { PROTOCOL_VERSION, dumpCommand, parseServerMessage } from "./protocol.js";
 import { sendBytes } from "./upload.js";
 
@@ -26,6 +27,7 @@ import { sendBytes } from "./upload.js";
  */
 
 const CONNECT_TIMEOUT_MS = 10_000;
+const GATHER_TIMEOUT_MS = 2_000;
 const PING_AFTER_MS = 3_000;
 const LOST_AFTER_MS = 9_000;
 const READY_POLL_MS = 1_000;
@@ -53,20 +55,26 @@ const disconnected = () => new CommandError("disconnected", "There is no connect
 
 /** One RTCPeerConnection with its data channel; it is not used again once lost. */
 class Connection {
-  #pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
-  #channel = this.#pc.createDataChannel("control", { ordered: true });
+  #pc;
+  #diagnosis;
+  #channel;
   #closed = new AbortController();
   #nextId = 1;
   #heardAt = performance.now();
   #events;
   #receiver;
   #goodbye = "";
+  #isAnswered = false;
+  #isOpen = false;
   /** @type {Map<number, Sent & { settle: (message: ServerMessage) => void, fail: (error: CommandError) => void }>} */
   #sent = new Map();
 
-  /** @param {DirectorEvents} events */
-  constructor(events) {
+  /** @param {DirectorEvents} events @param {RTCIceServer[]} iceServers */
+  constructor(events, iceServers) {
     this.#events = events;
+    this.#pc = new RTCPeerConnection({ bundlePolicy: "max-bundle", iceServers });
+    this.#diagnosis = new Diagnosis(this.#pc);
+    this.#channel = this.#pc.createDataChannel("control", { ordered: true });
     this.#receiver = this.#pc.addTransceiver("video", { direction: "recvonly" }).receiver;
     if ("jitterBufferTarget" in this.#receiver) this.#receiver.jitterBufferTarget = 0;
     const { signal } = this.#closed;
@@ -87,23 +95,27 @@ class Connection {
    * @returns {Promise<ServerMessage>} the welcome
    */
   async open(exchange) {
-    const late = new CommandError("disconnected", "The server took too long to answer.");
-    const timer = setTimeout(() => this.close(late), CONNECT_TIMEOUT_MS);
+    const timer = setTimeout(() => this.close(this.#failure()), CONNECT_TIMEOUT_MS);
     try {
-      // Candidates are not waited for: the server learns ours from the checks that we send to it.
       await this.#pc.setLocalDescription();
+      // Without such servers candidates are not waited for: this server learns ours from the checks that we send to it.
+      if (this.#pc.getConfiguration().iceServers?.length) await gathered(this.#pc, GATHER_TIMEOUT_MS);
       const offer = /** @type {RTCSessionDescription} */ (this.#pc.localDescription);
       const answer = await exchange({ type: offer.type, sdp: offer.sdp }, this.closed);
       this.closed.throwIfAborted();
+      this.#isAnswered = true;
       await this.#pc.setRemoteDescription(answer);
       await this.#channelOpen();
+      this.#isOpen = true;
       this.#events.onVideo(new MediaStream([this.#receiver.track]));
       const welcome = await this.command("hello", { protocol: PROTOCOL_VERSION });
       this.#watchSilence();
       return welcome;
     } catch (error) {
+      const isClosed = this.closed.aborted;
       this.close();
-      throw this.closed.reason === late ? late : error;
+      // What closed it is the cause; what was thrown then is only what came of that.
+      throw isClosed ? this.closed.reason : error;
     } finally {
       clearTimeout(timer);
     }
@@ -193,8 +205,14 @@ class Connection {
     });
   }
 
+  /** @returns {CommandError} why it does not open */
+  #failure() {
+    const reason = this.#isAnswered ? this.#diagnosis.explain() : "The server took too long to answer.";
+    return new CommandError("disconnected", reason);
+  }
+
   #watchState() {
-    if (["failed", "closed"].includes(this.#pc.connectionState)) this.close();
+    if (["failed", "closed"].includes(this.#pc.connectionState)) this.close(this.#isOpen ? undefined : this.#failure());
   }
 
   /** Notices a server that is gone long before ICE gives up: it is asked, and must say something. */
@@ -297,8 +315,10 @@ export class Director {
   /** @returns {Promise<CommandError>} why there is no connection any more */
   async #connectOnce() {
     this.#events.onPhase({ phase: "connecting" });
-    const connection = new Connection(this.#events);
     try {
+      const connection = new Connection(this.#events, await this.#iceServers());
+      // Left meanwhile: there was no connection to close then.
+      if (this.#stopped.signal.aborted) connection.close();
       this.#connection = connection;
       const welcome = await connection.open((offer, signal) => this.#exchange(offer, signal));
       this.#failures = 0;
@@ -334,16 +354,31 @@ export class Director {
     return { type, sdp };
   }
 
+  /** @returns {Promise<RTCIceServer[]>} the STUN and TURN servers, none where the server does not tell */
+  async #iceServers() {
+    const signal = AbortSignal.any([this.#stopped.signal, AbortSignal.timeout(CONNECT_TIMEOUT_MS)]);
+    const response = await this.#fetch("ice_servers", { signal });
+    if (response.status === 401) throw await refusal(response);
+    const isJson = response.headers.get("Content-Type")?.startsWith("application/json");
+    return (response.ok && isJson && (await response.json()).ice_servers) || [];
+  }
+
   /** @param {object} body @param {AbortSignal} signal */
-  async #post(body, signal) {
+  #post(body, signal) {
+    return this.#fetch("offer", { method: "POST", body: JSON.stringify(body), signal });
+  }
+
+  /** @param {string} path @param {RequestInit} options */
+  async #fetch(path, options) {
     const token = this.#storage.getItem("vivant.access_token");
     const headers = new Headers({ "Content-Type": "application/json" });
     if (token) headers.set("Authorization", `Bearer ${token}`);
     try {
-      return await fetch("offer", { method: "POST", headers, body: JSON.stringify(body), signal });
+      return await fetch(path, { ...options, headers });
     } catch (error) {
-      if (!(error instanceof TypeError)) throw error;
-      throw new CommandError("disconnected", "The server can't be reached.");
+      if (error instanceof TypeError) throw new CommandError("disconnected", "The server can't be reached.");
+      const isLate = error instanceof DOMException && error.name === "TimeoutError";
+      throw isLate ? new CommandError("disconnected", "The server took too long to answer.") : error;
     }
   }
 

@@ -1,7 +1,8 @@
 // @ts-check
 /**
  * The viewer's page: the video and nothing else, for an OBS browser source or a second screen. What is not video
- * is transparent, and so is everything until the first frame is there.
+ * is transparent, and so is everything until the first frame is there. Why there is none stands in the console, which
+ * OBS logs, and in the title: nobody wants it on air.
  */
 
 import { Viewer } from "./whep.js";
@@ -18,6 +19,7 @@ function makeVideo() {
 
 /** Takes the screen from whatever was there, once it has something to show: a new connection does not flicker. */
 function show(/** @type {MediaStream} */ media) {
+  document.title = "Vivant";
   const video = makeVideo();
   const onFirstFrame = () => {
     video.classList.add("shown");
@@ -33,7 +35,12 @@ function clear() {
   for (const video of document.querySelectorAll("video")) video.remove();
 }
 
-const viewer = new Viewer(new URL(`../whep/${stream}`, location.href), { onVideo: show, onGone: clear });
+function tell(/** @type {string} */ reason) {
+  console.warn(reason);
+  document.title = `Vivant: ${reason}`;
+}
+
+const viewer = new Viewer(new URL(`../whep/${stream}`, location.href), { onVideo: show, onGone: clear, onFailure: tell });
 addEventListener("pagehide", () => viewer.close());
 addEventListener("pageshow", (event) => event.persisted && void viewer.run());
 addEventListener("online", () => viewer.retryNow());

@@ -5,11 +5,15 @@
  * Written for browsers of 2022 too: OBS brings its own, which may be that old.
  */
 
+import { Diagnosis } from "./diagnosis.js";
+
 /**
  * @typedef {{
  *   onVideo: (video: MediaStream) => void,
  *   onGone: () => void,
- * }} ViewerEvents `onVideo`: a new connection's video, before its first frame; `onGone`: there is no such stream
+ *   onFailure: (reason: string) => void,
+ * }} ViewerEvents `onVideo`: a new connection's video, before its first frame; `onGone`: there is no such stream;
+ *   `onFailure`: there is no connection, or no longer, and why; it is tried again
  */
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -33,13 +37,22 @@ export class WatchError extends Error {
 class Session {
   #pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
   #receiver = this.#pc.addTransceiver("video", { direction: "recvonly" }).receiver;
+  #diagnosis = new Diagnosis(this.#pc);
   #ended = new AbortController();
   #location = "";
+  #isConnected = false;
+  /** @type {RTCIceCandidate[]} found, and not told to the server yet */
+  #candidates = [];
+  #isTelling = false;
 
   constructor() {
+    this.#pc.addEventListener("icecandidate", ({ candidate }) => {
+      if (candidate?.candidate) this.#candidates.push(candidate);
+      void this.#tell();
+    });
     if ("jitterBufferTarget" in this.#receiver) this.#receiver.jitterBufferTarget = 0;
     this.#pc.addEventListener("connectionstatechange", () => {
-      if (["failed", "closed"].includes(this.#pc.connectionState)) this.end("The connection was lost.");
+      if (["failed", "closed"].includes(this.#pc.connectionState)) this.end(this.#failure());
     });
   }
 
@@ -50,13 +63,16 @@ class Session {
 
   /** @param {URL} endpoint @returns {Promise<MediaStream>} the video, once connected */
   async open(endpoint) {
-    const timer = setTimeout(() => this.end("The server took too long to answer."), CONNECT_TIMEOUT_MS);
+    const timer = setTimeout(() => this.end(this.#failure()), CONNECT_TIMEOUT_MS);
     try {
-      // Candidates are not waited for: the server learns ours from the checks that we send to it.
-      await this.#pc.setLocalDescription();
-      const sdp = await this.#exchange(endpoint, /** @type {RTCSessionDescription} */ (this.#pc.localDescription).sdp);
+      // Which STUN and TURN servers there are stands in the answer, so nothing is gathered before (RFC 9725 section 4.6).
+      const offer = await this.#pc.createOffer();
+      const { sdp, iceServers } = await this.#exchange(endpoint, /** @type {string} */ (offer.sdp));
+      if (iceServers.length > 0) this.#pc.setConfiguration({ ...this.#pc.getConfiguration(), iceServers });
+      await this.#pc.setLocalDescription(offer);
       await this.#pc.setRemoteDescription({ type: "answer", sdp });
       await this.#connected();
+      this.#isConnected = true;
       this.#watch();
       return new MediaStream([this.#receiver.track]);
     } finally {
@@ -73,15 +89,34 @@ class Session {
     if (this.#location) fetch(this.#location, { method: "DELETE", keepalive: true }).catch(() => {});
   }
 
-  /** @param {URL} endpoint @param {string} offer @returns {Promise<string>} the answer */
+  /** @returns {string} why it is over, or does not begin */
+  #failure() {
+    if (this.#isConnected) return "The connection was lost.";
+    return this.#pc.remoteDescription ? this.#diagnosis.explain() : "The server took too long to answer.";
+  }
+
+  /** Tells the server our candidates as they are found: behind a firewall its checks must open the way for ours. */
+  async #tell() {
+    if (this.#isTelling || !this.#location) return;
+    this.#isTelling = true;
+    while (this.#candidates.length > 0 && this.#pc.connectionState !== "connected" && !this.ended.aborted) {
+      const body = fragment(this.#pc.localDescription?.sdp ?? "", this.#candidates.splice(0));
+      const headers = { "Content-Type": "application/trickle-ice-sdpfrag" };
+      // Lost, it is as if they had not been found: others may do.
+      await fetch(this.#location, { method: "PATCH", headers, body, signal: this.ended }).catch(() => {});
+    }
+    this.#isTelling = false;
+  }
+
+  /** @param {URL} endpoint @param {string} offer @returns {Promise<{ sdp: string, iceServers: RTCIceServer[] }>} the answer */
   async #exchange(endpoint, offer) {
     const headers = { "Content-Type": "application/sdp" };
     const response = await fetch(endpoint, { method: "POST", headers, body: offer, signal: this.ended });
     if (response.status !== 201) throw await refusal(response);
-    const answer = await response.text();
+    const sdp = await response.text();
     const location = response.headers.get("Location");
     if (location) this.#location = new URL(location, endpoint).href;
-    return answer;
+    return { sdp, iceServers: readLinks(response.headers.get("Link") ?? "") };
   }
 
   /** @returns {Promise<void>} */
@@ -140,6 +175,7 @@ export class Viewer {
       const error = await this.#watchOnce();
       if (signal.aborted) return;
       if (error.status === 404) this.#events.onGone();
+      this.#events.onFailure(error.message);
       await this.#wait(error);
     }
   }
@@ -190,6 +226,36 @@ export class Viewer {
     });
     clearTimeout(timer);
   }
+}
+
+/**
+ * Reads the STUN and TURN servers of a `Link` header (RFC 8288, RFC 9725 section 4.6).
+ * @param {string} header @returns {RTCIceServer[]}
+ */
+export function readLinks(header) {
+  const servers = [];
+  for (const [, urls, rest] of header.matchAll(/<([^>]*)>((?:\s*;\s*[\w*-]+\s*=\s*(?:"(?:\\.|[^"\\])*"|[^\s",;]+))*)/g)) {
+    /** @type {Record<string, string>} */
+    const values = {};
+    for (const [, name, quoted, token] of rest.matchAll(/([\w*-]+)\s*=\s*(?:"((?:\\.|[^"\\])*)"|([^\s",;]+))/g)) {
+      values[name.toLowerCase()] = token ?? quoted.replace(/\\(.)/g, "$1");
+    }
+    if (values.rel !== "ice-server") continue;
+    const { username, credential } = values;
+    servers.push(username === undefined ? { urls } : { urls, username, credential });
+  }
+  return servers;
+}
+
+/**
+ * Makes a fragment of a session description that holds candidates (RFC 8840).
+ * @param {string} sdp of the local description @param {RTCIceCandidate[]} candidates
+ */
+function fragment(sdp, candidates) {
+  const lines = ["ice-ufrag", "ice-pwd"].map((name) => sdp.match(new RegExp(`^a=${name}:.*$`, "m"))?.[0].trim() ?? "");
+  lines.push("m=video 9 UDP/TLS/RTP/SAVPF 0", `a=mid:${candidates[0].sdpMid ?? "0"}`);
+  for (const { candidate } of candidates) lines.push(`a=${candidate}`);
+  return lines.filter(Boolean).map((line) => `${line}\r\n`).join("");
 }
 
 /** @param {Response} response @returns {Promise<WatchError>} */

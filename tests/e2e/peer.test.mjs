@@ -22,12 +22,20 @@ class FakeChannel extends EventTarget {
 
 class FakePeerConnection extends EventTarget {
   static last = /** @type {any} */ (null);
+  static answers = true;
   connectionState = "new";
+  iceConnectionState = "new";
+  iceGatheringState = "new";
+  remoteDescription = /** @type {any} */ (null);
   localDescription = { type: "offer", sdp: "v=0" };
   channel = new FakeChannel();
-  constructor() {
+  constructor(/** @type {any} */ configuration) {
     super();
+    this.configuration = configuration;
     FakePeerConnection.last = this;
+  }
+  getConfiguration() {
+    return this.configuration;
   }
   createDataChannel() {
     return this.channel;
@@ -36,9 +44,19 @@ class FakePeerConnection extends EventTarget {
     return { receiver: { track: {} } };
   }
   async setLocalDescription() {}
-  async setRemoteDescription() {
+  async setRemoteDescription(/** @type {any} */ description) {
+    this.remoteDescription = description;
+    if (!FakePeerConnection.answers) return;
     this.channel.readyState = "open";
     this.channel.dispatchEvent(new Event("open"));
+  }
+  happen(/** @type {string} */ type, /** @type {object} */ fields) {
+    this.dispatchEvent(Object.assign(new Event(type), fields));
+  }
+  become(/** @type {string} */ connection, /** @type {string} */ ice) {
+    this.connectionState = connection;
+    this.iceConnectionState = ice;
+    this.happen("connectionstatechange", {});
   }
   close() {}
 }
@@ -58,18 +76,24 @@ async function setUp(
   /** @type {{ status: number, body: any, headers?: any }[]} */ answers,
   storage = new FakeStorage(),
   readiness = /** @type {{ status: number, body: any }[]} */ ([]),
+  iceServers = /** @type {{ status: number, body: any }} */ ({ status: 200, body: { ice_servers: [] } }),
 ) {
   const offers = /** @type {any[]} */ ([]);
+  const asked = /** @type {any[]} */ ([]);
   const seen = /** @type {any[]} */ ([]);
+  FakePeerConnection.answers = true;
   const saved = { RTCPeerConnection: globalThis.RTCPeerConnection, MediaStream: globalThis.MediaStream, fetch: globalThis.fetch };
   const fakes = {
     RTCPeerConnection: FakePeerConnection,
     MediaStream: class {},
     fetch: async (/** @type {string} */ url, /** @type {any} */ { body, headers }) => {
       if (url === "offer") offers.push({ ...JSON.parse(body), authorization: headers.get("Authorization") });
+      if (url === "ice_servers") asked.push(headers.get("Authorization"));
       const ready = { status: 200, body: { ready: true } };
       const { status, body: answer, headers: extra } =
-        url === "offer" ? (answers.shift() ?? { status: 500, body: {} }) : { headers: {}, ...(readiness.shift() ?? ready) };
+        url === "offer"
+          ? (answers.shift() ?? { status: 500, body: {} })
+          : { headers: {}, ...(url === "ice_servers" ? iceServers : (readiness.shift() ?? ready)) };
       return new Response(JSON.stringify(answer), { status, headers: { "Content-Type": "application/json", ...extra } });
     },
   };
@@ -87,13 +111,14 @@ async function setUp(
   return {
     director,
     offers,
+    asked,
     seen,
     storage,
     get channel() {
       return FakePeerConnection.last.channel;
     },
     async welcome(/** @type {string} */ stream) {
-      for (let i = 0; i < 3; i += 1) await settle();
+      for (let i = 0; i < 4; i += 1) await settle();
       const [hello] = this.channel.sent;
       this.channel.hear({ type: "welcome", id: hello.id, stream, capabilities: CAPABILITIES, state: {} });
       await settle();
@@ -147,7 +172,7 @@ test("where the stream is gone the page gets a new one at once", async () => {
 
 test("a stream whose connection never opened is no stream to come back to", async () => {
   const page = await setUp([accept("one"), accept("one")]);
-  for (let i = 0; i < 3; i += 1) await settle();
+  for (let i = 0; i < 4; i += 1) await settle();
   page.channel.dispatchEvent(new Event("close"));
   await settle();
   page.director.retryNow();
@@ -158,7 +183,7 @@ test("a stream whose connection never opened is no stream to come back to", asyn
 
 test("a full server is asked again when it said, with its reason shown", async () => {
   const page = await setUp([refuse(503, "at_capacity", { "Retry-After": "40" })]);
-  for (let i = 0; i < 3; i += 1) await settle();
+  for (let i = 0; i < 4; i += 1) await settle();
   const { phase, reason, retryAt } = page.seen.at(-1);
   equal([phase, reason], ["waiting", "It says at_capacity."]);
   equal(Math.abs(retryAt - performance.now() - 40_000) < 1_000, true);
@@ -199,7 +224,7 @@ test("a page that leaves asks no more whether the server is ready", async () => 
 test("an access token is asked for, sent, and kept with the stream", async () => {
   const storage = new FakeStorage([["vivant.stream", '{"stream":"one","control_token":"t"}']]);
   const page = await setUp([refuse(401, "unauthorized"), refuse(401, "unauthorized"), accept("one")], storage);
-  for (let i = 0; i < 3; i += 1) await settle();
+  for (let i = 0; i < 4; i += 1) await settle();
   equal(page.seen.at(-1).phase, "token");
   page.director.useAccessToken("secret");
   await page.welcome("one");
@@ -252,4 +277,91 @@ test("what waits for an answer fails with the connection", async () => {
   await settle();
   equal([await lost, page.seen.at(-1).reason.includes("the server stops")], ["disconnected", true]);
   page.end();
+});
+
+const CREDENTIALS = { urls: "turn:turn.example", username: "1:a", credential: "b" };
+const ANSWER = [
+  "v=0",
+  "a=candidate:1 1 udp 2130706431 203.0.113.7 50000 typ host",
+  "a=candidate:2 1 udp 2130706431 10.0.0.5 50000 typ host",
+  "a=candidate:3 1 udp 2130706431 127.0.0.1 50001 typ host",
+  "",
+].join("\r\n");
+
+/** A page whose connection is answered, and then hangs. */
+async function hanging(/** @type {any} */ iceServers) {
+  const storage = new FakeStorage([["vivant.access_token", "secret"]]);
+  const page = await setUp([{ ...accept("one"), body: { ...accept("one").body, sdp: ANSWER } }], storage, [], iceServers);
+  FakePeerConnection.answers = false;
+  for (let i = 0; i < 4; i += 1) await settle();
+  return page;
+}
+
+/** Why the page says that it is not connected, after this. */
+async function reasonAfter(/** @type {any} */ page, /** @type {string} */ ice) {
+  FakePeerConnection.last.become("failed", ice);
+  for (let i = 0; i < 4; i += 1) await settle();
+  page.end();
+  return page.seen.at(-1).reason;
+}
+
+test("STUN and TURN servers are asked for, and their candidates stand in the offer", async () => {
+  const page = await hanging({ status: 200, body: { ice_servers: [CREDENTIALS] } });
+  equal(FakePeerConnection.last.configuration.iceServers, [CREDENTIALS]);
+  equal([page.asked, page.offers.length], [["Bearer secret"], 0], "before all is gathered:");
+  FakePeerConnection.last.iceGatheringState = "complete";
+  FakePeerConnection.last.localDescription = { type: "offer", sdp: "v=0 with candidates" };
+  FakePeerConnection.last.happen("icegatheringstatechange", {});
+  for (let i = 0; i < 4; i += 1) await settle();
+  equal(page.offers[0].sdp, "v=0 with candidates");
+  page.end();
+});
+
+test("a server that knows no ICE servers is offered to without", async () => {
+  const page = await hanging({ status: 404, body: { error: {} } });
+  equal([FakePeerConnection.last.configuration.iceServers, page.offers.length], [[], 1]);
+  page.end();
+});
+
+test("where no packet comes through, the page names the addresses and what to set", async () => {
+  const page = await hanging();
+  const reason = await reasonAfter(page, "failed");
+  for (const word of ["203.0.113.7:50000, 10.0.0.5:50000.", "server.udp_ports", "server.public_ip", "stream.doctor"]) {
+    equal(reason.includes(word), true, `${word} in ${reason}`);
+  }
+  equal(reason.includes("127.0.0.1") || reason.includes("TURN server turn"), false, reason);
+});
+
+test("where TURN refuses, is away or is full, the page says so, and a refusal outweighs silence", async () => {
+  const errors = /** @type {[any, string][]} */ ([
+    [[701, 401, 701], "refused the credentials (401 Unauthorized): check server.turn_secret"],
+    [[701, 0], "The TURN server turn:turn.example could not be reached."],
+    [[486], "The TURN server turn:turn.example gave no address (486"],
+  ]);
+  for (const [codes, words] of errors) {
+    const page = await hanging();
+    for (const errorCode of codes) {
+      const errorText = errorCode === 401 ? "Unauthorized." : "";
+      FakePeerConnection.last.happen("icecandidateerror", { url: CREDENTIALS.urls, errorCode, errorText });
+    }
+    const reason = await reasonAfter(page, "failed");
+    equal([reason.includes(words), reason.includes("server.udp_ports")], [true, codes[1] !== 401], reason);
+  }
+});
+
+test("a TURN server that helped is not blamed for the error of one interface", async () => {
+  const page = await hanging();
+  FakePeerConnection.last.happen("icecandidateerror", { url: CREDENTIALS.urls, errorCode: 701, errorText: "" });
+  FakePeerConnection.last.happen("icecandidate", { candidate: { type: "relay", candidate: "candidate:..." } });
+  equal((await reasonAfter(page, "failed")).includes("turn.example"), false);
+});
+
+test("where packets come through and DTLS fails, the page says that", async () => {
+  equal((await reasonAfter(await hanging(), "connected")).includes("DTLS failed"), true);
+});
+
+test("a connection that is lost later is lost, whatever kept others from beginning", async () => {
+  const page = await setUp([accept("one")]);
+  await page.welcome("one");
+  equal(await reasonAfter(page, "failed"), "The connection to the server was lost.");
 });

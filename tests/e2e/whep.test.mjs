@@ -1,21 +1,27 @@
 // @ts-check
 /** The viewer's page gets the video, comes back to it, and asks no more often than it is told. */
 
-import { Viewer } from "../../web/whep.js";
+import { Viewer, readLinks } from "../../web/whep.js";
 import { equal, test } from "./harness.mjs";
 
 const HANGS = 0;
+const OFFER = "v=0 offer\r\na=ice-ufrag:u\r\na=ice-pwd:p\r\n";
 const ENDPOINT = new URL("http://server.example/whep/abc");
 
 class FakePeerConnection extends EventTarget {
   static all = /** @type {FakePeerConnection[]} */ ([]);
+  static connects = true;
   connectionState = "new";
-  localDescription = { type: "offer", sdp: "v=0 offer" };
+  iceConnectionState = "new";
+  localDescription = /** @type {any} */ (null);
+  remoteDescription = /** @type {any} */ (null);
+  configuration = /** @type {any} */ ({});
   closed = false;
   bytes = 0;
   answer = "";
-  constructor() {
+  constructor(/** @type {any} */ configuration) {
     super();
+    this.configuration = configuration;
     FakePeerConnection.all.push(this);
   }
   addTransceiver(/** @type {string} */ kind, /** @type {any} */ { direction }) {
@@ -23,10 +29,27 @@ class FakePeerConnection extends EventTarget {
     const getStats = async () => new Map([["in", { type: "inbound-rtp", bytesReceived: this.bytes }]]);
     return { receiver: { track: {}, getStats, jitterBufferTarget: null } };
   }
-  async setLocalDescription() {}
-  async setRemoteDescription(/** @type {any} */ { sdp }) {
-    this.answer = sdp;
-    this.become("connected");
+  async createOffer() {
+    return { type: "offer", sdp: OFFER };
+  }
+  getConfiguration() {
+    return this.configuration;
+  }
+  setConfiguration(/** @type {any} */ configuration) {
+    equal(this.localDescription, null, "before it gathers:");
+    this.configuration = configuration;
+  }
+  async setLocalDescription(/** @type {any} */ description) {
+    this.localDescription = description;
+  }
+  async setRemoteDescription(/** @type {any} */ description) {
+    this.remoteDescription = description;
+    this.answer = description.sdp;
+    if (FakePeerConnection.connects) this.become("connected");
+  }
+  find(/** @type {string} */ candidate) {
+    const event = Object.assign(new Event("icecandidate"), { candidate: { candidate, sdpMid: "0", type: "host" } });
+    this.dispatchEvent(event);
   }
   become(/** @type {string} */ state) {
     this.connectionState = state;
@@ -52,6 +75,7 @@ async function setUp(/** @type {{ status: number, headers?: Record<string, strin
   const { RTCPeerConnection, MediaStream, fetch, setTimeout, clearTimeout, setInterval, clearInterval } = globalThis;
   const saved = { RTCPeerConnection, MediaStream, fetch, setTimeout, clearTimeout, setInterval, clearInterval };
   FakePeerConnection.all = [];
+  FakePeerConnection.connects = true;
   Object.assign(globalThis, {
     RTCPeerConnection: FakePeerConnection,
     MediaStream: class {},
@@ -67,7 +91,12 @@ async function setUp(/** @type {{ status: number, headers?: Record<string, strin
     setInterval: book,
     clearInterval: cancel,
   });
-  const viewer = new Viewer(ENDPOINT, { onVideo: () => void seen.push("video"), onGone: () => void seen.push("gone") });
+  const reasons = /** @type {string[]} */ ([]);
+  const viewer = new Viewer(ENDPOINT, {
+    onVideo: () => void seen.push("video"),
+    onGone: () => void seen.push("gone"),
+    onFailure: (reason) => void reasons.push(reason),
+  });
   // The timers are taken, so whoever waits waits for promises alone.
   const rest = async () => {
     for (let i = 0; i < 60; i += 1) await null;
@@ -79,6 +108,7 @@ async function setUp(/** @type {{ status: number, headers?: Record<string, strin
     viewer,
     requests,
     seen,
+    reasons,
     timers,
     rest,
     get pc() {
@@ -104,7 +134,7 @@ const created = { status: 201, headers: { Location: "/whep/abc/secret" } };
 
 test("an offer is posted, and the answer plays", async () => {
   const page = await setUp([created]);
-  equal(page.requests, [{ method: "POST", url: ENDPOINT.href, body: "v=0 offer", type: "application/sdp" }]);
+  equal(page.requests, [{ method: "POST", url: ENDPOINT.href, body: OFFER, type: "application/sdp" }]);
   equal(page.pc.answer, "v=0 answer");
   equal(page.seen, ["video"]);
   await page.end();
@@ -196,5 +226,70 @@ test("a server that does not answer is given up in time", async () => {
   equal(page.pc.closed, true);
   await page.pass(650);
   equal(page.seen, ["video"]);
+  await page.end();
+});
+
+const LINK =
+  '<stun:stun.example.org>; rel="ice-server", <turn:turn.example.org?transport=udp>; rel="ice-server"; ' +
+  'username="1:a"; credential="p,a\\"ss"; credential-type="password", <urn:other>; rel=ext';
+
+test("the servers of the Link header are used before anything is gathered", async () => {
+  const page = await setUp([{ status: 201, headers: { ...created.headers, Link: LINK } }]);
+  const iceServers = [
+    { urls: "stun:stun.example.org" },
+    { urls: "turn:turn.example.org?transport=udp", username: "1:a", credential: 'p,a"ss' },
+  ];
+  equal(page.pc.configuration, { bundlePolicy: "max-bundle", iceServers });
+  equal(page.seen, ["video"]);
+  await page.end();
+});
+
+test("what is no ICE server in a Link header is left out", () => {
+  equal(["", "garbage", '<a>; rel="next"', "<stun:a>;rel=ice-server"].map(readLinks), [[], [], [], [{ urls: "stun:a" }]]);
+});
+
+test("candidates are told to the session as they are found, until it is connected", async () => {
+  const page = await setUp([{ status: 503 }, created]);
+  FakePeerConnection.connects = false;
+  page.viewer.retryNow();
+  await page.rest();
+  page.pc.find("candidate:1 1 udp 1 10.0.0.1 9 typ host");
+  page.pc.find("candidate:2 1 udp 1 10.0.0.2 9 typ relay");
+  await page.rest();
+  const patches = page.requests.filter(({ method }) => method === "PATCH");
+  equal(patches.map(({ url, type }) => [url, type]), [
+    ["http://server.example/whep/abc/secret", "application/trickle-ice-sdpfrag"],
+    ["http://server.example/whep/abc/secret", "application/trickle-ice-sdpfrag"],
+  ]);
+  equal(patches[0].body.split("\r\n"), [
+    "a=ice-ufrag:u",
+    "a=ice-pwd:p",
+    "m=video 9 UDP/TLS/RTP/SAVPF 0",
+    "a=mid:0",
+    "a=candidate:1 1 udp 1 10.0.0.1 9 typ host",
+    "",
+  ]);
+  equal(patches[1].body.includes("10.0.0.2"), true);
+  page.pc.become("connected");
+  await page.rest();
+  page.pc.find("candidate:3 1 udp 1 10.0.0.3 9 typ host");
+  await page.rest();
+  equal(page.requests.filter(({ method }) => method === "PATCH").length, 2);
+  await page.end();
+});
+
+test("why there is no video is told: an answer that does not come, a connection that does not, one that is lost", async () => {
+  const page = await setUp([{ status: HANGS }, created, created]);
+  await page.pass(10_000);
+  FakePeerConnection.connects = false;
+  await page.pass(650);
+  page.pc.iceConnectionState = "checking";
+  await page.pass(10_000);
+  FakePeerConnection.connects = true;
+  await page.pass(60_000);
+  page.pc.become("failed");
+  await page.rest();
+  const beginnings = ["The server took too long to answer.", "The server offers no address", "The connection was lost."];
+  equal(page.reasons.map((reason, at) => reason.startsWith(beginnings[at])), [true, true, true], String(page.reasons));
   await page.end();
 });
