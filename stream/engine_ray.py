@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -37,14 +38,16 @@ class RaySettings:
 class RayReplica(Replica):
     """A model in a Ray actor. Frames come as one buffer a chunk, on the same machine without a copy on this side."""
 
-    def __init__(self, build: Build, checkpoint_chunks: int, where: dict[str, Any]) -> None:
+    def __init__(self, build: Build, checkpoint_chunks: int, choose: Callable[["RayReplica"], dict[str, Any]]) -> None:
         super().__init__(checkpoint_chunks)
         self._build = build
-        self._where = where
+        self._choose = choose
         self._sent_pictures = SentPictures()
         self._thread = ThreadPoolExecutor(1, "ray-replica")
         self._actor: Any = None
         self._watch: Any = None
+        self.node: str | None = None
+        """Id of the machine that it was placed on; where Ray places by GPUs it is not known."""
         self.pid: int | None = None
         """Id of the actor's process, on its machine."""
 
@@ -72,6 +75,7 @@ class RayReplica(Replica):
         if error is None:
             return result(request, future.result())
         if isinstance(error, ConnectionError):
+            logger.error("engine: the actor of process %s is dead: %s", self.pid, error)
             self._died(_GONE)
             raise StreamError("internal", f"{_GONE} {error}") from error
         logger.error("stream %s: %s failed", request.stream_id, request.method, exc_info=error)
@@ -95,7 +99,7 @@ class RayReplica(Replica):
     def _take_actor(self) -> Any:
         """Have Ray start an actor; it waits for a place where there is none."""
         level = logging.getLogger().getEffectiveLevel()
-        return import_ray().remote(ModelActor).options(max_restarts=0, **self._where).remote(level)
+        return import_ray().remote(ModelActor).options(max_restarts=0, **self._choose(self)).remote(level)
 
     def _exchange(self, request: Request, picture: Pixels | None) -> Any:
         """Make a call and wait for its answer. Raises ConnectionError when the actor is dead."""
@@ -122,8 +126,8 @@ class RayEngine(ReplicatedEngine):
         self._settings = settings
         self._cluster = RayCluster(settings.address)
         self._gpus = 0.0
-        self._made = 0
-        self._nodes: list[str] = []
+        self._made: list[RayReplica] = []
+        self._choosing = threading.Lock()
 
     async def close(self) -> None:
         """End the actors, then the cluster if it was started here, else the connection to it. Idempotent."""
@@ -138,28 +142,34 @@ class RayEngine(ReplicatedEngine):
         if (error := await completed(connecting)) is not None:
             raise error
         settings = self._settings
-        self._nodes, gpus = await asyncio.wrap_future(self._cluster.thread.submit(_resources))
+        nodes, gpus = await asyncio.wrap_future(self._cluster.thread.submit(resources))
         self._gpus = settings.replica_gpus if gpus >= settings.replica_gpus else 0.0
-        count = settings.replicas or (int(gpus / self._gpus) if self._gpus else len(self._nodes))
-        logger.info("engine: %s replicas on %s machines with %g GPUs", count, len(self._nodes), gpus)
+        count = settings.replicas or (int(gpus / self._gpus) if self._gpus else len(nodes))
+        logger.info("engine: %s replicas on %s machines with %g GPUs", count, len(nodes), gpus)
         return count
 
     def _make(self) -> Replica:
-        return RayReplica(self._build, self._settings.checkpoint_chunks, self._next_place())
+        self._made = [replica for replica in self._made if not replica.is_over]
+        self._made.append(RayReplica(self._build, self._settings.checkpoint_chunks, self._choose))
+        return self._made[-1]
 
-    def _next_place(self) -> dict[str, Any]:
-        """Tell Ray where the next replica goes: on any free GPU, or without GPUs one machine after the other."""
-        self._made += 1
+    def _choose(self, replica: RayReplica) -> dict[str, Any]:
+        """Tell Ray where a replica goes: to any free GPU, or where there are none to the machine with the fewest.
+
+        Called in the replica's thread.
+        """
         if self._gpus:
             return {"num_gpus": self._gpus}
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        node = self._nodes[self._made % len(self._nodes)]
-        # Soft: a machine that is gone must not keep its replica from starting on another.
-        return {"num_cpus": 0, "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=True)}
+        with self._choosing:
+            taken = [other.node for other in self._made if not other.is_over]
+            replica.node = min(resources()[0], key=taken.count)
+        # Not soft: what asks for no resources Ray then puts anywhere, two on one machine of two.
+        return {"num_cpus": 0, "scheduling_strategy": NodeAffinitySchedulingStrategy(replica.node, soft=False)}
 
 
-def _resources() -> tuple[list[str], float]:
+def resources() -> tuple[list[str], float]:
     """Give the ids of the machines that are up, and their GPUs together."""
     ray = import_ray()
     nodes = [node for node in ray.nodes() if node["Alive"]]
@@ -169,9 +179,9 @@ def _resources() -> tuple[list[str], float]:
 @contextlib.contextmanager
 def _death_as_connection_error() -> Iterator[None]:
     """Raise ConnectionError for a dead actor: Ray's own exceptions can't be named before it is imported."""
-    from ray.exceptions import RayActorError
+    from ray.exceptions import ActorUnschedulableError, RayActorError
 
     try:
         yield
-    except RayActorError as error:
-        raise ConnectionError(str(error).strip().splitlines()[-1]) from error
+    except (RayActorError, ActorUnschedulableError) as error:
+        raise ConnectionError(" ".join(str(error).split())) from error

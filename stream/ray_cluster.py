@@ -54,7 +54,9 @@ class RayCluster:
 
     def _start_alone(self) -> None:
         # Before Ray is imported, which is when it reads them.
-        os.environ.update({**_ALONE, "RAY_AUTH_TOKEN": secrets.token_hex(24)})
+        os.environ.update(_ALONE)
+        # One for all clusters of this process, which Ray remembers.
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(24))
         ray = import_ray()
         # Short: the paths of Ray's sockets below it must fit into 107 bytes.
         self._folder = tempfile.TemporaryDirectory(prefix="vivant-ray-", dir="/tmp", ignore_cleanup_errors=True)

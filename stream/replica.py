@@ -35,6 +35,11 @@ class Replica(ScheduledEngine):
         return self.ready and not self._is_dead
 
     @property
+    def is_over(self) -> bool:
+        """Whether it died or was closed."""
+        return self._is_dead or self._closed
+
+    @property
     def info(self) -> EngineInfo:
         """What it tells of itself, once started."""
         return self._known

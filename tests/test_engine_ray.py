@@ -4,6 +4,7 @@ import asyncio
 import importlib.util
 import os
 import pickle
+import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
@@ -27,7 +28,9 @@ from tests import test_engine as contract
 from tests.conftest import without_client
 from tests.fakes import DIE, FakePipeline, build_fake
 from tests.test_engine import Make, make, under
+from tests.test_engine_process import exited
 from tests.test_engine_replicas import chunk, losses, place
+from tests.test_server import FAKE, running
 
 __all__ = ["make"]
 
@@ -79,7 +82,7 @@ class FrugalEngine(RayEngine):
         self._idle_actors = idle_actors
 
     def _make(self) -> Replica:
-        replica = FrugalReplica(self._build, self._settings.checkpoint_chunks, self._next_place())
+        replica = FrugalReplica(self._build, self._settings.checkpoint_chunks, self._choose)
         replica.idle_actors = self._idle_actors
         return replica
 
@@ -172,6 +175,7 @@ def test_what_leaves_an_actor_is_one_buffer() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 async def test_pocket_goes_on_after_a_death(idle_actors: list[Any]) -> None:
     """Over two actors with the model that ships, a stream whose actor is killed has the bytes of one that ran in
     peace: from before its first checkpoint, and from after one."""
@@ -238,3 +242,53 @@ def listening(pid: int) -> set[str]:
                 host = fields[1].partition(":")[0]
                 found.add("127.0.0.1" if host in ("0100007F", "0000000000000000FFFF00000100007F") else host)
     return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_nothing_outlives_the_server(number: signal.Signals) -> None:
+    """A server that is told to end leaves no process and no file of Ray's behind; one that is killed outright no
+    model, though Ray's two small agents take up to a minute to notice, and its folder stays."""
+    ray_or_skip()
+    async with running(*FAKE, "server.port=0", "engine.kind=ray", "engine.replicas=2") as process:
+        await process.ready()
+        ours = descendants(process.process.pid)
+        names = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in ours}
+        assert sum("ModelActor" in name for name in names.values()) == 2
+        process.process.send_signal(number)
+        status, errors = await process.ended()
+        for pid, name in names.items():
+            if number is signal.SIGTERM or "Agent" not in name:
+                await exited(pid)
+    left = [session.parent for session in Path("/tmp").glob(f"vivant-ray-*/session_*_{process.process.pid}")]
+    for folder in left:
+        shutil.rmtree(folder, ignore_errors=True)
+    assert status == (0 if number is signal.SIGTERM else -signal.SIGKILL)
+    assert "Traceback" not in errors
+    assert len(left) == (0 if number is signal.SIGTERM else 1)
+
+
+def test_machines_are_filled_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without GPUs each replica goes to the machine with the fewest, and no other; one that died counts no more."""
+    ray_or_skip()
+    one, two = "1" * 56, "2" * 56
+    monkeypatch.setattr("stream.engine_ray.resources", lambda: ([one, two], 0.0))
+    engine = Placing(build_fake, RaySettings())
+    places = [engine.place() for _ in range(4)]
+    assert places == [(one, False), (two, False), (one, False), (two, False)]
+    engine.made(1)._died("gone")
+    assert engine.place() == (two, False)
+
+
+class Placing(RayEngine):
+    """An engine that only tells where its replicas would go."""
+
+    def place(self) -> tuple[str, bool]:
+        """Make one more; give its machine, and whether another would do."""
+        self._make()
+        strategy = self._choose(self._made[-1])["scheduling_strategy"]
+        return strategy.node_id, strategy.soft
+
+    def made(self, number: int) -> RayReplica:
+        """Give a replica that was made."""
+        return self._made[number]
