@@ -253,19 +253,30 @@ async def test_nothing_outlives_the_server(number: signal.Signals) -> None:
     async with running(*FAKE, "server.port=0", "engine.kind=ray", "engine.replicas=2") as process:
         await process.ready()
         ours = descendants(process.process.pid)
-        names = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in ours}
+        names = {pid: command_line(pid) for pid in ours}
         assert sum("ModelActor" in name for name in names.values()) == 2
         process.process.send_signal(number)
         status, errors = await process.ended()
         for pid, name in names.items():
             if number is signal.SIGTERM or "Agent" not in name:
                 await exited(pid)
-    left = [session.parent for session in Path("/tmp").glob(f"vivant-ray-*/session_*_{process.process.pid}")]
-    for folder in left:
-        shutil.rmtree(folder, ignore_errors=True)
+    left = take_away_folders(process.process.pid)
     assert status == (0 if number is signal.SIGTERM else -signal.SIGKILL)
     assert "Traceback" not in errors
-    assert len(left) == (0 if number is signal.SIGTERM else 1)
+    assert left == (0 if number is signal.SIGTERM else 1)
+
+
+def command_line(pid: int) -> str:
+    """Give the name and arguments of a process."""
+    return Path(f"/proc/{pid}/cmdline").read_text()
+
+
+def take_away_folders(pid: int) -> int:
+    """Remove what a process's cluster left in the temporary folder; give how many folders that were."""
+    left = [session.parent for session in Path("/tmp").glob(f"vivant-ray-*/session_*_{pid}")]
+    for folder in left:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(left)
 
 
 def test_machines_are_filled_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
