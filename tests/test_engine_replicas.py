@@ -180,6 +180,16 @@ async def test_another_takes_its_place(start: Start) -> None:
     assert (engine.number("a"), engine.ready, engine.replicas, lost) == (1, True, 1, [])
 
 
+async def test_a_death_that_nobody_notices(start: Start) -> None:
+    """A replica that dies without a stream is started again all the same."""
+    engine = await start()
+    engine.made[0].die()
+    async with asyncio.timeout(5):
+        while engine.replicas < 2:
+            await settle()
+    assert len(engine.made) == 3
+
+
 async def test_a_stream_that_kills_ends(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     """A call that a second replica dies of is not tried a third time: its stream ends, all others go on."""
     engine = await start(2)
