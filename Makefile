@@ -79,8 +79,8 @@ $(VENV)/.stamp-wan: pyproject.toml | $(BIN)/python
 
 $(VENV)/.stamp-dev: pyproject.toml | $(BIN)/python
 	@echo "Installing the server's packages (torch, aiortc, aiohttp, PyAV, open_clip) and the test tools (pytest,"
-	@echo "ruff, pyright, Playwright, OpenCV, ffmpeg) into $(VENV): 1.8 GB on disk with a CPU build of torch, about 5.7 GB"
-	@echo "(a download of 3 GB) with the CUDA build. Nothing else is touched. This takes a few minutes, once."
+	@echo "ruff, pyright, Playwright, OpenCV, ffmpeg, Ray) into $(VENV): 2.1 GB on disk with a CPU build of torch, about"
+	@echo "6 GB (a download of 3.1 GB) with the CUDA build. Nothing else is touched. This takes a few minutes, once."
 	@$(BIN)/python -m pip install $(QUIET) -e '.[dev]'
 	@touch $(VENV)/.stamp-run $@
 

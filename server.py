@@ -104,9 +104,13 @@ def make_engine(config: "Config", build: BuildPipeline) -> "Engine":
     """Make the engine that the configuration names; nothing of the model is loaded before its start."""
     from stream.engine import ThreadEngine
     from stream.engine_process import ProcessEngine
+    from stream.engine_ray import RayEngine, RaySettings
 
-    kinds = {"process": ProcessEngine, "thread": ThreadEngine}
-    return kinds[config.engine.kind](partial(build, config.model, config.wan))
+    chosen, make_model = config.engine, partial(build, config.model, config.wan)
+    if chosen.kind == "ray":
+        settings = RaySettings(chosen.ray_address, chosen.replicas, chosen.replica_gpus, chosen.checkpoint_chunks)
+        return RayEngine(make_model, settings)
+    return ThreadEngine(make_model) if chosen.kind == "thread" else ProcessEngine(make_model)
 
 
 def make_app(

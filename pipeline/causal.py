@@ -17,6 +17,7 @@ from pipeline.pocket.canvas import Canvas, prepare, with_sky
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
 from pipeline.pocket.latents import CHANNELS, GRID, LATENTS_PER_SECOND
 from pipeline.pocket.network import MASKS, PICTURE_SIZE, PocketNetwork, Text
+from pipeline.saving import restore_state, save_state
 from pipeline.schedule import noise, renoise, sigmas
 from pipeline.stages import Stages
 from pipeline.state import Boundary, StreamState
@@ -173,6 +174,16 @@ class CausalPipeline:
         state.cache.truncate(latent)
         state.now = kept.pop()
         state.past = deque(kept, maxlen=self.capabilities.truncatable_latents)
+
+    @torch.inference_mode()
+    def save(self, state: StreamState) -> bytes:
+        """Save what came to a stream since it was opened."""
+        return save_state(state)
+
+    @torch.inference_mode()
+    def restore(self, state: StreamState, saved: bytes) -> None:
+        """Take a stream just opened to where the saved one was. Raises PipelineError when that was another's."""
+        restore_state(state, saved)
 
     def close(self, state: StreamState) -> None:
         """Give the stream's place back; closing twice is closing once."""

@@ -1,11 +1,12 @@
 """All that ``stream`` knows of a model."""
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from pipeline.types import Capabilities, Chunk, Conditioning, VideoFormat
 
 StateT = TypeVar("StateT")
+SavedT = TypeVar("SavedT", contravariant=True)
 
 Progress = Callable[[str], None]
 """Told each stage of a model's start as it begins, in words for people: "warming up: chunk 3 of 5"."""
@@ -53,4 +54,21 @@ class Pipeline(Protocol[StateT]):
 
     def close(self, state: StateT) -> None:
         """Free the state's slot; idempotent."""
+        ...
+
+
+@runtime_checkable
+class Resumable(Protocol[SavedT]):
+    """A pipeline besides whose streams can go on in another process; one that lacks this loses them with its own.
+
+    ``restore(open(conditioning), saved)`` is a state bit-equal to the saved one, where ``conditioning`` is what that
+    was opened under, on the same kind of machine.
+    """
+
+    def save(self, state: SavedT) -> bytes:
+        """Give what came to the state since it was opened, as bytes that run nothing when they are read."""
+        ...
+
+    def restore(self, state: SavedT, saved: bytes) -> None:
+        """Take a state just opened to where the saved one was. Raises PipelineError for another model's bytes."""
         ...

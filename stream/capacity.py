@@ -1,6 +1,7 @@
 """How many streams a machine carries, and how well: one quality for all of them alike."""
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -23,8 +24,9 @@ class Capacity:
     """Admits streams and sets their common quality, by what chunks cost when measured and while it runs.
 
     ``seconds`` is what a chunk takes at each rung of ``ladder``, ``playing`` how long it plays, ``now``
-    tells the time. Rungs under half the nominal rate are not used: below that a stream is refused. One
-    stream is always admitted, because a measurement taken in a bad moment must not shut the server.
+    tells the time, ``replicas`` how many models share the streams evenly. Rungs under half the nominal rate
+    are not used: below that a stream is refused. One stream a model is always admitted, because a measurement
+    taken in a bad moment must not shut the server.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Capacity:
         playing: float,
         max_streams: int,
         now: Callable[[], float],
+        replicas: Callable[[], int] = lambda: 1,
     ) -> None:
         self.rungs = [rung for rung in ladder if rung.fps >= ladder[0].fps / 2]
         """The part of the ladder that is used."""
@@ -41,6 +44,7 @@ class Capacity:
         self._playing = playing
         self._max_streams = max_streams
         self._now = now
+        self._replicas = replicas
         self._running: set[str] = set()
         self._holding: set[str] = set()
         self._slowness = 1.0
@@ -56,13 +60,13 @@ class Capacity:
         return len(self._running)
 
     def load(self, level: int, streams: int) -> float:
-        """Give the share of the machine's time that so many streams would take at a rung."""
-        return streams * self._loads[level] * self._slowness
+        """Give the share of its time that so many streams would take of the model with the most of them, at a rung."""
+        return math.ceil(streams / max(1, self._replicas())) * self._loads[level] * self._slowness
 
     def check(self) -> None:
         """Raise StreamError ``at_capacity`` when one more stream could not run now."""
         streams = len(self._running)
-        if streams and self.load(len(self._loads) - 1, streams + 1) > _FULL:
+        if streams >= max(1, self._replicas()) and self.load(len(self._loads) - 1, streams + 1) > _FULL:
             self._refuse("The machine is busy with other streams")
         if streams >= self._max_streams:
             self._refuse(f"At most {self._max_streams} streams run at once")

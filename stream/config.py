@@ -63,9 +63,13 @@ class StreamConfig:
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
-    """Where generation runs: a process of its own, or a thread of the server's."""
+    """Where generation runs: a process of its own, a thread of the server's, or actors of a Ray cluster."""
 
-    kind: Literal["process", "thread"] = "process"
+    kind: Literal["process", "thread", "ray"] = "process"
+    ray_address: str = ""
+    replicas: int = ranged(0, 0, 256)
+    replica_gpus: float = ranged(1.0, 0.0, 16.0)
+    checkpoint_chunks: int = ranged(4, 1, 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ def keys() -> dict[str, Field[Any]]:
     """Give every key that may be set, dotted, with the dataclass field behind it.
 
     >>> [key for key in keys() if key.startswith("engine.")]
-    ['engine.kind']
+    ['engine.kind', 'engine.ray_address', 'engine.replicas', 'engine.replica_gpus', 'engine.checkpoint_chunks']
     """
     return settings.keys(Config)
 

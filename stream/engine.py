@@ -48,6 +48,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def replicas(self) -> int:
+        """How many models alike work side by side; each stream is with one of them."""
+        ...
+
+    @property
     def busy_s(self) -> float:
         """Seconds spent on calls so far, all streams together."""
         ...

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from pipeline.errors import PipelineError
-from pipeline.interface import Pipeline, Progress
+from pipeline.interface import Pipeline, Progress, Resumable
 from pipeline.types import Capabilities, Chunk, Conditioning, VideoFormat
 from stream.errors import StreamError
+from stream.journal import Journal
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ class EngineInfo:
     format: VideoFormat
     capabilities: Capabilities
     chunk_seconds: tuple[float, ...]
+    is_resumable: bool = False
+    """Whether its streams can go on in another process."""
 
 
 StateT = TypeVar("StateT")
@@ -47,7 +50,8 @@ class PipelineHost(Generic[StateT]):
     def warm_up(self, progress: Progress) -> EngineInfo:
         """Warm the model up and tell of it."""
         seconds = self._pipeline.warm_up(progress)
-        return EngineInfo(self._pipeline.format, self._pipeline.capabilities, seconds)
+        is_resumable = isinstance(self._pipeline, Resumable)
+        return EngineInfo(self._pipeline.format, self._pipeline.capabilities, seconds, is_resumable)
 
     def open(self, stream_id: str, conditioning: Conditioning) -> None:
         """Begin a take, instead of the one before if any."""
@@ -65,6 +69,20 @@ class PipelineHost(Generic[StateT]):
     def truncate(self, stream_id: str, latent: int) -> None:
         """Take a stream back to a boundary."""
         self._pipeline.truncate(self._states[stream_id], latent)
+
+    def save(self, stream_id: str) -> bytes:
+        """Give a stream's checkpoint; for a pipeline that is Resumable."""
+        assert isinstance(self._pipeline, Resumable)
+        return self._pipeline.save(self._states[stream_id])
+
+    def resume(self, stream_id: str, journal: Journal) -> None:
+        """Bring a stream to where it was elsewhere: its checkpoint, then again what was called since."""
+        self.open(stream_id, journal.opening)
+        if journal.saved is not None:
+            assert isinstance(self._pipeline, Resumable)
+            self._pipeline.restore(self._states[stream_id], journal.saved)
+        for method, arguments in journal.calls:
+            getattr(self, method)(stream_id, *arguments)
 
     def close_stream(self, stream_id: str) -> None:
         """Free a stream's state; idempotent."""
@@ -133,7 +151,9 @@ async def completed(future: Future[Any]) -> BaseException | None:
 
 
 class ScheduledEngine(ABC):
-    """An engine but for where the calls are carried out."""
+    """An engine of one model but for where the calls are carried out."""
+
+    replicas = 1
 
     def __init__(self) -> None:
         self.busy_s = 0.0

@@ -5,7 +5,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import traceback
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -14,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-import pipeline.errors
 from pipeline.errors import PipelineError
 from pipeline.interface import Progress, silent
-from pipeline.types import Chunk, Conditioning, Pixels
+from pipeline.types import Chunk, Pixels
+from stream.engine_calls import ReceivedPictures, Request, SentPictures, Stage, failure, result
 from stream.engine_jobs import Build, EngineInfo, Job, PipelineHost, ScheduledEngine, completed
 from stream.errors import StreamError
 
@@ -25,33 +24,6 @@ logger = logging.getLogger(__name__)
 
 _NO_FRAMES: Pixels = np.empty((0, 0, 0, 3), np.uint8)
 _END_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """A call. ``picture`` is the shape of the picture that follows, or whether the last one sent stands."""
-
-    method: str
-    stream_id: str
-    arguments: tuple[Any, ...]
-    picture: tuple[int, ...] | bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """What a call raised; ``kind`` names its class, ``is_named`` tells a PipelineError from a surprise."""
-
-    kind: str
-    message: str
-    is_named: bool
-    details: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Stage:
-    """A stage of the model's start; comes before the answer to ``warm_up``."""
-
-    text: str
 
 
 class ProcessEngine(ScheduledEngine):
@@ -68,7 +40,7 @@ class ProcessEngine(ScheduledEngine):
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
         self._relaunch: asyncio.Task[None] | None = None
-        self._sent_pictures: dict[str, Pixels] = {}
+        self._sent_pictures = SentPictures()
 
     @property
     def ready(self) -> bool:
@@ -89,30 +61,16 @@ class ProcessEngine(ScheduledEngine):
             raise
         self._process, self._connection = process, connection
         asyncio.get_running_loop().add_reader(process.sentinel, self._lost, process)
-        return await self._ask(_Request("warm_up", "", ()), None, progress)
+        return await self._ask(Request("warm_up", "", ()), None, progress)
 
     async def _execute(self, job: Job) -> Any:
         if self._process is None and self._relaunch is None:
             self._relaunch = asyncio.create_task(self._start_afresh(None, None), name="engine-relaunch")
         if self._relaunch is not None:
             await asyncio.wait({self._relaunch})
-        return await self._ask(*self._split(job))
+        return await self._ask(*self._sent_pictures.split(job))
 
-    def _split(self, job: Job) -> tuple[_Request, Pixels | None]:
-        """Take the picture out of a call's conditioning; it is sent once a stream, not with each chunk."""
-        if job.method == "close_stream":
-            self._sent_pictures.pop(job.stream_id, None)
-        conditioning = job.arguments[0] if job.arguments else None
-        if not isinstance(conditioning, Conditioning) or conditioning.image is None:
-            return _Request(job.method, job.stream_id, job.arguments), None
-        arguments = (replace(conditioning, image=None), *job.arguments[1:])
-        if self._sent_pictures.get(job.stream_id) is conditioning.image:
-            return _Request(job.method, job.stream_id, arguments, picture=True), None
-        self._sent_pictures[job.stream_id] = conditioning.image
-        request = _Request(job.method, job.stream_id, arguments, conditioning.image.shape)
-        return request, np.ascontiguousarray(conditioning.image)
-
-    async def _ask(self, request: _Request, picture: Pixels | None, progress: Progress = silent) -> Any:
+    async def _ask(self, request: Request, picture: Pixels | None, progress: Progress = silent) -> Any:
         process, connection = self._process, self._connection
         if process is None or connection is None:
             raise StreamError("internal", "The engine's process could not be started.")
@@ -124,13 +82,7 @@ class ProcessEngine(ScheduledEngine):
         if error is not None:
             logger.error("stream %s: %s failed", request.stream_id, request.method, exc_info=error)
             raise StreamError("internal", "The call did not reach the model.") from error
-        answer = exchange.result()
-        if not isinstance(answer, _Failure):
-            return answer
-        if answer.is_named:
-            raise getattr(pipeline.errors, answer.kind, PipelineError)(answer.message)
-        logger.error("stream %s: %s failed\n%s", request.stream_id, request.method, answer.details)
-        raise StreamError("internal", f"The model failed: {answer.kind}.")
+        return result(request, exchange.result())
 
     def _lost(self, process: BaseProcess) -> None:
         """Note that the process ended by itself: its streams are lost, a fresh one is started."""
@@ -199,12 +151,12 @@ def _bury(process: BaseProcess, connection: Connection | None) -> None:
     process.close()
 
 
-def _exchange(connection: Connection, request: _Request, picture: Pixels | None, progress: Progress) -> Any:
+def _exchange(connection: Connection, request: Request, picture: Pixels | None, progress: Progress) -> Any:
     """Send a call, pass its stages on, wait for its answer. Raises EOFError or OSError when the other side is gone."""
     connection.send(request)
     if picture is not None:
         connection.send_bytes(picture.data.cast("B"))
-    while isinstance(answer := connection.recv(), _Stage):
+    while isinstance(answer := connection.recv(), Stage):
         progress(answer.text)
     if not isinstance(answer, _Announced):
         return answer
@@ -232,21 +184,16 @@ class _Child:
         self._connection = connection
         self._build = build
         self._host: PipelineHost[Any] | None = None
-        self._pictures: dict[str, Pixels] = {}
+        self._pictures = ReceivedPictures()
 
-    def read(self) -> _Request:
+    def read(self) -> Request:
         """Wait for a call, with its picture put back. Raises EOFError or OSError when the parent is gone."""
-        request: _Request = self._connection.recv()
-        if request.method == "close_stream":
-            self._pictures.pop(request.stream_id, None)
-        if request.picture is False:
-            return request
-        if request.picture is not True:
-            self._pictures[request.stream_id] = _receive_pixels(self._connection, request.picture)
-        conditioning = replace(request.arguments[0], image=self._pictures[request.stream_id])
-        return replace(request, arguments=(conditioning, *request.arguments[1:]))
+        request: Request = self._connection.recv()
+        shape = request.picture
+        picture = None if isinstance(shape, bool) else _receive_pixels(self._connection, shape)
+        return self._pictures.put_back(request, picture)
 
-    def answer(self, request: _Request) -> Any:
+    def answer(self, request: Request) -> Any:
         """Carry out a call."""
         if self._host is None:
             self._host = PipelineHost(self._build, self._tell)
@@ -255,15 +202,13 @@ class _Child:
         return getattr(self._host, request.method)(request.stream_id, *request.arguments)
 
     def _tell(self, stage: str) -> None:
-        self._connection.send(_Stage(stage))
+        self._connection.send(Stage(stage))
 
     def reply(self, answered: "Future[Any]") -> None:
         """Send back what came of a call."""
         error = answered.exception()
         if error is not None:
-            details = "".join(traceback.format_exception(error))
-            is_named = isinstance(error, PipelineError)
-            self._connection.send(_Failure(type(error).__name__, str(error), is_named, details))
+            self._connection.send(failure(error))
             return
         value = answered.result()
         if not isinstance(value, Chunk):

@@ -138,6 +138,7 @@ class Streams:
                 float(engine.format.chunk_seconds),
                 min(self._config.max_streams, capabilities.max_streams),
                 self._timer.time,
+                lambda: engine.replicas,
             )
             self._services = Services(
                 engine,

@@ -27,6 +27,7 @@ class FakeEngine:
         self.seconds = seconds
         self.open_s = self.close_s = 0.0
         self.busy_s = 0.0
+        self.replicas = 1
         self.ready = True
         self.stage = ""
         self.calls: list[tuple[Any, ...]] = []

@@ -6,6 +6,7 @@ A spawned process imports this module by its name, so it holds nothing but defin
 import asyncio
 import heapq
 import itertools
+import json
 import os
 import time
 from collections.abc import Callable
@@ -173,11 +174,26 @@ class FakePipeline:
             self.open_states -= 1
 
 
-def build_fake(progress: Progress, **options: Any) -> FakePipeline:
+class ResumableFake(FakePipeline):
+    """The fake, with streams that can go on elsewhere."""
+
+    def save(self, state: FakeState) -> bytes:
+        """Save the history."""
+        self.calls.append(("save", len(state.latents)))
+        return json.dumps([state.latents, state.chunks, state.committed]).encode()
+
+    def restore(self, state: FakeState, saved: bytes) -> None:
+        """Take over the history."""
+        self.calls.append(("restore", None))
+        latents, state.chunks, state.committed = json.loads(saved)
+        state.latents = [(revision, frames, prompt) for revision, frames, prompt in latents]
+
+
+def build_fake(progress: Progress, resumable: bool = False, **options: Any) -> FakePipeline:
     """Build the fake with these options, as engines want it; it tells of that if it has stages."""
     if options.get("stages"):
         progress("building")
-    return FakePipeline(**options)
+    return ResumableFake(**options) if resumable else FakePipeline(**options)
 
 
 class _Booked:

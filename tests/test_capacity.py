@@ -17,11 +17,12 @@ LADDER = [
 class Machine:
     """A capacity on a clock of its own, whose chunks cost the measured seconds times a slowness."""
 
-    def __init__(self, *seconds: float, max_streams: int = 8) -> None:
+    def __init__(self, *seconds: float, max_streams: int = 8, replicas: int = 1) -> None:
         self.seconds = seconds
         self.time = 0.0
         self.busy = 0.0
-        self.capacity = Capacity(LADDER, seconds, 0.25, max_streams, lambda: self.time)
+        self.replicas = replicas
+        self.capacity = Capacity(LADDER, seconds, 0.25, max_streams, lambda: self.time, lambda: self.replicas)
 
     def run(self, chunks: int, slowness: float = 1.0, late: bool = False) -> None:
         for _ in range(chunks):
@@ -144,3 +145,24 @@ def test_the_rung_does_not_swing() -> None:
         machine.run(1)
         seen.add(machine.capacity.level)
     assert seen == {1}
+
+
+def test_streams_are_shared_by_models_alike() -> None:
+    """Two models carry twice the streams at each rung, the fuller one decides; with one left there is no more room."""
+    machine = Machine(0.12, 0.08, 0.05, 0.01, replicas=2)
+    levels = []
+    for stream_id in "abcdefgh":
+        machine.capacity.admit(stream_id)
+        levels.append(machine.capacity.level)
+    assert levels == [0, 0, 1, 1, 2, 2, 2, 2]
+    machine.capacity.release("h")
+    machine.replicas = 1
+    assert refusal(machine, "h").code == "at_capacity"
+
+
+def test_one_stream_a_model_is_always_admitted() -> None:
+    """Models too slow for one stream get one each."""
+    machine = Machine(0.5, 0.5, 0.5, 0.5, replicas=2)
+    machine.capacity.admit("a")
+    machine.capacity.admit("b")
+    refusal(machine, "c")

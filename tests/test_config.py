@@ -141,7 +141,7 @@ def test_an_unknown_key_names_the_right_one(override: str, names: str) -> None:
         ("stream.low_buffer_s=.nan", "stream.low_buffer_s: nan is out of bounds"),
         ("stream.low_buffer_s=.inf", "stream.low_buffer_s: inf is out of bounds"),
         ("stream.latency=lo", "stream.latency: Invalid value 'lo', expected one of ['low', 'smooth']"),
-        ("engine.kind=ray", "engine.kind: Invalid value 'ray'"),
+        ("engine.kind=fleet", "engine.kind: Invalid value 'fleet'"),
         ("server.allow_insecure=perhaps", "server.allow_insecure: Value 'perhaps'"),
         ("server.allowed_hosts=[a", "can't read 'server.allowed_hosts=[a'"),
         ("server.host=", "server.host: empty"),

@@ -1,4 +1,5 @@
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
@@ -11,6 +12,7 @@ from pipeline.types import Conditioning
 from stream.engine import Engine, ThreadEngine
 from stream.engine_jobs import Job, JobQueue
 from stream.engine_process import ProcessEngine
+from stream.engine_replicas import ReplicatedEngine
 from stream.errors import StreamError
 from tests.fakes import FAIL, REFUSE, FakePipeline, build_fake, settle
 from tests.gate import Gate
@@ -20,8 +22,29 @@ PICTURE = np.full((6, 8, 3), 40, np.uint8)
 Make = Callable[..., Any]
 
 
+async def neighbours(engine: Engine, count: int) -> list[str]:
+    """Open streams until so many are with the same model, and give those: of an engine of one model the first ones."""
+    homes: defaultdict[object, list[str]] = defaultdict(list)
+    for number in range(engine.capabilities.max_streams):
+        stream_id = f"stream {number}"
+        await engine.open(stream_id, under())
+        together = homes[engine.home(stream_id) if isinstance(engine, ReplicatedEngine) else None]
+        together.append(stream_id)
+        if len(together) == count:
+            return together
+    raise AssertionError(f"no {count} streams came together")
+
+
 def under(prompt: str = "", revision: int = 0, quality: int = 0, seed: int = 1) -> Conditioning:
     return Conditioning("i2v", prompt, PICTURE, seed, revision, quality=quality)
+
+
+async def all_pass(gate: Gate, models: int) -> None:
+    """Let each of so many models pass the gate once: one that passed stands there again for its next stage."""
+    standing = [await gate.arrival() for _ in range(models)]
+    for writer in standing:
+        writer.close()
+        await writer.wait_closed()
 
 
 @pytest.fixture(params=[ThreadEngine, ProcessEngine], ids=["thread", "process"])
@@ -64,12 +87,13 @@ async def test_a_start_tells_its_stages(new: Make, gate: Gate) -> None:
     engine.on_stage(told.put_nowait)
     assert engine.stage == ""
     starting = asyncio.create_task(engine.start())
+    models = engine.replicas or 2
     assert await told.get() == "building"
     for stage in ("one", "two"):
         assert (await told.get(), engine.stage, engine.ready) == (stage, stage, False)
-        await gate.let_pass()
+        await all_pass(gate, models)
     # Said again it is nothing new.
-    await gate.let_pass()
+    await all_pass(gate, models)
     await starting
     assert (told.empty(), engine.stage, engine.ready) == (True, "", True)
 
@@ -153,6 +177,8 @@ async def test_errors_of_open_and_truncate(make: Make) -> None:
     with pytest.raises(ConditioningError):
         await engine.open("a", Conditioning("i2v", "", None, 0))
     await engine.open("a", under())
+    for number in range(1, engine.capabilities.max_streams):
+        await engine.open(f"another {number}", under())
     with pytest.raises(CapacityError):
         await engine.open("b", under())
     with pytest.raises(TruncationError):
@@ -182,10 +208,9 @@ async def test_the_event_loop_is_never_blocked(make: Make) -> None:
 
 
 async def test_the_earliest_deadline_goes_first(make: Make) -> None:
-    """Among streams that wait the earliest deadline is served first, in whatever order they asked."""
+    """Among streams that wait for a model the earliest deadline is served first, in whatever order they asked."""
     engine = await make(seconds=(0.02, 0.02, 0.02))
-    for stream_id in "abcd":
-        await engine.open(stream_id, under())
+    a, b, c, d = await neighbours(engine, 4)
     order: list[str] = []
 
     async def ask(stream_id: str, deadline: float) -> None:
@@ -193,22 +218,21 @@ async def test_the_earliest_deadline_goes_first(make: Make) -> None:
         order.append(stream_id)
 
     async with asyncio.TaskGroup() as group:
-        for stream_id, deadline in (("a", 1.0), ("b", 9.0), ("c", 5.0), ("d", 3.0)):
+        for stream_id, deadline in ((a, 1.0), (b, 9.0), (c, 5.0), (d, 3.0)):
             group.create_task(ask(stream_id, deadline))
-    assert order == ["a", "d", "c", "b"]
+    assert order == [a, d, c, b]
 
 
 async def test_a_cancelled_call_is_left_out(make: Make) -> None:
     """A call whose caller is gone before its turn is not carried out."""
     engine = await make(seconds=(0.05, 0.05, 0.05))
-    await engine.open("a", under())
-    await engine.open("b", under())
-    first = asyncio.create_task(engine.generate("a", under(), 1.0))
-    unwanted = asyncio.create_task(engine.generate("b", under(), 2.0))
+    one, other = await neighbours(engine, 2)
+    first = asyncio.create_task(engine.generate(one, under(), 1.0))
+    unwanted = asyncio.create_task(engine.generate(other, under(), 2.0))
     await settle()
     unwanted.cancel()
     await asyncio.wait({first, unwanted})
-    assert (await engine.generate("b", under(), 0.0)).index == 0
+    assert (await engine.generate(other, under(), 0.0)).index == 0
 
 
 async def test_closing_refuses_what_waits(make: Make) -> None:
