@@ -1,4 +1,6 @@
+import sys
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from pipeline.bench.ceilings import (
     shares,
 )
 from pipeline.bench.work import Attention, Product, Sight, large, one_pass
+from pipeline.networks.attention import FA3_MODULE, attend
 from tests.wan_parts import CONFIG
 
 CPU = torch.device("cpu")
@@ -30,6 +33,28 @@ def test_every_large_operation_is_measured_at_its_shape(monkeypatch: pytest.Monk
     assert [rate.operation for rate in rates] == [SQUARE, *large(work)]
     assert {rate.how for rate in rates} == {"float32", "sdpa"}
     assert all(rate.tflops > 0 for rate in rates)
+
+
+def test_a_gpus_ways_are_tried_and_what_it_lacks_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight bits, FlashAttention-3 and PyTorch's own kernels each get a rate; a kernel that refuses gets none."""
+
+    def drawn_here(device: torch.device, dtype: torch.dtype, *size: int) -> torch.Tensor:
+        return torch.randn(size, dtype=dtype)
+
+    def wide(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return attend(q.float(), k.float(), v.float(), "sdpa")
+
+    monkeypatch.setattr(ceilings, "drawn", drawn_here)
+    monkeypatch.setattr(ceilings, "batch_ms", lambda calls, count, device: [call() for call in calls] and 1.0)
+    monkeypatch.setattr(ceilings, "available_kernels", lambda: ("fa3", "sdpa", "fa3_fp8"))
+    monkeypatch.setattr(ceilings, "SQUARE", 64)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setitem(sys.modules, FA3_MODULE, SimpleNamespace(flash_attn_func=wide))
+    rates = measure(Counter({LINEAR: 1, WINDOW: 1}), torch.device("cuda"), torch.bfloat16)
+    by_operation = {one: [rate.how for rate in rates if rate.operation == one] for one in (SQUARE, LINEAR, WINDOW)}
+    assert by_operation[SQUARE] == by_operation[LINEAR] == ["bfloat16", "fp8"]
+    # A CPU has none of cuDNN's attention.
+    assert by_operation[WINDOW] == ["sdpa", "flash", "fa3", "fa3_fp8"]
 
 
 def test_a_share_holds_each_operation_against_its_own_fastest_way() -> None:
