@@ -62,7 +62,7 @@ def test_a_share_holds_each_operation_against_its_own_fastest_way() -> None:
     work = Counter({LINEAR: 10, WINDOW: 5, TINY: 1})
     tflops = {"bfloat16": (2.0, 1.0), "fp8": (4.0, 2.0)}
     rates = [Rate(one, how, pair[i]) for i, one in enumerate((SQUARE, LINEAR)) for how, pair in tflops.items()]
-    rates += [Rate(WINDOW, how, value) for how, value in (("sdpa", 0.5), ("fa3", 1.0), ("fa3_fp8", 4.0))]
+    rates += [Rate(WINDOW, how, value) for how, value in (("fa3", 1.0), ("fa3_fp8", 4.0), ("sdpa", 0.5))]
     linear, window, tiny = LINEAR.flops * 10, WINDOW.flops * 5, TINY.flops
     told = shares(work, 1e-6, rates)
     assert list(told) == ["bfloat16", "fp8"]
