@@ -1,4 +1,5 @@
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +7,7 @@ import jsonschema
 import pytest
 
 from pipeline.bench import ceilings
-from pipeline.bench.__main__ import main
+from pipeline.bench.__main__ import main, take_turns
 from tests.fakes import FakePipeline
 from tests.test_imports import TORCH, loaded
 
@@ -136,3 +137,18 @@ def test_what_cannot_be_measured_is_said_in_a_line(
 def test_threads_can_still_be_told_how_to_wait() -> None:
     """The command loads no torch before it has set what torch's threads read when it is loaded."""
     assert not loaded("import pipeline.bench.__main__") & TORCH
+
+
+def test_settings_take_turns() -> None:
+    """What changes with time or heat changes for all of them."""
+    made: list[str] = []
+
+    @dataclass
+    class Named:
+        name: str
+
+        def chunk(self) -> None:
+            made.append(self.name)
+
+    take_turns([Named("a"), Named("b")], 2)
+    assert made == ["a", "b", "a", "b"]

@@ -21,7 +21,8 @@ def theirs(sink: int, context_noise: float) -> Rollout:
 
 
 def noise(first: int, count: int) -> Tensor:
-    return draw(3, range(first, first + count), len(STEPS), SIZE)
+    latents = range(first, first + count)
+    return torch.stack([draw(3, latents, step, (SIZE, torch.device("cpu"))) for step in range(len(STEPS))])
 
 
 @torch.inference_mode()

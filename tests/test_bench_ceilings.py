@@ -1,4 +1,6 @@
+import sys
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,13 +11,13 @@ from pipeline.bench.ceilings import (
     attention_ways,
     batch_ms,
     fp8_products,
-    in_fp8,
     measure,
     median_seconds,
     products,
     shares,
 )
 from pipeline.bench.work import Attention, Product, Sight, large, one_pass
+from pipeline.networks.attention import FA3_MODULE, attend
 from tests.wan_parts import CONFIG
 
 CPU = torch.device("cpu")
@@ -33,25 +35,39 @@ def test_every_large_operation_is_measured_at_its_shape(monkeypatch: pytest.Monk
     assert all(rate.tflops > 0 for rate in rates)
 
 
+def test_a_gpus_ways_are_tried_and_what_it_lacks_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight bits, FlashAttention-3 and PyTorch's own kernels each get a rate; a kernel that refuses gets none."""
+
+    def drawn_here(device: torch.device, dtype: torch.dtype, *size: int) -> torch.Tensor:
+        return torch.randn(size, dtype=dtype)
+
+    def wide(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return attend(q.float(), k.float(), v.float(), "sdpa")
+
+    monkeypatch.setattr(ceilings, "drawn", drawn_here)
+    monkeypatch.setattr(ceilings, "batch_ms", lambda calls, count, device: [call() for call in calls] and 1.0)
+    monkeypatch.setattr(ceilings, "available_kernels", lambda: ("fa3", "sdpa", "fa3_fp8"))
+    monkeypatch.setattr(ceilings, "SQUARE", 64)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setitem(sys.modules, FA3_MODULE, SimpleNamespace(flash_attn_func=wide))
+    rates = measure(Counter({LINEAR: 1, WINDOW: 1}), torch.device("cuda"), torch.bfloat16)
+    by_operation = {one: [rate.how for rate in rates if rate.operation == one] for one in (SQUARE, LINEAR, WINDOW)}
+    assert by_operation[SQUARE] == by_operation[LINEAR] == ["bfloat16", "fp8"]
+    # A CPU has none of cuDNN's attention.
+    assert by_operation[WINDOW] == ["sdpa", "flash", "fa3", "fa3_fp8"]
+
+
 def test_a_share_holds_each_operation_against_its_own_fastest_way() -> None:
     """Eight bits count for the second share alone; what was not measured counts at the square's rate."""
     work = Counter({LINEAR: 10, WINDOW: 5, TINY: 1})
     tflops = {"bfloat16": (2.0, 1.0), "fp8": (4.0, 2.0)}
     rates = [Rate(one, how, pair[i]) for i, one in enumerate((SQUARE, LINEAR)) for how, pair in tflops.items()]
-    rates += [Rate(WINDOW, how, value) for how, value in (("sdpa", 0.5), ("fa3", 1.0), ("fa3_fp8", 4.0))]
+    rates += [Rate(WINDOW, how, value) for how, value in (("fa3", 1.0), ("fa3_fp8", 4.0), ("sdpa", 0.5))]
     linear, window, tiny = LINEAR.flops * 10, WINDOW.flops * 5, TINY.flops
     told = shares(work, 1e-6, rates)
     assert list(told) == ["bfloat16", "fp8"]
     assert told["bfloat16"] == pytest.approx((linear / 1 + window / 1 + tiny / 2) / 1e12 / 1e-6)
     assert told["fp8"] == pytest.approx((linear / 2 + window / 4 + tiny / 4) / 1e12 / 1e-6)
-
-
-def test_rows_in_eight_bits_come_back() -> None:
-    """Each row has its own scale, so a small one beside a large one keeps its three bits of mantissa."""
-    rows = torch.randn(4, 64) * torch.tensor([[1e-3], [1.0], [10.0], [1e3]])
-    packed, scale = in_fp8(rows)
-    error = (packed.float() * scale - rows).abs() / rows.abs().amax(1, keepdim=True)
-    assert error.max() < 1 / 16
 
 
 def test_the_product_in_eight_bits_is_the_product() -> None:

@@ -11,14 +11,11 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from pipeline.bench.setting import Setting, read
 from pipeline.bench.starts import cold_and_warm
 from pipeline.errors import ConfigError, PipelineError
-
-if TYPE_CHECKING:
-    from pipeline.bench.runs import BaselineRun, Run
 
 EXAMPLES = """\
 examples:
@@ -105,7 +102,15 @@ def measured(
     return {**report.machine(prepared[0].device), "settings": reports}
 
 
-def take_turns(all_of_them: "Sequence[Run | BaselineRun]", chunks: int) -> None:
+class MakesChunks(Protocol):
+    """What is run beside others."""
+
+    def chunk(self) -> None:
+        """Make a chunk that counts."""
+        ...
+
+
+def take_turns(all_of_them: Sequence[MakesChunks], chunks: int) -> None:
     """Make a chunk of each, then the next of each."""
     for _ in range(chunks):
         for one in all_of_them:

@@ -15,7 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pipeline.bench.work import Attention, Operation, Product, Work, large, seconds_at
 from pipeline.networks.attention import FA3_MODULE, attend, available_kernels
-from pipeline.quantize import FP8, FP8_MAX
+from pipeline.quantize import FP8, rows_in_fp8
 
 Call = Callable[[], object]
 
@@ -90,18 +90,12 @@ def fp8_products(one: Product, device: torch.device) -> list[Call]:
     """The same with both sides in eight bits, a scale for each of their rows; the output has sixteen."""
     calls: list[Call] = []
     for _ in range(SETS):
-        a, a_scale = in_fp8(drawn(device, torch.bfloat16, one.m, one.k))
-        b, b_scale = in_fp8(weight(one, device, torch.bfloat16))
+        a, a_scale = rows_in_fp8(drawn(device, torch.bfloat16, one.m, one.k))
+        b, b_scale = rows_in_fp8(weight(one, device, torch.bfloat16))
         scales = {"scale_a": a_scale, "scale_b": b_scale.t()}
         multiply = torch.ops.aten._scaled_mm
         calls.append(partial(multiply, a, b.t(), **scales, out_dtype=torch.bfloat16, use_fast_accum=True))
     return calls
-
-
-def in_fp8(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """``[M, K]`` to eight bits, and ``float32 [M, 1]`` that brings them back."""
-    scale = rows.float().abs().amax(1, keepdim=True) / FP8_MAX
-    return (rows / scale).to(FP8), scale
 
 
 def attention_ways(one: Attention, device: torch.device, dtype: torch.dtype) -> dict[str, Callable[[], list[Call]]]:

@@ -202,18 +202,20 @@ def facts(run: Run) -> dict[str, Any]:
     }
     if run.decision is None:
         return told | {"dtype": model.dtype, "steps": model.steps}
-    wan = run.decision.wan
+    wan, placement = run.decision.wan, run.decision.placement
+    dtype = str(dtype_of(model, run.decision.machine)).removeprefix("torch.")
     with switched(run.setting):
-        compiled, graph = may_compile(run.device), may_record(run.device)
+        # Without the place for a second window the network runs as it is.
+        compiled, graph = (may(run.device) and placement.keep_rotated for may in (may_compile, may_record))
     return told | {
-        "dtype": str(dtype_of(model, run.decision.machine)).removeprefix("torch."),
+        "dtype": dtype,
         "attention": run.decision.sizes.transformer.kernel,
-        "linears": getattr(wan, "linears", "dtype"),
+        "linears": dtype if placement.storage == "dtype" else placement.storage,
         "compiled": compiled,
         "graph": graph,
         "decoder": wan.vae,
         "window": wan.window,
         "sink": wan.sink,
         "steps": len(wan.denoising_steps),
-        "placed": str(run.decision.placement),
+        "placed": str(placement),
     }
