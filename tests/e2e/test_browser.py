@@ -316,7 +316,9 @@ async def test_a_large_picture_goes_up_in_pieces(server: Server, open_page: Call
     await start_with_picture(page)
     assert 9_000_000 < await page.evaluate(DROP_NOISE, [1900, 1600]) < 10_485_760
     await expect(page.locator("#picture-name")).to_have_text("noise.png", timeout=PATIENCE_MS)
-    await page.wait_for_function("JSON.parse(sessionStorage['vivant.still'] ?? '{}').url?.length > 100000")
+    await page.wait_for_function(
+        "JSON.parse(sessionStorage['vivant.still'] ?? '{}').url?.length > 100000", timeout=4 * PATIENCE_MS
+    )
     await expect(page.locator("#picture-error")).to_be_hidden()
     first = await page.evaluate(FRAMES)
     await page.wait_for_function(f"{FRAMES} > {first}")
