@@ -299,7 +299,8 @@ def make_test(folder: Path, fails: str, *arguments: str) -> "tuple[subprocess.Co
     binaries.mkdir(parents=True)
     for name in ("python", "ruff"):
         stub(binaries, name, "exit 0")
-    stub(binaries, "pytest", f'printf "%s\\n" "$*" >> {folder}/calls; case "$*" in *"{fails or "nothing"}"*) exit 1;; esac')
+    noted = f'printf "%s\\n" "$*" >> {folder}/calls'
+    stub(binaries, "pytest", f'{noted}; case "$*" in *"{fails or "nothing"}"*) exit 1;; esac')
     done = subprocess.run(
         [make, "-s", "test", f"VENV={folder}/venv", *arguments],
         cwd=ROOT,
