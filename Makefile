@@ -47,9 +47,19 @@ gpu:
 	    fi; \
 	  done || :
 
+# Two passes, so that tests which compute take no time from those whose servers, browsers and ffmpeg keep real time.
+# With more workers than two, or with both passes at once, two cores no longer keep the frames' time. With ARGS it is
+# one process, as plain pytest is. Byte code is kept, or each of the many processes would compile everything anew.
 test: $(VENV)/.stamp-dev chromium clients
 	$(BIN)/ruff check .
+ifeq ($(strip $(ARGS)),)
+	@failed=0; export PYTHONDONTWRITEBYTECODE=; \
+	(set -x; $(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal --ignore tests/e2e) || failed=1; \
+	(set -x; $(BIN)/pytest -n 2 --dist worksteal tests/e2e) || failed=1; \
+	exit $$failed
+else
 	$(BIN)/pytest $(ARGS)
+endif
 
 lint: $(VENV)/.stamp-dev
 	$(BIN)/ruff check .

@@ -10,8 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+import pytest_asyncio
 
 from tests.gate import Gate
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One thread a worker, and a server that it starts, or torch would compute on every core for each. Before it is
+    # imported: it reads this once.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
@@ -26,7 +32,15 @@ CHROMIUM_ARGS = (
     "--disable-component-update",
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
+    # Real addresses instead of mDNS names, and loopback among them: nothing leaves the machine.
+    "--disable-features=WebRtcHideLocalIpsWithMdns",
+    "--allow-loopback-in-peer-connection",
+    # A camera that nobody is asked for.
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
 )
+IN_SESSION = pytest.mark.asyncio(loop_scope="session")
+"""For tests with a browser: Playwright's objects belong to the event loop that started it."""
 
 CLIENTS = Path(__file__).parent / "e2e" / "clients"
 # nicesrc is what webrtcbin can't do without, and lies in a package of its own.
@@ -101,9 +115,9 @@ def chromium_path() -> str:
     return path or without_browser(os.environ)
 
 
-@pytest.fixture
-async def browser(chromium_path: str) -> "AsyncIterator[Browser]":
-    """A headless Chromium of this test's own."""
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium(chromium_path: str) -> "AsyncIterator[Browser]":
+    """A headless Chromium: to start one takes 3 s on one core, a context of it a tenth of that."""
     from playwright.async_api import async_playwright
 
     async with async_playwright() as playwright:
@@ -112,13 +126,19 @@ async def browser(chromium_path: str) -> "AsyncIterator[Browser]":
         await launched.close()
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def browser(chromium: "Browser") -> "AsyncIterator[Browser]":
+    """The shared Chromium; what the test opens in it is its own, and closed. Its test is ``IN_SESSION`` as well."""
+    yield chromium
+    for context in chromium.contexts:
+        await context.close()
+
+
 @pytest.fixture
 async def gate() -> AsyncIterator[Gate]:
     """A gate for a fake model; at the end whoever stands there is let through."""
-    made = Gate()
-    await made.open()
-    yield made
-    await made.remove()
+    async with Gate() as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)

@@ -293,6 +293,21 @@ class Peer:
         wanted = len(self.timestamps) + count
         await self.until(lambda: len(self.timestamps) >= wanted)
 
+    async def even(self, count: int, step: int = STEP) -> list[float]:
+        """Wait for the next frames that come so many in a row one step apart; gives their arrivals.
+
+        A busy machine holds a frame for a slot now and then, a whole number of steps; a run without comes all the same.
+        """
+        first = len(self.timestamps)
+
+        def found() -> list[float]:
+            last = self.timestamps[first:][-count:]
+            steps = [(b - a) % 2**32 for a, b in itertools.pairwise(last)]
+            assert {a % STEP for a in steps} <= {0}, steps
+            return self.arrivals[-count:] if len(last) == count and set(steps) == {step} else []
+
+        return await self.until(found, 3 * PATIENCE_S)
+
     async def close(self, delete: bool = True) -> None:
         """Leave, and end the stream."""
         if delete and self.answer:

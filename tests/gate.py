@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from typing import Self
 
 LOOPBACK = "127.0.0.1"
 
@@ -20,10 +21,18 @@ class Gate:
         self._server: asyncio.Server | None = None
         self.port = 0
 
-    async def open(self) -> None:
+    async def __aenter__(self) -> Self:
         """Put the gate up."""
         self._server = await asyncio.start_server(self._come, LOOPBACK, 0)
         self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Let all pass that stand there; who comes later finds no gate and fails."""
+        assert self._server is not None
+        self._server.close()
+        while not self._standing.empty():
+            await self.let_pass()
 
     async def arrival(self) -> asyncio.StreamWriter:
         """Wait until someone stands at the gate; they pass when what this gives is closed."""
@@ -34,13 +43,6 @@ class Gate:
         writer = await self.arrival()
         writer.close()
         await writer.wait_closed()
-
-    async def remove(self) -> None:
-        """Let all pass that stand there; who comes later finds no gate and fails."""
-        assert self._server is not None
-        self._server.close()
-        while not self._standing.empty():
-            await self.let_pass()
 
     def _come(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._standing.put_nowait(writer)

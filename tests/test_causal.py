@@ -1,15 +1,47 @@
+from functools import cache
+
 import numpy as np
 import pytest
 
 from pipeline.errors import CapacityError, ConditioningError, TruncationError
-from pipeline.types import Chunk, Conditioning
+from pipeline.pocket.canvas import Canvas, prepare
+from pipeline.types import Chunk, Conditioning, Pixels
 from tests.pocket_parts import conditioning, picture, pipeline
+
+# By the picture's id; with the picture, so that the id stays its own.
+CANVASES: dict[int, tuple[Pixels, Canvas]] = {}
 
 
 def run(count: int, latents_per_chunk: int = 1, seed: int = 3) -> list[Chunk]:
     model = pipeline(latents_per_chunk)
     state = model.open(conditioning(seed=seed))
     return [model.generate_chunk(state, conditioning(seed=seed)) for _ in range(count)]
+
+
+@pytest.fixture(autouse=True)
+def canvases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture's canvas is made once, which takes longer than three chunks; nothing paints on one."""
+    monkeypatch.setattr("pipeline.causal.prepare", canvas_of)
+
+
+def canvas_of(image: Pixels, width: int, height: int) -> Canvas:
+    if id(image) not in CANVASES:
+        CANVASES[id(image)] = image, prepare(image, width, height)
+    return CANVASES[id(image)][1]
+
+
+@cache
+def four_chunks() -> list[Chunk]:
+    """What other runs are compared with, made once."""
+    return run(4)
+
+
+@cache
+def two_of_one_step() -> list[Chunk]:
+    """Two chunks of quality 1, made once."""
+    model, asked = pipeline(), conditioning(quality=1)
+    state = model.open(asked)
+    return [model.generate_chunk(state, asked) for _ in range(2)]
 
 
 def frames(chunks: list[Chunk]) -> np.ndarray:
@@ -25,7 +57,7 @@ def test_the_first_frame_is_the_picture() -> None:
 
 def test_frames_are_the_same_however_latents_are_chunked() -> None:
     """Four chunks of one latent are two chunks of two."""
-    assert np.array_equal(frames(run(4)), frames(run(2, latents_per_chunk=2)))
+    assert np.array_equal(frames(four_chunks()), frames(run(2, latents_per_chunk=2)))
 
 
 def test_same_seed_same_bytes_beside_another_stream() -> None:
@@ -37,7 +69,7 @@ def test_same_seed_same_bytes_beside_another_stream() -> None:
     for _ in range(3):
         made.append(model.generate_chunk(a, mine))
         model.generate_chunk(b, other)
-    assert np.array_equal(frames(made), frames(run(3)))
+    assert np.array_equal(frames(made), frames(four_chunks()[:3]))
     assert not np.array_equal(frames(made), frames(run(3, seed=4)))
 
 
@@ -63,7 +95,7 @@ def test_truncate_after_another_prompt_forgets_it() -> None:
     model.generate_chunk(state, conditioning("snow"))
     model.truncate(state, 2)
     made += [model.generate_chunk(state, asked) for _ in range(2)]
-    assert np.array_equal(frames(made), frames(run(4)))
+    assert np.array_equal(frames(made), frames(four_chunks()))
 
 
 def test_truncate_refuses_what_it_cannot_reach() -> None:
@@ -87,7 +119,7 @@ def test_commit_twice_is_commit_once() -> None:
     model.commit(state)
     made.append(model.generate_chunk(state, asked))
     made.append(model.generate_chunk(state, asked))
-    assert np.array_equal(frames(made), frames(run(3)))
+    assert np.array_equal(frames(made), frames(four_chunks()[:3]))
 
 
 @pytest.mark.parametrize("quality", [0, 1, 2, 3])
@@ -100,9 +132,7 @@ def test_every_quality_lasts_as_long_and_moves_as_fast(quality: int) -> None:
     second = model.generate_chunk(state, asked)
     assert second.first_frame == len(chunk.frames)
     if quality in (2, 3):
-        one_step = model.open(conditioning(quality=1))
-        reference = [model.generate_chunk(one_step, conditioning(quality=1)) for _ in range(2)]
-        assert np.array_equal(second.frames[0], reference[1].frames[0])
+        assert np.array_equal(second.frames[0], two_of_one_step()[1].frames[0])
 
 
 def test_a_refused_conditioning_leaves_the_state_as_it_was() -> None:
@@ -119,7 +149,7 @@ def test_a_refused_conditioning_leaves_the_state_as_it_was() -> None:
     with pytest.raises(ConditioningError, match="upload"):
         model.open(refused[1])
     made.append(model.generate_chunk(state, asked))
-    assert np.array_equal(frames(made), frames(run(2)))
+    assert np.array_equal(frames(made), frames(four_chunks()[:2]))
 
 
 def test_a_full_model_refuses_and_a_closed_stream_makes_room() -> None:

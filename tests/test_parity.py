@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from pipeline.parity.__main__ import attempt, cases, run, verdict
+from pipeline.parity.__main__ import attempt, cases, main, run, verdict
 from pipeline.parity.result import Result, compare, exact, metadata
 
 ROOT = Path(__file__).parents[1]
@@ -23,6 +24,21 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], int]]:
+    """The program over a folder, in this process, which is left as it was: a process of its own imports torch anew."""
+
+    def run_over(folder: Path) -> int:
+        monkeypatch.setattr(sys, "argv", ["parity", str(folder)])
+        return main()
+
+    tf32 = torch.backends.cudnn.allow_tf32
+    yield run_over
+    torch.set_grad_enabled(True)
+    torch.set_default_device(None)
+    torch.backends.cudnn.allow_tf32 = tf32
+
+
 @pytest.mark.skipif(not CASES, reason="the reference's cases are not beside this checkout: parity was NOT checked")
 @pytest.mark.parametrize("path", CASES or [FOLDER], ids=lambda path: path.name)
 def test_every_case_of_the_reference_passes(path: Path) -> None:
@@ -35,17 +51,19 @@ def test_every_case_of_the_reference_passes(path: Path) -> None:
     assert all(not result.passed for result in documented)
 
 
-def test_a_wrong_value_fails_the_run(tmp_path: Path) -> None:
+def test_a_wrong_value_fails_the_run(
+    tmp_path: Path, program: Callable[[Path], int], capsys: pytest.CaptureFixture[str]
+) -> None:
     """One case that is off makes the exit status 1, and the last line counts it."""
     sigmas = torch.linspace(1.0, 0.0, 1001)[:-1]
     rows = {name: torch.ones(2, 3, 1, 1) for name in ("add_noise.noise", "add_noise.x0", "add_noise.xt", "x0.flow")}
     rows["add_noise.t"] = torch.full((2,), 500.0)
     for off, status in ((0.0, 0), (0.1, 1)):
         save_file(rows | {"shift1.sigmas": sigmas + off}, tmp_path / "scheduler.safetensors")
-        command = [sys.executable, "-m", "pipeline.parity", str(tmp_path)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        assert done.returncode == status, done.stdout + done.stderr
-        assert done.stdout.strip().splitlines()[-1].endswith(f"{status} failed")
+        assert program(tmp_path) == status
+        assert capsys.readouterr().out.strip().splitlines()[-1].endswith(f"{status} failed")
+    command = [sys.executable, "-m", "pipeline.parity", str(tmp_path)]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 1
 
 
 def test_an_unknown_case_is_not_passed_over(tmp_path: Path) -> None:
@@ -81,10 +99,9 @@ def test_metadata_means_the_same_however_it_is_spelled(tmp_path: Path) -> None:
     assert metadata(tmp_path / "case.safetensors") == expected | {"weights": "own.safetensors"}
 
 
-def test_an_empty_folder_is_no_success(tmp_path: Path) -> None:
+def test_an_empty_folder_is_no_success(tmp_path: Path, program: Callable[[Path], int]) -> None:
     """Where nothing was compared the status is 2."""
-    command = [sys.executable, "-m", "pipeline.parity", str(tmp_path)]
-    assert subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 2
+    assert program(tmp_path) == 2
 
 
 def test_errors_are_over_the_expected_rms() -> None:

@@ -37,9 +37,13 @@ WAN_EXTRA = declared(PROJECT["optional-dependencies"]["wan"])
 WAN_MODULES = {"pipeline.fetch", "pipeline.networks.text_umt5", "pipeline.prompts", "pipeline.standins"}
 
 
+# Reads the metadata of all that is installed, which takes a tenth of a second.
+HOMES = packages_distributions()
+
+
 def homes(package: str) -> set[str]:
     """The distributions that a package comes with."""
-    return {canonical(home) for home in packages_distributions().get(package, [package])}
+    return {canonical(home) for home in HOMES.get(package, [package])}
 
 
 @pytest.mark.parametrize("name", list(MODULES))
@@ -266,3 +270,44 @@ class TestMakeRun:
         assert listed is not None
         for name in listed[1].split():
             choose(name)
+
+
+@pytest.mark.skipif(os.name != "posix" or shutil.which("make") is None, reason="needs make")
+class TestMakeTest:
+    """``make test`` runs all tests in two parallel passes, or with ARGS what these say in one process."""
+
+    @pytest.mark.parametrize("fails", ["", "--ignore", "-n 2"])
+    def test_all(self, tmp_path: Path, fails: str) -> None:
+        """The second pass runs whatever the first one gave; a failure of either is one of make."""
+        done, passes = make_test(tmp_path, fails)
+        assert [line.split()[-1] for line in passes] == ["tests/e2e", "tests/e2e"]
+        assert "--ignore tests/e2e" in passes[0]
+        assert "--ignore" not in passes[1]
+        assert (done.returncode == 0) == (not fails), done.stderr
+
+    def test_arguments(self, tmp_path: Path) -> None:
+        """ARGS are pytest's own, and nothing else is."""
+        done, passes = make_test(tmp_path, "", "ARGS=-k config")
+        assert (done.returncode, passes) == (0, ["-k config"])
+
+
+def make_test(folder: Path, fails: str, *arguments: str) -> "tuple[subprocess.CompletedProcess[str], list[str]]":
+    """``make test`` with a pytest that fails when it is called with these words; gives how it was called too."""
+    make = shutil.which("make")
+    assert make is not None
+    binaries = folder / "venv" / "bin"
+    binaries.mkdir(parents=True)
+    for name in ("python", "ruff"):
+        stub(binaries, name, "exit 0")
+    stub(folder, "npm", "exit 0")
+    noted = f'printf "%s\\n" "$*" >> {folder}/calls'
+    stub(binaries, "pytest", f'{noted}; case "$*" in *"{fails or "nothing"}"*) exit 1;; esac')
+    done = subprocess.run(
+        [make, "-s", "test", f"VENV={folder}/venv", *arguments],
+        cwd=ROOT,
+        env={"PATH": f"{folder}:{SHELL_TOOLS}", "CHROMIUM": "/opt/browser"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done, calls(folder)

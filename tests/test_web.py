@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.conftest import find_chromium, without_browser
+from tests.conftest import IN_SESSION, find_chromium, without_browser
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
@@ -50,6 +50,7 @@ def test_the_modules_in_node() -> None:
 
 
 @pytest.mark.browser
+@IN_SESSION
 async def test_the_modules_in_a_browser(browser: "Browser") -> None:
     """The same checks hold in Chromium, in a page."""
     app = web.Application()

@@ -18,18 +18,17 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import pytest_asyncio
 from PIL import Image
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
-from tests.conftest import CHROMIUM_ARGS
+from tests.conftest import IN_SESSION
 from tests.gate import Gate
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, IN_SESSION]
 
 ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "artifacts"
-# Real addresses instead of mDNS names, and loopback among them: nothing leaves the machine.
-WEBRTC_ARGS = ("--disable-features=WebRtcHideLocalIpsWithMdns", "--allow-loopback-in-peer-connection")
 PATIENCE_MS = 15_000
 
 DROP = """({name, type, bytes}) => {
@@ -144,30 +143,38 @@ def own_server() -> Iterator[Server]:
         yield running
 
 
-@pytest.fixture
-async def open_page(chromium_path: str) -> AsyncIterator[Callable[..., Any]]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def open_page(browser: Browser) -> AsyncIterator[Callable[..., Any]]:
     """Opens pages; at the end none may have logged an error but those that the test cleared."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium_path, args=[*CHROMIUM_ARGS, *WEBRTC_ARGS])
-        errors: list[str] = []
+    errors: list[str] = []
 
-        async def open_page(url: str, width: int = 1280, height: int = 800, **options: Any) -> Page:
-            context = await browser.new_context(viewport={"width": width, "height": height}, **options)
-            page = await context.new_page()
-            page.set_default_timeout(PATIENCE_MS)
-            page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-            page.on("pageerror", lambda error: errors.append(str(error)))
-            page.errors = errors  # type: ignore[attr-defined]
-            await page.goto(url)
-            return page
+    async def open_page(url: str, width: int = 1280, height: int = 800, **options: Any) -> Page:
+        context = await browser.new_context(viewport={"width": width, "height": height}, **options)
+        page = await context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.errors = errors  # type: ignore[attr-defined]
+        await page.goto(url)
+        return page
 
-        yield open_page
-        for context in browser.contexts:
-            for page in context.pages:
-                # Left as a person leaves it, so that the server knows at once.
-                await page.goto("about:blank")
-        await browser.close()
-        assert errors == []
+    yield open_page
+    for context in browser.contexts:
+        for page in context.pages:
+            await leave(page)
+    assert errors == []
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def gate() -> AsyncIterator[Gate]:
+    """As everywhere, but in the browser's loop."""
+    async with Gate() as made:
+        yield made
+
+
+async def leave(page: Page) -> None:
+    """Go as a person goes, so that the server knows at once; before it ends, or the page would miss it."""
+    await page.goto("about:blank")
 
 
 async def is_state(page: Page, words: str) -> None:
@@ -269,6 +276,7 @@ async def test_a_recording_and_a_snapshot_are_downloaded(open_page: Callable[...
         video = await (await event.value).path()
         with av.open(str(video)) as container:
             assert len(list(container.decode(video=0))) >= 12
+        await leave(page)
 
 
 async def test_a_bad_file_is_refused_at_the_picture(server: Server, open_page: Callable[..., Any]) -> None:
@@ -308,7 +316,9 @@ async def test_a_large_picture_goes_up_in_pieces(server: Server, open_page: Call
     await start_with_picture(page)
     assert 9_000_000 < await page.evaluate(DROP_NOISE, [1900, 1600]) < 10_485_760
     await expect(page.locator("#picture-name")).to_have_text("noise.png", timeout=PATIENCE_MS)
-    await page.wait_for_function("JSON.parse(sessionStorage['vivant.still'] ?? '{}').url?.length > 100000")
+    await page.wait_for_function(
+        "JSON.parse(sessionStorage['vivant.still'] ?? '{}').url?.length > 100000", timeout=4 * PATIENCE_MS
+    )
     await expect(page.locator("#picture-error")).to_be_hidden()
     first = await page.evaluate(FRAMES)
     await page.wait_for_function(f"{FRAMES} > {first}")
@@ -364,6 +374,7 @@ async def test_the_page_follows_the_start_of_the_model(gate: Gate, open_page: Ca
         await is_state(page, "Ready")
         await expect(status).to_have_text("")
         page.errors.clear()  # the browser logs each 503
+        await leave(page)
     # On the whole, for the news of two requests may come together.
     assert len(asked) - 2 <= 1.2 * (asked[-1] - asked[0])
 
@@ -391,6 +402,7 @@ async def test_a_model_that_makes_video_from_text(open_page: Callable[..., Any])
         await page.get_by_label("From a picture").check()
         await page.click("#primary")
         await expect(page.locator("#picture-error")).to_contain_text("Choose a picture first")
+        await leave(page)
 
 
 async def test_an_access_token_is_asked_for(open_page: Callable[..., Any]) -> None:
@@ -405,6 +417,7 @@ async def test_an_access_token_is_asked_for(open_page: Callable[..., Any]) -> No
         await page.press("#token", "Enter")
         await is_state(page, "Ready")
         page.errors.clear()  # the browser logs each 401
+        await leave(page)
 
 
 async def test_everything_is_reached_by_keyboard(server: Server, open_page: Callable[..., Any]) -> None:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import IN_SESSION
 from tests.contract import Server, http
 from tests.e2e.test_browser import SHOTS
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, IN_SESSION]
 
 
 async def test_the_reference_can_be_read(server: Server, browser: "Browser") -> None:

@@ -8,34 +8,31 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 from aiortc import RTCPeerConnection
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
-from tests.conftest import CHROMIUM_ARGS
+from tests.conftest import IN_SESSION
 from tests.contract import Peer, Server, directing, http, serving
-from tests.e2e.test_browser import PATIENCE_MS, SHOTS, WEBRTC_ARGS
+from tests.e2e.test_browser import PATIENCE_MS, SHOTS
 from tests.publishing import Broadcaster
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, IN_SESSION]
 
 
-@pytest.fixture
-async def page(chromium_path: str) -> AsyncIterator[Page]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(browser: Browser) -> AsyncIterator[Page]:
     """The live page of a server that may publish on this machine; no script of it may fail."""
     with serving("stream.publish_private=true") as near:
-        async with async_playwright() as playwright:
-            browser = await playwright.chromium.launch(
-                executable_path=chromium_path, args=[*CHROMIUM_ARGS, *WEBRTC_ARGS]
-            )
-            page = await browser.new_page(viewport={"width": 1280, "height": 800})
-            page.set_default_timeout(PATIENCE_MS)
-            errors: list[str] = []
-            page.on("pageerror", lambda error: errors.append(str(error)))
-            await page.goto(near.url)
-            await expect(page.locator("#state-text")).to_have_text("Ready", timeout=PATIENCE_MS)
-            yield page
-            await browser.close()
-            assert errors == []
+        page = await browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(PATIENCE_MS)
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        await page.goto(near.url)
+        await expect(page.locator("#state-text")).to_have_text("Ready", timeout=PATIENCE_MS)
+        yield page
+        await page.close()
+        assert errors == []
 
 
 @contextlib.asynccontextmanager

@@ -2,19 +2,18 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, async_playwright
+import pytest_asyncio
+from playwright.async_api import Browser, Page
 
-from tests.conftest import CHROMIUM_ARGS
+from tests.conftest import IN_SESSION
 from tests.contract import Peer, Server, directing, http, picture
-from tests.e2e.test_browser import PATIENCE_MS, WEBRTC_ARGS
+from tests.e2e.test_browser import PATIENCE_MS
 from tests.e2e.test_contract_whep import until
 
 RED = 120
-CAMERA_ARGS = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 PUBLISH = """async ([url, token, codec]) => {
   const stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480 }, audio: true });
   const connection = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
@@ -136,20 +135,17 @@ async def test_ffmpeg_that_is_killed(server: Server, ffmpeg_path: str) -> None:
         await is_gone(peer, 6)
 
 
-@pytest.fixture
-async def camera_page(chromium_path: str, server: Server) -> AsyncIterator[Page]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def camera_page(browser: Browser, server: Server) -> Page:
     """A page of the server's own in a browser with a camera."""
-    async with async_playwright() as playwright:
-        arguments = [*CHROMIUM_ARGS, *WEBRTC_ARGS, *CAMERA_ARGS]
-        browser = await playwright.chromium.launch(executable_path=chromium_path, args=arguments)
-        page = await browser.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        await page.goto(f"{server.url}/healthz")
-        yield page
-        await browser.close()
+    page = await browser.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    await page.goto(f"{server.url}/healthz")
+    return page
 
 
 @pytest.mark.browser
+@IN_SESSION
 @pytest.mark.parametrize("codec", ["VP8", "H264"])
 async def test_a_browser_publishes(server: Server, camera_page: Page, codec: str) -> None:
     """Its camera by trickled candidates and with audio; the size may change; the frame on command is the picture."""

@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytest_asyncio
 from PIL import Image
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Browser, Page
 
-from tests.conftest import CHROMIUM_ARGS
+from tests.conftest import IN_SESSION
 from tests.contract import Peer, Server, directing, http, picture, serving
-from tests.e2e.test_browser import PATIENCE_MS, SHOTS, WEBRTC_ARGS
+from tests.e2e.test_browser import PATIENCE_MS, SHOTS
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, IN_SESSION]
 
 SHOWN = "document.querySelector('video.shown')"
 FRAMES = f"({SHOWN}?.getVideoPlaybackQuality().totalVideoFrames ?? 0)"
@@ -26,23 +27,20 @@ FRAMES = f"({SHOWN}?.getVideoPlaybackQuality().totalVideoFrames ?? 0)"
 OpenPage = Callable[[str], Any]
 
 
-@pytest.fixture
-async def open_page(chromium_path: str) -> AsyncIterator[OpenPage]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def open_page(browser: Browser) -> AsyncIterator[OpenPage]:
     """Opens pages; at the end none may have raised an error."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium_path, args=[*CHROMIUM_ARGS, *WEBRTC_ARGS])
-        errors: list[str] = []
+    errors: list[str] = []
 
-        async def open_page(url: str) -> Page:
-            page = await browser.new_page(viewport={"width": 640, "height": 480})
-            page.set_default_timeout(PATIENCE_MS)
-            page.on("pageerror", lambda error: errors.append(str(error)))
-            await page.goto(url)
-            return page
+    async def open_page(url: str) -> Page:
+        page = await browser.new_page(viewport={"width": 640, "height": 480})
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        await page.goto(url)
+        return page
 
-        yield open_page
-        await browser.close()
-        assert errors == []
+    yield open_page
+    assert errors == []
 
 
 def keep(name: str, data: bytes) -> None:
