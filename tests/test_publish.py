@@ -353,7 +353,7 @@ async def test_a_far_end_that_is_never_on_air_is_not_asked_at_once_again(monkeyp
 async def test_a_certificate_that_nobody_vouches_for(studio: Studio, tmp_path: Path) -> None:
     """A far end by https that can't show who it is hears nothing: neither the token nor the offer."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(make_certificate(tmp_path))
+    context.load_cert_chain(*make_certificate(tmp_path))
     end = FarEnd()
     await end.server.start_server(ssl=context)
     url = f"https://localhost:{end.server.port}/whip"
