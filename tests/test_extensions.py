@@ -16,10 +16,10 @@ EXTENSION_LINES = {TRANSPORT_CC: f"a=extmap:7 {TRANSPORT_CC}", PLAYOUT_DELAY: f"
 
 async def answer_to(extensions: tuple[str, ...], feedback: bool) -> tuple[str, int | None]:
     """Answer aiortc's offer with more in it; gives the answer, and the playout delay's id."""
-    settings = LinkSettings(RTCConfiguration([]), 10)
+    settings = LinkSettings(lambda: RTCConfiguration([]), 10)
     broadcast = Broadcast("test", lambda: 0, Fraction(16), BitrateBounds(1000, 300, 4000))
     link = VideoLink(broadcast, settings, LinkEvents(print))
-    peer = RTCPeerConnection(settings.connection)
+    peer = RTCPeerConnection(RTCConfiguration([]))
     peer.addTransceiver("video", direction="recvonly")
     await peer.setLocalDescription(await peer.createOffer())
     lines = peer.localDescription.sdp.splitlines()
