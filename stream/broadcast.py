@@ -15,6 +15,7 @@ from pipeline.types import Pixels
 from stream.clock import VIDEO_CLOCK_HZ
 from stream.congestion import BitrateBounds, BitrateControl
 from stream.encoder import Codec, StreamEncoder, YuvConverter, create_encoder
+from stream.pacing import Backlog
 from stream.packetizer import Packetizer, create_packetizer
 from stream.subscription import Subscription, VideoPacket
 
@@ -27,6 +28,9 @@ KEEP_ALIVE_S = 1.0
 KEYFRAME_BURST = 2
 NEVER = float("-inf")
 METER_S = 2.0
+# What is encoded beyond the rate aimed at waits at the narrowest link, so no more of it is made meanwhile: an encoder
+# takes a while to follow a fall, and a keyframe is many frames' worth. Seconds that it takes to send it.
+BACKLOG_S = 0.25
 RATE_STEPS = 8
 
 MakeEncoder = Callable[[Codec, Fraction, int, int], StreamEncoder]
@@ -42,6 +46,7 @@ class _Feed:
     """Whether someone came since the last keyframe: who joins need not wait for the spacing, unless many do."""
     keyframes: deque[float] = field(default_factory=lambda: deque([NEVER] * KEYFRAME_BURST, KEYFRAME_BURST))
     """When the last ones were sent, the oldest first."""
+    backlog: Backlog = field(default_factory=Backlog)
     sent: deque[tuple[float, int]] = field(default_factory=deque[tuple[float, int]])
 
 
@@ -120,7 +125,7 @@ class Broadcast:
             feed = self._feeds[codec] = _Feed(encoder, create_packetizer(codec))
         feed.subscriptions.add(subscription)
         if not lossless:
-            self._control.join(id(subscription), is_viewer, self._loop.time())
+            subscription.link = self._control.join(id(subscription), is_viewer, self._loop.time())
         if self._refresher is None:
             self._refresher = self._loop.create_task(self._refresh(), name=f"broadcast-{self._id}")
         feed.joined = True
@@ -157,6 +162,11 @@ class Broadcast:
         """Take a receiver's own estimate of its link."""
         self._control.report_estimate(id(subscription), kbps, self.measured_kbps())
 
+    @property
+    def target_kbps(self) -> int:
+        """The rate aimed at now, on the wire."""
+        return self._control.target
+
     def measured_kbps(self) -> int:
         """Tell the rate encoded over the last two seconds, of the codec that took most; 0 while unwatched."""
         since = self._loop.time() - METER_S
@@ -185,12 +195,17 @@ class Broadcast:
             logger.warning("stream %s: pts %s after %s, frame left out", self._id, pts, self._last_pts)
             return
         self._last_pts = pts
-        feeds = dict(self._feeds)
+        target = self._control.target
+        feeds: dict[Codec, _Feed] = {}
+        for codec, feed in self._feeds.items():
+            backlog_s = feed.backlog.seconds(target, pts / VIDEO_CLOCK_HZ)
+            if backlog_s <= BACKLOG_S or target >= self._control.limit:
+                feeds[codec] = feed
         if not feeds:
             return
         keyframes: dict[Codec, bool] = {}
         for codec, feed in feeds.items():
-            feed.encoder.set_bitrate(self._control.target)
+            feed.encoder.set_bitrate(target)
             since = feed.keyframes[0 if feed.joined else -1]
             keyframes[codec] = feed.keyframe_wanted and now - since >= KEYFRAME_SPACING_S
             if keyframes[codec]:
@@ -210,6 +225,7 @@ class Broadcast:
         if packet.is_keyframe:
             feed.keyframes.append(now)
         feed.sent.append((now, packet.encoded.size))
+        feed.backlog.add(packet.encoded.size)
         while feed.sent[0][0] < now - METER_S:
             feed.sent.popleft()
         for subscription in list(feed.subscriptions):

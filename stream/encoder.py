@@ -28,11 +28,19 @@ TIME_BASE = Fraction(1, VIDEO_CLOCK_HZ)
 # The rate asked for is meant on the wire; RTP, SRTP and UDP headers take about 4 % of it.
 PAYLOAD_SHARE = 0.95
 # A keyframe of a photo needs about this much slack, and more would show as delay on a tight link.
-BUFFER_S = 0.25
+X264_BUFFER_S = 0.4
 VPX_BUFFER_S = 0.5
+NVENC_BUFFER_S = 0.25
 # One is made on request; this only bounds how long a viewer whose requests are lost stays frozen.
 KEYFRAME_INTERVAL_S = 30
-VPX_CHANGE = 0.2
+# A change costs VP8 a keyframe: a fall is worth it at once, a rise if it is large.
+VPX_FALL, VPX_RISE = 0.25, 0.5
+# A rate that falls goes deeper than it will stay, to empty a queue.
+VPX_AFTER_FALL = 1.2
+# How far the rate may be from the one that the encoder's buffer was made for, before the next keyframe makes it anew.
+X264_CHANGE = 1.5
+# How far it may rise in place. The more, the larger the buffer: it holds at least a frame's share of the most.
+X264_RANGE = 4
 # FFmpeg resets NVENC whenever its rate changes (nvenc.c of 8.1), which costs a keyframe.
 NVENC_CHANGE = 0.15
 
@@ -145,8 +153,12 @@ class X264Encoder(_Encoder):
     def __init__(self, fps: Fraction, kbps: int, ceiling_kbps: int) -> None:
         super().__init__(fps, min(kbps, ceiling_kbps))
         self._ceiling = ceiling_kbps
+        self._opened_kbps = self._kbps
 
     def encode(self, picture: av.VideoFrame, pts: int, keyframe: bool = False) -> EncodedPacket | None:
+        change = self._kbps / self._opened_kbps
+        if change > X264_RANGE or (keyframe and not 1 / X264_CHANGE < change < X264_CHANGE):
+            self._context = None
         fresh = self._context is None
         packet = super().encode(picture, pts, keyframe)
         if fresh and self._context is not None:
@@ -161,8 +173,10 @@ class X264Encoder(_Encoder):
     def _open(self, width: int, height: int) -> VideoCodecContext:
         context = self._create("libx264", width, height)
         # libx264 takes later changes only if it was opened with bit_rate == maxrate, and none above
-        # that, so it is opened at the ceiling and brought to its rate after the first frame.
-        ceiling = round(self._ceiling * 1000 * PAYLOAD_SHARE)
+        # that, so it is opened at a ceiling and brought to its rate after the first frame. Its buffer it
+        # never changes: one made for the ceiling of all would let a keyframe at a tenth of it take seconds.
+        self._opened_kbps = self._kbps
+        ceiling = round(min(self._ceiling, X264_RANGE * self._kbps) * 1000 * PAYLOAD_SHARE)
         context.bit_rate = ceiling
         context.colorspace = Colorspace.ITU601
         context.color_range = ColorRange.MPEG
@@ -171,7 +185,7 @@ class X264Encoder(_Encoder):
             "tune": "zerolatency",
             "profile": "baseline",
             "maxrate": str(ceiling),
-            "bufsize": str(round(ceiling * BUFFER_S)),
+            "bufsize": str(round(self._bits * X264_BUFFER_S)),
             # Three references are worth 0.8 dB on a pan for 0.4 ms a frame. A cut needs no keyframe: its
             # blocks are coded afresh anyway, and nobody joins there.
             "x264-params": "ref=3:scenecut=0",
@@ -180,20 +194,22 @@ class X264Encoder(_Encoder):
 
 
 class VpxEncoder(_Encoder):
-    """VP8 by libvpx; a change of rate re-creates it, so it follows only large ones, and seldom."""
+    """VP8 by libvpx; a change of rate re-creates it, so it follows falls at once, and rises only if they are large."""
 
     codec: Codec = "VP8"
-    settle_s = 4
+    settle_s = 2
 
     def __init__(self, fps: Fraction, kbps: int) -> None:
         super().__init__(fps, kbps)
         self._opened_kbps = kbps
+        self._margin = 1.0
         self._since_open = 0
 
     def encode(self, picture: av.VideoFrame, pts: int, keyframe: bool = False) -> EncodedPacket | None:
-        far = abs(self._kbps - self._opened_kbps) > VPX_CHANGE * self._opened_kbps
-        if far and self._since_open >= self.settle_s * self._fps:
+        change = self._kbps / self._opened_kbps - 1
+        if change < -VPX_FALL or (change > VPX_RISE and self._since_open >= self.settle_s * self._fps):
             self._context = None
+            self._margin = VPX_AFTER_FALL if change < 0 else 1.0
         packet = super().encode(picture, pts, keyframe)
         self._since_open += 1
         return packet
@@ -204,8 +220,9 @@ class VpxEncoder(_Encoder):
     def _open(self, width: int, height: int) -> VideoCodecContext:
         context = self._create("libvpx", width, height)
         self._opened_kbps, self._since_open = self._kbps, 0
-        rate = str(self._bits)
-        context.bit_rate = self._bits
+        bits = round(self._bits * self._margin)
+        rate = str(bits)
+        context.bit_rate = bits
         context.qmin, context.qmax = 2, 56
         context.options = {
             "deadline": "realtime",
@@ -214,9 +231,11 @@ class VpxEncoder(_Encoder):
             # Equal bounds are how FFmpeg is told constant bit rate.
             "minrate": rate,
             "maxrate": rate,
-            "bufsize": str(round(self._bits * VPX_BUFFER_S)),
+            "bufsize": str(round(bits * VPX_BUFFER_S)),
             "undershoot-pct": "100",
             "overshoot-pct": "15",
+            # Of a mean frame, in percent: what a keyframe takes beyond it is time in which nothing moves.
+            "max-intra-rate": "400",
         }
         return context
 
@@ -258,7 +277,7 @@ class NvencEncoder(_Encoder):
             "tune": "ull",
             "profile": "baseline",
             "rc": "cbr",
-            "bufsize": str(round(self._bits * BUFFER_S)),
+            "bufsize": str(round(self._bits * NVENC_BUFFER_S)),
             # With these each frame's packet comes out of the call that put the frame in.
             "zerolatency": "1",
             "delay": "0",

@@ -16,10 +16,12 @@ from aiortc import (
 )
 from aiortc.codecs import get_capabilities
 from aiortc.exceptions import InternalError, OperationError
+from aiortc.sdp import SessionDescription
 
 from stream.broadcast import Broadcast
 from stream.dtls import accept_rsa
 from stream.encoder import Codec
+from stream.extensions import accept_extensions
 from stream.feedback import FeedbackHandlers, watch_feedback
 from stream.liveness import Liveness
 from stream.sdp import UNREADABLE, Offer, Unacceptable, finish_answer
@@ -125,7 +127,9 @@ class SendingLink(Link):
             self._video.close()
         await super().close()
 
-    def _send_video(self, sender: RTCRtpSender, codec: Codec, is_viewer: bool) -> None:
+    def _send_video(
+        self, sender: RTCRtpSender, codec: Codec, is_viewer: bool, playout_delay_id: int | None = None
+    ) -> None:
         def tell(report: Callable[[Subscription], None]) -> None:
             if video.subscription is not None:
                 report(video.subscription)
@@ -136,6 +140,7 @@ class SendingLink(Link):
             self._events.origin,
             lambda: self._lose("the stream has ended"),
         )
+        video.playout_delay_id = playout_delay_id
         # The offer has made it final: one for all m-sections.
         self._transport = sender.transport.transport
         watch_feedback(
@@ -144,6 +149,8 @@ class SendingLink(Link):
                 keyframe=lambda: tell(lambda to: to.request_keyframe()),
                 loss=lambda fraction: tell(lambda to: to.report_loss(fraction)),
                 estimate_kbps=lambda kbps: tell(lambda to: to.report_estimate(kbps)),
+                rtt=lambda seconds: tell(lambda to: to.report_rtt(seconds)),
+                arrivals=video.report_arrivals,
             ),
         )
 
@@ -176,6 +183,8 @@ class VideoLink(SendingLink):
         for transceiver in connection.getTransceivers():
             if transceiver not in sending:
                 transceiver.direction = "inactive"
-        self._send_video(video.sender, offer.codec, is_viewer)
+        offered = SessionDescription.parse(offer.sdp).media
+        playout_delay_id = accept_extensions(video, next(media for media in offered if media.kind == "video"))
+        self._send_video(video.sender, offer.codec, is_viewer, playout_delay_id)
         await connection.setLocalDescription(await connection.createAnswer())
         return finish_answer(connection.localDescription.sdp)

@@ -9,27 +9,36 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from struct import pack, pack_into
+from struct import pack
 from typing import Any
 
 from aioice.turn import TurnTransport
 from aiortc import MediaStreamTrack, RTCRtpSender, clock
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
-from aiortc.rtp import HeaderExtensions
 
+from stream.bandwidth import Probe
+from stream.clock import VIDEO_CLOCK_HZ
+from stream.extensions import ExtensionHeader
+from stream.pacing import Backlog, spread
+from stream.retransmission import Retransmissions, SentFrame, SentPacket, copies
 from stream.subscription import Subscription, SubscriptionEnded, VideoPacket
+from stream.twcc import Feedback, SentPackets
 
 logger = logging.getLogger(__name__)
 
 VERSION_WITH_EXTENSION = 0x90
 VERSION = 0x80
 MARKER = 0x80
-ABS_SEND_TIME_BYTES = 3
-# What a receiver may still ask for again: 2 s at 16 frames/s, longer than any receiver waits.
-HISTORY_FRAMES = 32
+# RTP's header, SRTP's tag, UDP and IPv4.
+OVERHEAD_BYTES = 12 + 10 + 8 + 20
 # Unsent beyond this, our own network is full, and a frame more would only come later.
 UNSENT_BYTES = 256 << 10
+# What may wait on the way to a receiver whose link takes less than is encoded.
+BACKLOG_S = 0.7
+# Frames come further apart when the picture stands still; their packets are not spread further for it.
+FRAME_LEAST_S, FRAME_MOST_S = 1 / 60, 1 / 12
+AGAIN_PACKETS = 4
+PROBE_TICK_S = 0.01
 
 
 class VideoTrack(MediaStreamTrack):
@@ -42,20 +51,16 @@ class VideoTrack(MediaStreamTrack):
         raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True)
-class _SentFrame:
-    sequence: int
-    timestamp: int
-    payloads: list[bytes]
-
-
 class VideoSender:
     """Sends what a subscription brings, in place of aiortc's own loop; RTCP stays aiortc's.
 
     Replaces ``_run_rtp`` and ``_retransmit`` of a sender that was not started. It subscribes when it is
     started, which is when the peer has connected: what it sends first is a keyframe of that moment. ``origin``
     is called with the RTP timestamp of PTS 0 when the first frame is out, ``ended`` when nothing more is sent.
+    ``playout_delay_id`` is the number of that header extension, where it was agreed on.
     """
+
+    playout_delay_id: int | None = None
 
     def __init__(
         self,
@@ -67,34 +72,53 @@ class VideoSender:
         self.subscription: Subscription | None = None
         self._sender = sender
         self._subscribe = subscribe
-        self._tell_origin = origin
+        self._tell_origin: Callable[[int], None] | None = origin
         self._tell_ended = ended
+        self._loop = asyncio.get_running_loop()
         self._origin = random.getrandbits(32)
         # In the lower half, so that the first wrap-around is not near, which SRTP receivers may miss.
         self._sequence = random.getrandbits(15)
         self._rtx_sequence = random.getrandbits(15)
         self._payload_type = 0
-        self._extension = bytearray()
-        self._send_time_at: int | None = None
-        self._frames: deque[_SentFrame] = deque(maxlen=HISTORY_FRAMES)
+        self._last_pts = 0
+        self._kept = Retransmissions()
+        self._sent = SentPackets()
+        self._backlog = Backlog()
+        self._again: deque[SentPacket] = deque()
+        self._again_timer: asyncio.TimerHandle | None = None
+        self._probe_timer: asyncio.TimerHandle | None = None
+        self._wire_bytes = self._counted_bytes = 0
         self._packets = self._octets = 0
         sender._run_rtp = self._run
         sender._retransmit = self._retransmit
 
     def close(self) -> None:
         """Leave the broadcast; idempotent."""
+        for timer in (self._again_timer, self._probe_timer):
+            if timer is not None:
+                timer.cancel()
         if self.subscription is not None:
             self.subscription.close()
+
+    def report_arrivals(self, feedback: Feedback) -> None:
+        """Take what the receiver says of the packets' arrival, and probe its link where that is due."""
+        if self.subscription is not None:
+            self.subscription.report_arrivals(self._sent.match(feedback))
+            self._begin_probe()
 
     async def _run(self, codec: RTCRtpCodecParameters) -> None:
         _set(self._sender, "rtp_started")
         assert codec.payloadType is not None
         self._payload_type = codec.payloadType
-        self._prepare_extension()
+        self._extension = ExtensionHeader(
+            _private(self._sender, "rtp_header_extensions_map"), _private(self._sender, "mid"), self.playout_delay_id
+        )
         try:
             self.subscription = subscription = self._subscribe()
             while True:
-                self._send(await subscription.next())
+                packet = await subscription.next()
+                if self._may_send(subscription, packet):
+                    await self._send(packet)
         except (SubscriptionEnded, asyncio.CancelledError, ConnectionError):
             pass
         finally:
@@ -103,38 +127,86 @@ class VideoSender:
             _set(self._sender, "rtp_exited")
             self._tell_ended()
 
-    def _prepare_extension(self) -> None:
-        """Let aiortc lay out the header extension once, and find where in it the time of sending stands."""
-        extensions, mid = _private(self._sender, "rtp_header_extensions_map"), _private(self._sender, "mid")
-        profile, early = extensions.set(HeaderExtensions(mid=mid, abs_send_time=0))
-        _, late = extensions.set(HeaderExtensions(mid=mid, abs_send_time=(1 << 24) - 1))
-        if early:
-            self._extension = bytearray(pack("!HH", profile, len(early) >> 2) + early)
-            changed = [at for at, (a, b) in enumerate(zip(early, late, strict=True)) if a != b]
-            self._send_time_at = 4 + changed[0] if changed else None
+    def _may_send(self, subscription: Subscription, packet: VideoPacket) -> bool:
+        """Leave a frame out, and those after it up to a keyframe, where what was sent before has not left yet."""
+        self._backlog.add(self._wire_bytes - self._counted_bytes)
+        self._counted_bytes = self._wire_bytes
+        waits_s = self._backlog.seconds(subscription.link_kbps, self._loop.time())
+        if not subscription.is_outpaced:
+            # The encoder sees to it that nothing waits.
+            self._backlog, waits_s = Backlog(), 0.0
+        if self._unsent_bytes() <= UNSENT_BYTES and waits_s <= BACKLOG_S and not self._kept.is_exhausted:
+            return True
+        logger.debug("a frame is left out, for the network takes no more")
+        if packet.is_keyframe and self._kept.is_exhausted and waits_s <= BACKLOG_S:
+            self._kept.forget()
+            return True
+        self._resync(subscription)
+        return False
 
-    def _send(self, packet: VideoPacket) -> None:
+    def _resync(self, subscription: Subscription) -> None:
+        self._kept.forget()
+        self._again.clear()
+        subscription.resync()
+
+    async def _send(self, packet: VideoPacket) -> None:
+        frame = SentFrame(self._sequence, (self._origin + packet.pts) & 0xFFFFFFFF, packet.payloads)
+        self._sequence = (self._sequence + len(frame.payloads)) & 0xFFFF
+        since_s, self._last_pts = (packet.pts - self._last_pts) / VIDEO_CLOCK_HZ, packet.pts
+        burst, gap_s = spread(len(frame.payloads), max(FRAME_LEAST_S, min(since_s, FRAME_MOST_S)))
+        if packet.is_keyframe:
+            self._kept.forget()
+        self._kept.keep(frame)
+        due = self._loop.time()
+        for first in range(0, len(frame.payloads), burst):
+            if first:
+                due += gap_s
+                await asyncio.sleep(due - self._loop.time())
+            self._send_part(frame, first, first + burst)
+        if self._tell_origin is not None:
+            self._tell_origin(self._origin)
+            self._tell_origin = None
+        self._begin_probe()
+
+    def _send_part(self, frame: SentFrame, first: int, end: int) -> None:
+        """Send packets of a frame back to back, and keep in step what aiortc's sender reports say."""
+        sendto, ntp_time = self._way_out(), clock.current_ntp_time()
+        self._extension.stamp(ntp_time)
+        numbers = range(first, min(end, len(frame.payloads)))
+        for number in numbers:
+            sendto(self._packet(frame, number))
+        self._packets += len(numbers)
+        self._octets += sum(len(frame.payloads[number]) for number in numbers)
+        for name, value in (
+            ("ntp_timestamp", ntp_time),
+            ("rtp_timestamp", frame.timestamp),
+            ("packet_count", self._packets),
+            ("octet_count", self._octets),
+        ):
+            setattr(self._sender, f"_RTCRtpSender__{name}", value)
+
+    def _way_out(self) -> Callable[[bytes], None]:
         transport = self._sender.transport
         pair = transport.transport._connection._nominated.get(1)
         if transport.state != "connected" or pair is None:
             raise ConnectionError("not connected")
-        if _unsent_bytes(pair.protocol.transport) > UNSENT_BYTES:
-            logger.debug("a frame is left out, for the network takes no more")
-            assert self.subscription is not None
-            self.subscription.resync()
-            return
-        ntp_time = clock.current_ntp_time()
-        frame = _SentFrame(self._sequence, (self._origin + packet.pts) & 0xFFFFFFFF, packet.payloads)
-        extension = self._stamped_extension(ntp_time)
         protect, sendto, addr = transport._tx_srtp.protect, pair.protocol.transport.sendto, pair.remote_addr
-        for number in range(len(frame.payloads)):
-            sendto(protect(self._packet(frame, number, extension)), addr)
-        self._sequence = (self._sequence + len(frame.payloads)) & 0xFFFF
-        self._count(frame, ntp_time)
-        if self._frames[0] is frame:
-            self._tell_origin(self._origin)
+        return lambda data: sendto(protect(data), addr)
 
-    def _packet(self, frame: _SentFrame, number: int, extension: bytes) -> bytes:
+    def _unsent_bytes(self) -> int:
+        pair = self._sender.transport.transport._connection._nominated.get(1)
+        if pair is None:
+            raise ConnectionError("not connected")
+        # A relay's transport keeps nothing back, and so has no such method.
+        transport: Any = pair.protocol.transport
+        return 0 if isinstance(transport, TurnTransport) else transport.get_write_buffer_size()
+
+    def _packet(self, frame: SentFrame, number: int) -> bytes:
+        payload = frame.payloads[number]
+        size = len(payload) + OVERHEAD_BYTES
+        self._wire_bytes += size
+        is_numbered = self._extension.is_numbered
+        extension = self._extension.number(self._sent.add(size, self._loop.time()) if is_numbered else 0)
         is_last = number == len(frame.payloads) - 1
         header = pack(
             "!BBHLL",
@@ -144,52 +216,70 @@ class VideoSender:
             frame.timestamp,
             self._sender._ssrc,
         )
-        return header + extension + frame.payloads[number]
-
-    def _stamped_extension(self, ntp_time: int) -> bytes:
-        if self._send_time_at is not None:
-            send_time = ((ntp_time >> 14) & 0xFFFFFF).to_bytes(ABS_SEND_TIME_BYTES, "big")
-            pack_into("3s", self._extension, self._send_time_at, send_time)
-        return bytes(self._extension)
-
-    def _count(self, frame: _SentFrame, ntp_time: int) -> None:
-        """Keep for retransmission, and in step what aiortc's sender reports say."""
-        self._frames.append(frame)
-        self._packets += len(frame.payloads)
-        self._octets += sum(map(len, frame.payloads))
-        for name, value in (
-            ("ntp_timestamp", ntp_time),
-            ("rtp_timestamp", frame.timestamp),
-            ("packet_count", self._packets),
-            ("octet_count", self._octets),
-        ):
-            setattr(self._sender, f"_RTCRtpSender__{name}", value)
+        return header + extension + payload
 
     async def _retransmit(self, sequence_number: int) -> None:
-        """Send a packet again that was reported lost, in the RTX stream where there is one (RFC 4588)."""
-        for frame in self._frames:
-            number = (sequence_number - frame.sequence) & 0xFFFF
-            if number < len(frame.payloads):
-                break
-        else:
+        """Send a packet again that was reported lost; when too much is, ask for a keyframe instead."""
+        subscription = self.subscription
+        if subscription is None:
             return
-        data = self._packet(frame, number, self._stamped_extension(clock.current_ntp_time()))
-        rtx_payload_type = _private(self._sender, "rtx_payload_type")
-        if rtx_payload_type is not None:
-            data = self._as_rtx(data, rtx_payload_type, len(frame.payloads[number]))
-        await self._sender.transport._send_rtp(data)
+        kbps, rtt = subscription.link_kbps, subscription.link_rtt
+        packet = self._kept.request(sequence_number, kbps, rtt, self._loop.time())
+        if packet is not None:
+            self._again.extend([packet] * copies(rtt))
+            if self._again_timer is None:
+                self._send_again()
+        elif self._kept.is_exhausted:
+            self._resync(subscription)
 
-    def _as_rtx(self, data: bytes, payload_type: int, payload_bytes: int) -> bytes:
-        payload_at = len(data) - payload_bytes
-        ssrc = self._sender._rtx_ssrc
-        header = pack("!BBH4sL", data[0], (data[1] & MARKER) | payload_type, self._rtx_sequence, data[4:8], ssrc)
+    def _send_again(self) -> None:
+        """Send some of what waits to be sent again, and the rest at the pace of the link."""
+        self._again_timer = None
+        sent, subscription = self._wire_bytes, self.subscription
+        try:
+            sendto = self._way_out()
+        except ConnectionError:
+            return
+        for _ in range(min(AGAIN_PACKETS, len(self._again))):
+            sendto(self._copy(self._again.popleft()))
+        if self._again and subscription is not None:
+            wait_s = 8 * (self._wire_bytes - sent) / (1000 * subscription.link_kbps)
+            self._again_timer = self._loop.call_later(wait_s, self._send_again)
+
+    def _copy(self, packet: SentPacket) -> bytes:
+        """Give a packet once more, in the RTX stream where there is one (RFC 4588)."""
+        data = self._packet(packet.frame, packet.number)
+        payload_type = _private(self._sender, "rtx_payload_type")
+        if payload_type is None:
+            return data
+        payload_at = len(data) - len(packet.frame.payloads[packet.number])
+        marker, ssrc = data[1] & MARKER, self._sender._rtx_ssrc
+        header = pack("!BBH4sL", data[0], marker | payload_type, self._rtx_sequence, data[4:8], ssrc)
         self._rtx_sequence = (self._rtx_sequence + 1) & 0xFFFF
         return header + data[12:payload_at] + data[2:4] + data[payload_at:]
 
+    def _begin_probe(self) -> None:
+        # Copies outside an RTX stream would count as duplicates of the video's own packets.
+        if self.subscription is None or _private(self._sender, "rtx_payload_type") is None:
+            return
+        if self._probe_timer is None and (probe := self.subscription.next_probe()) is not None:
+            self._probe(probe, self._wire_bytes, 0)
 
-def _unsent_bytes(transport: Any) -> int:
-    # A relay's transport keeps nothing back, and so has no such method.
-    return 0 if isinstance(transport, TurnTransport) else transport.get_write_buffer_size()
+    def _probe(self, probe: Probe, sent_before: int, count: int) -> None:
+        """Fill up with copies what the video leaves of a probe's rate."""
+        self._probe_timer = None
+        now = self._loop.time()
+        if now >= probe.end or self.subscription is None or not self.subscription.is_probing(probe):
+            return
+        try:
+            sendto = self._way_out()
+        except ConnectionError:
+            return
+        wanted = sent_before + probe.kbps * 125 * (now - probe.begin)
+        while self._wire_bytes < wanted and (packet := self._kept.padding(count)) is not None:
+            sendto(self._copy(packet))
+            count += 1
+        self._probe_timer = self._loop.call_later(PROBE_TICK_S, self._probe, probe, sent_before, count)
 
 
 def _private(sender: RTCRtpSender, name: str) -> Any:

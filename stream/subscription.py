@@ -2,17 +2,23 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol
 
+from stream.bandwidth import Probe
 from stream.clock import VIDEO_CLOCK_HZ
+from stream.congestion import Link
 from stream.encoder import Codec, EncodedPacket
+from stream.twcc import PacketResult
 
 QUEUE_FRAMES = 8
 # A viewer whose link loses all the time would otherwise have everyone pay for a keyframe twice a second.
 VIEWER_KEYFRAME_SPACING_S = 2.0
 # How far one that may miss nothing can be behind: more is a connection, or a disk, that does not keep up.
 LOSSLESS_S = 5
+OUTPACED_SHARE = 0.95
 LOSSLESS_BYTES = 8 << 20
 
 
@@ -53,6 +59,11 @@ class Distributor(Protocol):
         """Take a receiver's own estimate of its link."""
         ...
 
+    @property
+    def target_kbps(self) -> int:
+        """The rate encoded at."""
+        ...
+
     def unsubscribe(self, subscription: "Subscription") -> None:
         """Take a receiver away; idempotent."""
         ...
@@ -69,6 +80,8 @@ class Subscription:
         self.codec: Codec = codec
         self.is_viewer = is_viewer
         self.lossless = lossless
+        self.link: Link | None = None
+        """What is known of the receiver's link; None for one that reports nothing. The broadcast sets it."""
         self._broadcast = broadcast
         self._packets: deque[VideoPacket] = deque()
         self._waiting_bytes = 0
@@ -120,6 +133,39 @@ class Subscription:
         """Pass on the receiver's own estimate of what its link takes."""
         if not self._closed:
             self._broadcast.report_estimate(self, kbps)
+
+    def report_arrivals(self, results: Sequence[PacketResult]) -> None:
+        """Take when packets arrived, by the clock of the event loop and the receiver's."""
+        if self.link is not None:
+            self.link.report_arrivals(results, asyncio.get_running_loop().time())
+
+    def report_rtt(self, seconds: float) -> None:
+        """Take a round trip, as a receiver report tells of it."""
+        if self.link is not None:
+            self.link.report_rtt(seconds)
+
+    @property
+    def link_kbps(self) -> float:
+        """The rate that the receiver's link takes."""
+        return inf if self.link is None else self.link.rate
+
+    @property
+    def is_outpaced(self) -> bool:
+        """Whether more is encoded than the receiver's link takes."""
+        return self.link_kbps < OUTPACED_SHARE * self._broadcast.target_kbps
+
+    @property
+    def link_rtt(self) -> float:
+        """The link's round trip in seconds."""
+        return 0.0 if self.link is None else self.link.rtt
+
+    def is_probing(self, probe: Probe) -> bool:
+        """Tell whether a probe is still to go on."""
+        return self.link is not None and self.link.is_probing(probe)
+
+    def next_probe(self) -> Probe | None:
+        """Give the probe of the link that is to begin now, if one is due."""
+        return None if self.link is None else self.link.next_probe(asyncio.get_running_loop().time())
 
     def close(self) -> None:
         """Leave; ``next`` raises, of one that is lossless when what waits has been taken. Idempotent."""

@@ -301,3 +301,24 @@ async def test_the_frame_on_air_is_the_last_one_published(stage: Stage) -> None:
     assert np.array_equal(last, frame(1))
     await stage.broadcast.close()
     assert stage.broadcast.last_frame is None
+
+
+async def test_a_narrow_link_gets_fewer_frames_and_no_backlog(stage: Stage) -> None:
+    """What is encoded beyond the rate aimed at is made up for by leaving frames out before they are encoded."""
+    director = stage.broadcast.subscribe("H264")
+    link = stage.broadcast._control._links[id(director)]
+    link.rate = 60.0
+    sizes: list[int] = []
+    for _ in range(64):
+        await stage.publish(1)
+        sizes += [packet.encoded.size for packet in await take_all(director)]
+    assert 8 < len(sizes) < 64
+    assert (sum(sizes) - max(sizes)) * 8 / 1000 / 4 < 60 * 1.1
+    link.rate = 1000.0
+    await stage.publish(4)
+    assert len(await take_all(director)) == 4
+
+
+async def take_all(subscription: Subscription) -> list[VideoPacket]:
+    """Take what waits."""
+    return [await subscription.next() for _ in range(len(subscription._packets))]

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.congestion import BitrateBounds, BitrateControl
+from stream.twcc import PacketResult
 
 BOUNDS = BitrateBounds(start=2500, floor=300, ceiling=4000, viewer_floor=800)
 
@@ -169,3 +170,38 @@ def test_the_target_stays_in_bounds_whatever_is_reported(
         control.report_loss(receiver, fraction, now)
         control.report_estimate(receiver, estimate, sending)
         assert (BOUNDS.floor if directors else BOUNDS.viewer_floor) <= control.target <= 2500
+
+
+def test_a_floor_that_nobody_reaches_protects_nobody() -> None:
+    """Viewers whose links all take less than their floor get what the best of them takes."""
+    control = control_of(0, 2)
+    for receiver in (1, 2):
+        control._links[receiver].rate = 500.0
+    assert control.target == 500
+    control._links[2].rate = 2000.0
+    assert control.target == 2000
+    control.join(3, False, 0.0)
+    control._links[2].rate = 500.0
+    assert control.target == BOUNDS.viewer_floor
+
+
+def test_who_tells_of_every_packet_is_not_judged_by_less() -> None:
+    """Loss that leaves the measured rate where it is lowers nothing; the rate is the measured one."""
+    control = alone()
+    link = control._links[1]
+    link.report_arrivals([PacketResult(1.0 + at / 100, 5.0 + at / 100, 1000) for at in range(20)], 1.3)
+    control.report_loss(1, 0.5, 5.0)
+    assert control.target == 2500
+    assert link.rtt < 0.2
+    link.estimator.rate = 700.0
+    link.report_arrivals([PacketResult(2.0, 6.0, 1000)], 2.1)
+    assert control.target == 700
+
+
+def test_a_round_trip_that_grows_counts_as_loss() -> None:
+    """Of a receiver that tells no more, and only while it is long."""
+    control = alone()
+    for now, rtt in ((5.0, 0.03), (6.0, 0.1), (8.0, 0.4), (10.0, 0.03)):
+        control._links[1].report_rtt(rtt)
+        control.report_loss(1, 0.0, now)
+        assert (control.target < 2500) == (now >= 8)

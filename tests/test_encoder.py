@@ -107,21 +107,43 @@ def test_h264_changes_its_rate_in_place_both_ways(clip: list[Pixels]) -> None:
     assert kbps(high[12:]) > 1000
 
 
-def test_vp8_follows_only_large_changes_and_seldom(clip: list[Pixels]) -> None:
-    """A re-created encoder costs a keyframe: none for a small change, and none within four seconds."""
+def test_vp8_follows_falls_at_once_and_rises_seldom(clip: list[Pixels]) -> None:
+    """A re-created encoder costs a keyframe: none for a small change, and none for a rise within two seconds."""
     encoder = VpxEncoder(FPS, 1000)
     assert encoder.encode(YuvConverter().convert(clip[0]), 0) is not None
-    encoder.set_bitrate(900)
-    packets = encode(encoder, clip[1:32], first=1)
+    encoder.set_bitrate(800)
+    packets = encode(encoder, clip[1:16], first=1)
     encoder.set_bitrate(500)
-    packets += encode(encoder, clip[32:], first=32)
-    assert not any(packet.is_keyframe for packet in packets)
-    packets = encode(encoder, clip, first=64)
-    assert [number for number, packet in enumerate(packets) if packet.is_keyframe] == [0]
+    packets += encode(encoder, clip[16:], first=16)
+    assert [number for number, packet in enumerate(packets) if packet.is_keyframe] == [15]
     assert kbps(packets[32:]) < 600
+    encoder.set_bitrate(300)
+    encode(encoder, clip[:8], first=64)
     encoder.set_bitrate(1000)
-    packets = encode(encoder, clip[:8], first=128)
-    assert [packet.is_keyframe for packet in packets] == [True] + [False] * 7
+    packets = encode(encoder, clip[8:40], first=72)
+    assert [number for number, packet in enumerate(packets) if packet.is_keyframe] == [24]
+
+
+def test_a_keyframe_at_a_low_rate_is_small(clip: list[Pixels]) -> None:
+    """When the rate has fallen, a keyframe takes no more than some frames' share of what it is now."""
+    encoder = create_encoder("H264", FPS, 3000, 4000)
+    (first,) = encode(encoder, clip[:1])
+    encode(encoder, clip[1:8], first=1)
+    encoder.set_bitrate(300)
+    (packet,) = encode(encoder, clip[8:9], first=8, keyframe=True)
+    assert packet.is_keyframe
+    assert packet.size * 8 / 1000 < 300 * 0.4
+    assert packet.size < first.size / 2
+
+
+def test_a_rise_beyond_what_the_encoder_was_made_for_is_followed(clip: list[Pixels]) -> None:
+    """From a twentieth to all of the ceiling, at the price of a keyframe."""
+    encoder = create_encoder("H264", FPS, 100, 2000)
+    encode(encoder, clip[:8])
+    encoder.set_bitrate(2000)
+    packets = encode(encoder, clip[8:], first=8)
+    assert [number for number, packet in enumerate(packets) if packet.is_keyframe] == [0]
+    assert kbps(packets[16:]) > 1000
 
 
 @pytest.mark.parametrize("codec", CODECS)

@@ -6,15 +6,20 @@ from fractions import Fraction
 from struct import unpack_from
 from typing import Any, cast
 
+import av
 import numpy as np
 import pytest
 from aiortc import RTCRtpSender
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpHeaderExtensionParameters, RTCRtpParameters
-from aiortc.rtp import HeaderExtensionsMap, RtpPacket, unwrap_rtx
+from aiortc.rtp import HeaderExtensionsMap, RtpPacket, unpack_header_extensions, unwrap_rtx
 
 from stream.broadcast import Broadcast
 from stream.congestion import BitrateBounds
-from stream.sender import HISTORY_FRAMES, UNSENT_BYTES, VideoSender
+from stream.encoder import EncodedPacket
+from stream.extensions import TRANSPORT_CC
+from stream.retransmission import HISTORY_FRAMES
+from stream.sender import UNSENT_BYTES, VideoSender
+from stream.subscription import VideoPacket
 
 STEP = 5625
 PRIVATE = "_RTCRtpSender__"
@@ -27,6 +32,9 @@ class FakeSrtp:
 
     def protect(self, data: bytes) -> bytes:
         return data
+
+
+PLAYOUT_DELAY_ID = 5
 
 
 class FakeTransport:
@@ -107,7 +115,7 @@ class Stage:
     async def publish(self, count: int = 1) -> None:
         """Publish noise, a frame of several packets each."""
         for number in range(count):
-            pixels = np.random.default_rng(number).integers(0, 255, (96, 160, 3), np.uint8)
+            pixels = np.random.default_rng(number).integers(0, 255, (48, 80, 3), np.uint8)
             await self.broadcast.publish(pixels, number, self.take_slot())
             for _ in range(3):
                 await asyncio.sleep(0)
@@ -243,3 +251,104 @@ async def test_nothing_is_encoded_for_who_has_not_connected() -> None:
     await broadcast.publish(np.zeros((32, 64, 3), np.uint8), 0, STEP)
     assert broadcast.measured_kbps() == 0
     await broadcast.close()
+
+
+async def test_a_frame_of_many_packets_leaves_over_half_its_interval(stage: Stage) -> None:
+    """Ten packets leave at once, forty in four lots; the last one well before the next frame."""
+    sent_at: list[float] = []
+    loop = asyncio.get_running_loop()
+    stage.sender.transport.sendto = lambda data, addr: sent_at.append(loop.time())
+    await stage.publish(1)
+    await asyncio.sleep(0)
+    sent_at.clear()
+    await stage.video._send(packet_of(10, 2 * STEP))
+    assert sent_at[-1] - sent_at[0] < 0.004
+    sent_at.clear()
+    await stage.video._send(packet_of(40, 3 * STEP))
+    assert len(sent_at) == 40
+    assert sent_at[9] - sent_at[0] < 0.004
+    assert sent_at[-1] - sent_at[0] >= 0.0115
+    assert sent_at[10] - sent_at[9] >= 0.003
+
+
+def packet_of(payloads: int, pts: int) -> VideoPacket:
+    """Make a frame of so many packets."""
+    return VideoPacket(pts, False, cast(EncodedPacket, av.Packet(b"frame")), [bytes(1000)] * payloads, (64, 48))
+
+
+async def test_packets_ask_to_be_shown_at_once_and_are_numbered() -> None:
+    """Where it was agreed on: playout delay 0, and numbers that go on through what is sent again."""
+    stage = Stage(FakeSender((*EXTENSIONS, TRANSPORT_CC)))
+    stage.video.playout_delay_id = PLAYOUT_DELAY_ID
+    await asyncio.sleep(0)
+    await stage.publish(2)
+    await stage.sender._retransmit(stage.packets()[1].sequence_number)
+    found = [
+        dict(unpack_header_extensions(0xBEDE, data[16 : 16 + 4 * data[15]])) for data in stage.sender.transport.sent
+    ]
+    extensions = [packet.extensions for packet in stage.packets()]
+    assert [one.transport_sequence_number for one in extensions] == [*range(len(extensions))]
+    assert all(one.mid == "0" for one in extensions)
+    assert all(one[PLAYOUT_DELAY_ID] == bytes(3) for one in found)
+    await stage.broadcast.close()
+    await stage.running
+
+
+async def test_on_a_long_path_a_packet_is_sent_again_twice(stage: Stage) -> None:
+    """Each copy with a number of its own in the RTX stream."""
+    await stage.publish(1)
+    assert stage.video.subscription is not None
+    assert stage.video.subscription.link is not None
+    stage.video.subscription.link.rtt = 0.15
+    lost = stage.packets()[1]
+    stage.sender.transport.sent.clear()
+    await stage.sender._retransmit(lost.sequence_number)
+    first, second = stage.packets()
+    assert first.payload == second.payload
+    assert second.sequence_number == (first.sequence_number + 1) % 2**16
+
+
+async def test_more_loss_than_the_link_can_take_again_is_mended_by_a_keyframe(stage: Stage) -> None:
+    """A quarter of a second's worth is sent again; beyond it nothing, and the next frame sent is a keyframe."""
+    await stage.publish(1)
+    assert stage.video.subscription is not None
+    stage.video._again_timer = cast(asyncio.TimerHandle, FakeTimer())
+    await stage.video._send(packet_of(60, 2 * STEP))
+    first = stage.packets()[-60].sequence_number
+    waiting: list[int] = []
+    for number in range(60):
+        await stage.sender._retransmit((first + number) % 2**16)
+        waiting.append(len(stage.video._again))
+    # 1000 kbit/s for 0.25 s are 31 packets of 1000 bytes.
+    assert waiting == [*range(1, 32), *[0] * 29]
+    assert stage.video.subscription._needs_keyframe
+
+
+class FakeTimer:
+    """Waits, and is called off."""
+
+    def cancel(self) -> None:
+        pass
+
+
+async def test_a_probe_sends_copies_up_to_its_rate() -> None:
+    """In the RTX stream, numbered, of the last frame."""
+    stage = Stage(FakeSender((*EXTENSIONS, TRANSPORT_CC)))
+    await asyncio.sleep(0)
+    await stage.publish(1)
+    assert stage.video.subscription is not None
+    link = stage.video.subscription.link
+    assert link is not None
+    link.is_measured = True
+    link.estimator.rate = 500.0
+    stage.sender.transport.sent.clear()
+    began = asyncio.get_running_loop().time()
+    stage.video._begin_probe()
+    await asyncio.sleep(0.1)
+    spent = asyncio.get_running_loop().time() - began
+    packets = stage.packets()
+    assert {packet.ssrc for packet in packets} == {2222}
+    size = sum(len(data) for data in stage.sender.transport.sent)
+    assert 0.5 < size * 8 / 1000 / spent / 750 < 1.3
+    await stage.broadcast.close()
+    await stage.running
