@@ -32,9 +32,14 @@ EXTRAS = set[str]().union(*map(declared, PROJECT["optional-dependencies"].values
 OWN = {"server", "stream", "pipeline", "tests"}
 # How the model was made, which whoever runs the server needs not.
 WORKSHOP = "pipeline.pocket."
-# What runs with a Wan model alone. It imports the extra's packages where they are used, so that others need them not.
-WAN_EXTRA = declared(PROJECT["optional-dependencies"]["wan"])
-WAN_MODULES = {"pipeline.fetch", "pipeline.networks.text_umt5", "pipeline.prompts", "pipeline.standins"}
+# What runs with an extra alone. It imports the extra's packages where they are used, so that others need them not.
+OF_EXTRAS = {
+    "wan": {"pipeline.fetch", "pipeline.networks.text_umt5", "pipeline.prompts", "pipeline.standins"},
+    "ray": {"stream.engine_ray", "stream.ray_cluster"},
+}
+NEEDED = {
+    name: declared(PROJECT["optional-dependencies"][extra]) for extra, names in OF_EXTRAS.items() for name in names
+}
 
 
 # Reads the metadata of all that is installed, which takes a tenth of a second.
@@ -49,14 +54,14 @@ def homes(package: str) -> set[str]:
 @pytest.mark.parametrize("name", list(MODULES))
 def test_what_is_imported_is_declared(name: str) -> None:
     """What a module imports stands in pyproject.toml; what the server needs, among what all install."""
-    allowed = CORE | EXTRAS if name.startswith(WORKSHOP) else CORE | (WAN_EXTRA if name in WAN_MODULES else set())
+    allowed = CORE | EXTRAS if name.startswith(WORKSHOP) else CORE | NEEDED.get(name, set())
     for package in top(imports(name)) - OWN - sys.stdlib_module_names:
         assert homes(package) & allowed, f"{name} imports {package}, which pyproject.toml does not name"
 
 
-@pytest.mark.parametrize("name", sorted(WAN_MODULES))
+@pytest.mark.parametrize("name", sorted(NEEDED))
 def test_an_extra_is_imported_where_it_is_used(name: str) -> None:
-    """A module that runs with a Wan model alone can be imported without the extra."""
+    """A module that runs with an extra alone can be imported without it."""
     for package in top(imports(name, everywhere=False)) - OWN - sys.stdlib_module_names:
         assert homes(package) & CORE, f"{name} imports {package} when it is imported"
 
