@@ -1,0 +1,66 @@
+"""How far each attention kernel here is from float32: ``python -m pipeline.bench.precision``.
+
+Queries, keys and values are normally distributed, the values of a token alike across its heads' channels, as they are
+where neighbours in a video are. What matters is how far the scores spread: the wider, the fewer keys a query really
+looks at. Prints Markdown, the rms of the difference over the rms.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pipeline.networks.attention import attend, available_kernels
+
+SPREADS = (0.5, 1.0, 2.0, 3.0, 5.0)
+SIZE = (1560, 18_720, 12, 128)
+"""Queries, keys, heads and width at 480x832 with a window of 12 latents."""
+
+
+def inputs(spread: float, size: tuple[int, int, int, int], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw queries ``float32 [1, L, N, D]``, keys and values whose scores have this standard deviation."""
+    queries, keys, heads, width = size
+    generator = torch.Generator(device).manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(1, *shape, device=device, generator=generator)
+
+    q, k = (draw(rows, heads, width) * spread**0.5 for rows in (queries, keys))
+    return q, k, 0.7 * draw(keys, heads, width) + 0.7 * draw(keys, heads, 1)
+
+
+def errors(
+    spread: float, size: tuple[int, int, int, int] = SIZE, device: torch.device | None = None
+) -> dict[str, float]:
+    """Compare every kernel that runs here, on bfloat16, with float32."""
+    wide = inputs(spread, size, device or torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    # A head at a time: the scores of all in float32 take 17 GB.
+    exact = torch.cat([attend(*(part[:, :, [head]] for part in wide), "sdpa") for head in range(size[2])], 2)
+    narrow = [part.bfloat16() for part in wide]
+    return {
+        kernel: ((attend(*narrow, kernel).float() - exact).norm() / exact.norm()).item()
+        for kernel in available_kernels()
+    }
+
+
+def table(rows: Sequence[tuple[float, dict[str, float]]]) -> list[str]:
+    """Write the table.
+
+    >>> table([(1.0, {"sdpa": 0.004})])
+    ['| scores spread by | sdpa |', '|---|---|', '| 1 | 0.40 % |']
+    """
+    kernels = list(rows[0][1])
+    lines = [f"| scores spread by | {' | '.join(kernels)} |", "|---" * (1 + len(kernels)) + "|"]
+    return lines + [
+        f"| {spread:g} | {' | '.join(f'{100 * found[k]:.2f} %' for k in kernels)} |" for spread, found in rows
+    ]
+
+
+def main() -> int:
+    print("\n".join(table([(spread, errors(spread)) for spread in SPREADS])))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
