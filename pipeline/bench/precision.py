@@ -36,10 +36,11 @@ def errors(
     """Compare every kernel that runs here, on bfloat16, with float32."""
     wide = inputs(spread, size, device or torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     # A head at a time: the scores of all in float32 take 17 GB.
-    exact = torch.cat([attend(*(part[:, :, [head]] for part in wide), "sdpa") for head in range(size[2])], 2)
-    narrow = [part.bfloat16() for part in wide]
+    heads = ([part[:, :, [head]] for part in wide] for head in range(size[2]))
+    exact = torch.cat([attend(q, k, v, "sdpa") for q, k, v in heads], 2)
+    q, k, v = (part.bfloat16() for part in wide)
     return {
-        kernel: ((attend(*narrow, kernel).float() - exact).norm() / exact.norm()).item()
+        kernel: ((attend(q, k, v, kernel).float() - exact).norm() / exact.norm()).item()
         for kernel in available_kernels()
     }
 

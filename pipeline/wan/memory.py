@@ -68,7 +68,8 @@ def demand(
         text=11_361_920_418,
         image=1_264_153_600 if config.image_dim is not None else 0,
         # Weights; live, the memory of a stream three times over (now, before, in the making), and convolutions at full
-        # size of a whole chunk in a graph of their own, beside everything else. A clip is decoded when its sampling is over.
+        # size of a whole chunk in a graph of their own, beside everything else. A clip is decoded when its sampling is
+        # over.
         decoder=int((0.25 + area * ((3 * 1.9 + 12 if latents[0] else 1.9) if wan_vae else 0.6)) * GIB),
         # The largest weight of fp8 storage on its way: in four bytes, and in two.
         unpacked=6 * config.dim * config.ffn_dim,
