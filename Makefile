@@ -1,11 +1,13 @@
 # Two commands: `make run` and `make test`. Each installs what it needs into .venv first, once.
 #   PYTHON=python3.12   another Python for .venv, 3.11 or newer
 #   ARGS="..."          more arguments: make run ARGS="server.port=9000", make test ARGS="-k config"
+#   E2E_WORKERS=1       end-to-end tests one at a time, where other work shares the machine
 #   MODEL=wan           make run with the real model, which needs a GPU; YES=1 agrees to its download beforehand
 
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+E2E_WORKERS ?= 2
 MODEL ?= pocket
 MODELS := pocket wan wan_1_3b wan_1_3b_framewise wan_i2v_14b
 # Which of the Wan models: wan is the small one; nothing for pocket.
@@ -55,7 +57,7 @@ test: $(VENV)/.stamp-dev chromium clients
 ifeq ($(strip $(ARGS)),)
 	@failed=0; export PYTHONDONTWRITEBYTECODE=; \
 	(set -x; $(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal --ignore tests/e2e) || failed=1; \
-	(set -x; $(BIN)/pytest -n 2 --dist worksteal tests/e2e) || failed=1; \
+	(set -x; $(BIN)/pytest -n $(E2E_WORKERS) --dist worksteal tests/e2e) || failed=1; \
 	exit $$failed
 else
 	$(BIN)/pytest $(ARGS)

@@ -10,7 +10,20 @@ from typing import Any
 
 import pytest
 
-from tests.contract import FAKE, STEP, Peer, Server, check_error, described, directing, http, noise, picture, serving
+from tests.contract import (
+    FAKE,
+    PATIENCE_S,
+    STEP,
+    Peer,
+    Server,
+    check_error,
+    described,
+    directing,
+    http,
+    noise,
+    picture,
+    serving,
+)
 
 SERVER_TYPES = {"state", "stats", "goodbye"}
 STATE_KEYS = {"type", "state", "mode", "prompt", "frame", "image"}
@@ -734,7 +747,7 @@ async def test_flood(server: Server) -> None:
         await peer.live()
         ids = [peer.send("ping", t=number) for number in range(1500)]
         ids += [peer.send("set_prompt", prompt=str(number)) for number in range(100)]
-        await peer.until(lambda: all(peer.of(id) for id in ids[-3:]))
+        await peer.until(lambda: all(peer.of(id) for id in ids[-3:]), seconds=4 * PATIENCE_S)
         firsts = [m["id"] for m in peer.messages if m["type"] in ("pong", "prompt_accepted", "error")]
         assert firsts == ids
         await peer.next_frame(4)
