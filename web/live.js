@@ -267,8 +267,8 @@ class LivePage {
   }
 
   #render() {
-    const { isOpen, isBusy, isReady, phase, plays } = this.#session;
-    const { state, mode } = this.#session.stream;
+    const { isOpen, isBusy, isReady, mode, phase, plays } = this.#session;
+    const { state } = this.#session.stream;
     const isStarting = isOpen && isBusy && !plays;
     if (!plays) this.#isFramed = false;
     say("state-text", isStarting ? "Starting…" : phase === "open" ? STATE_WORDS[state] : PHASE_WORDS[phase]);
@@ -354,8 +354,8 @@ class LivePage {
   }
 
   #renderStage() {
-    const { isOpen, plays, picture, stream } = this.#session;
-    const url = stream.mode === "t2v" ? "" : (picture?.url ?? keptStill(stream.image));
+    const { isOpen, mode, plays, picture, stream } = this.#session;
+    const url = mode === "t2v" ? "" : (picture?.url ?? keptStill(stream.image));
     if (url && still.src !== url) still.src = url;
     const shows = plays && (this.#isFramed || !seesFrames) ? "video" : url ? "still" : "empty";
     stage.dataset.shows = shows;

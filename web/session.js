@@ -57,6 +57,8 @@ export class Session {
   #prompt = { text: "", sent: true };
   /** @type {Mode | null} */
   #chosenMode = null;
+  /** @type {Mode | null} what was chosen last, until the server says so or refuses */
+  #askedMode = null;
   #streamId = "";
   /** @type {string | null} url of the recording under way */
   #recording = null;
@@ -100,6 +102,11 @@ export class Session {
 
   get stream() {
     return this.#stream;
+  }
+
+  /** @returns {Mode} the stream's, or the one that was just chosen */
+  get mode() {
+    return this.#askedMode ?? this.#stream.mode;
   }
 
   get stats() {
@@ -149,7 +156,7 @@ export class Session {
 
   /** Whether a start has all it needs. */
   get isReady() {
-    return this.#stream.mode === "t2v" || this.#picture !== null || this.#stream.image !== null;
+    return this.mode === "t2v" || this.#picture !== null || this.#stream.image !== null;
   }
 
   /** Milliseconds from the last command to its picture on the screen, null before the first. */
@@ -254,8 +261,8 @@ export class Session {
 
   /** @param {Mode} mode */
   async setMode(mode) {
-    this.#chosenMode = mode;
-    if (this.isOpen && !(await this.#send("control", "set_mode", { mode }))) this.#chosenMode = null;
+    this.#chosenMode = this.#askedMode = mode;
+    if (this.isOpen && !(await this.#send("control", "set_mode", { mode }))) this.#chosenMode = this.#askedMode = null;
     this.#view.changed();
   }
 
@@ -420,6 +427,7 @@ export class Session {
   #useState(state) {
     if (state.state === "live" && this.#stream.state !== "live") this.#liveSince = this.#now();
     this.#stream = state;
+    if (state.mode === this.#askedMode) this.#askedMode = null;
   }
 
   /** The first picture made under the last command is on the screen. */

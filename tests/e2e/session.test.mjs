@@ -202,6 +202,21 @@ test("a server that keeps no recordings is not asked for one", async () => {
   equal([session.canRecord, session.streamId], [true, ""]);
 });
 
+test("the mode that was chosen stands while it is on its way, and falls back when it is refused", async () => {
+  const { session, refusals, say, welcome } = setUp();
+  await welcome();
+  const sent = session.setMode("t2v");
+  say({ ...IDLE, type: "state" });
+  equal([session.mode, session.isReady], ["t2v", true]);
+  await sent;
+  say({ ...IDLE, type: "state", mode: "t2v" });
+  say({ ...IDLE, type: "state", mode: "i2v" });
+  equal(session.mode, "i2v");
+  refusals.set_mode = new CommandError("not_supported", "No.");
+  await session.setMode("t2v");
+  equal(session.mode, "i2v");
+});
+
 test("a prompt too long is refused here, counted in code points, and nothing is started", async () => {
   const { session, calls, errors, welcome } = setUp();
   await welcome({ ...IDLE, mode: "t2v" });
