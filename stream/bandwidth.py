@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from stream.twcc import PacketResult
 
-# A queue is standing if no packet of so long found it shorter: two frames at 16 a second, so that what a frame's own
-# packets wait for each other does not count.
-WINDOW_S = 0.14
+# A queue is standing if no packet that arrived in so long found it shorter, of two frames at 16 a second at least: what
+# a frame's own packets wait for each other does not count.
+WINDOW_S, WINDOW_SENT_S = 0.14, 0.07
 WINDOW_PACKETS = 8
 STANDING_S = 0.05
 EMPTY_S = 0.02
@@ -153,7 +153,9 @@ class BandwidthEstimator:
         """Give the packets that arrived last: of a while, and a few at least."""
         window: list[_Arrival] = []
         for arrival in reversed(self._arrivals):
-            if len(window) >= WINDOW_PACKETS and self._arrivals[-1].sent - arrival.sent > WINDOW_S:
+            last = self._arrivals[-1]
+            is_long = last.arrived - arrival.arrived > WINDOW_S and last.sent - arrival.sent > WINDOW_SENT_S
+            if is_long and len(window) >= WINDOW_PACKETS:
                 break
             window.append(arrival)
         window.reverse()

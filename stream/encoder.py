@@ -203,6 +203,7 @@ class VpxEncoder(_Encoder):
         super().__init__(fps, kbps)
         self._opened_kbps = kbps
         self._margin = 1.0
+        self._ticks = 0
         self._since_open = 0
 
     def encode(self, picture: av.VideoFrame, pts: int, keyframe: bool = False) -> EncodedPacket | None:
@@ -212,8 +213,13 @@ class VpxEncoder(_Encoder):
         if follows or (keyframe and self._since_open):
             self._context = None
             self._margin = VPX_AFTER_FALL if change < -VPX_FALL else 1.0
-        packet = super().encode(picture, pts, keyframe)
+        # Told of a gap, libvpx makes the next frame as much larger. Where frames are left out to lower the rate, that
+        # would undo it, and each gap would be longer than the last.
+        self._ticks += round(VIDEO_CLOCK_HZ / self._fps)
+        packet = super().encode(picture, self._ticks, keyframe)
         self._since_open += 1
+        if packet is not None:
+            packet.pts = packet.dts = pts
         return packet
 
     def set_bitrate(self, kbps: int) -> None:

@@ -124,6 +124,15 @@ def test_vp8_follows_falls_at_once_and_rises_seldom(clip: list[Pixels]) -> None:
     assert [number for number, packet in enumerate(packets) if packet.is_keyframe] == [24]
 
 
+def test_vp8_frames_after_a_gap_are_no_larger(clip: list[Pixels]) -> None:
+    """Frames that are left out lower the rate: half of them halve it."""
+    encoder, converter = VpxEncoder(FPS, 600), YuvConverter()
+    encode(encoder, clip[:16])
+    packets = [encoder.encode(converter.convert(frame), (16 + 2 * at) * 5625) for at, frame in enumerate(clip[16:])]
+    assert [packet.pts for packet in packets if packet] == [(16 + 2 * at) * 5625 for at in range(len(packets))]
+    assert kbps(cast(list[EncodedPacket], packets[8:]), fps=8) < 400
+
+
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_keyframe_at_a_low_rate_is_small(codec: Codec, clip: list[Pixels]) -> None:
     """When the rate has fallen, a keyframe takes no more than some frames' share of what it is now."""
