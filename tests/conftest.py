@@ -54,6 +54,18 @@ assert all(map(Gst.ElementFactory.find, "webrtcbin nicesrc vp8enc x264enc openh2
 """
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For networks too small to share out: on a busy machine more threads take twenty times as long."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+
 def find_chromium() -> str | None:
     """Give the path of the browser to test with: ``$CHROMIUM``, or the first one on the PATH."""
     named = os.environ.get("CHROMIUM")

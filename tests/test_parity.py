@@ -12,16 +12,12 @@ from safetensors.torch import save_file
 from pipeline.parity.__main__ import attempt, cases, main, run, verdict
 from pipeline.parity.result import Result, compare, exact, metadata
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT.parent / "shared/reference/parity"
 DOCUMENTED = {"vae_decode_demo_zero_cache.safetensors", "taehv_demo_windowed.safetensors"}
 CASES = cases(FOLDER)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    """Networks this small are slower on two threads."""
-    torch.set_num_threads(1)
 
 
 @pytest.fixture

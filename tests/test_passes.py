@@ -18,6 +18,8 @@ from pipeline.wan.random_weights import randomise
 from pipeline.wan.sampler import Guide, Sampler
 from pipeline.wan.window import Positions, WindowCache, WindowShape
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CONFIG = TransformerConfig(64, 96, 2, 3, 16, 16, 8, freq_dim=32, text_len=6)
 SHAPE = WindowShape(7, 2, (2, 3))
 LATENTS = 2

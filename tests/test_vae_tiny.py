@@ -1,6 +1,5 @@
 import copy
 import json
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,19 +12,12 @@ from pipeline.networks.vae_tiny import TinyVAE, TinyVAEConfig, config_of, fit_st
 from pipeline.parity import taehv
 from pipeline.parity.result import case
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 REFERENCE = Path(__file__).parents[2] / "shared/reference"
 CONFIG = TinyVAEConfig(encoder_width=8, decoder_widths=(32, 16, 8, 8))
 # Of rms: measured 1e-6 here and 6e-6 at full size.
 ROUNDING = 2e-5
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """These networks are too small to share out: on a busy machine more threads take twenty times as long."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def network(config: TinyVAEConfig = CONFIG) -> TinyVAE:

@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -7,17 +6,10 @@ from pipeline.networks.vae_tiny import TinyVAEConfig
 from pipeline.networks.vae_tiny_live import TinyLive
 from tests.live_decoders import CPU, TINY, error, noise, pixels, slot_error, tiny
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 # Of rms: measured 1e-6.
 ROUNDING = 1e-5
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """These networks are too small to share out."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(

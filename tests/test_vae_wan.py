@@ -1,6 +1,5 @@
 import copy
 import json
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,17 +14,10 @@ from pipeline.networks.vae_wan_layers import ChannelNorm
 from pipeline.parity import vae
 from pipeline.parity.result import case
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 REFERENCE = Path(__file__).parents[2] / "shared/reference"
 CONFIG = WanVAEConfig(dim=8, num_res_blocks=1)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """These networks are too small to share out: on a busy machine more threads take twenty times as long."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def network() -> WanVAE:

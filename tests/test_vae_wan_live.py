@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -9,17 +8,10 @@ from pipeline.networks.vae_wan import WanVAEConfig
 from pipeline.networks.vae_wan_live import WanLive
 from tests.live_decoders import CPU, WAN, error, noise, pixels, slot_error, wan
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 # Of rms, in float64, frames in float32: measured 8e-14 and 0.
 ROUNDING, SHOWN_ROUNDING = 1e-12, 1e-6
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """These networks are too small to share out."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def filled(slots: list[Tensor], memory: VAEMemory) -> list[Tensor]:

@@ -1,5 +1,4 @@
 import copy
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -15,16 +14,9 @@ from pipeline.wan.decoding import LiveDecoder, LiveNetwork, load_memory, prepare
 from pipeline.wan.frames import to_host
 from tests.live_decoders import CPU, noise, tiny, wan
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SIZE = (3, 2)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """These networks are too small to share out."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(params=["tiny", "wan"])

@@ -11,6 +11,8 @@ from pipeline.wan.frames import to_host
 from pipeline.wan.pipeline import Plan, WanPipeline
 from tests.wan_parts import HEIGHT, PLAN, WIDTH, asked, parts, picture, pipeline
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def run(model: WanPipeline, conditionings: list[Conditioning]) -> list[Chunk]:
     state = model.open(conditionings[0])
