@@ -80,13 +80,21 @@ class Conditioning:
     quality: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A place inside a chunk that :meth:`pipeline.interface.Pipeline.truncate` can go back to: what lies before it."""
+
+    frames: int
+    latents: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Chunk:
     """Frames that the model made together.
 
     ``frames`` is ``uint8 [F, H, W, 3]`` RGB in host memory; F follows from the quality's rate, so trust
     the array. ``first_frame`` and ``first_latent`` count from this ``open``. ``timings_ms`` is
-    milliseconds by stage.
+    milliseconds by stage. ``cuts`` are the places inside it that the stream can go back to, in order.
     """
 
     index: int
@@ -98,3 +106,4 @@ class Chunk:
     revision: int
     quality: int
     timings_ms: dict[str, float] = field(default_factory=dict[str, float])
+    cuts: tuple[Cut, ...] = ()

@@ -1,10 +1,10 @@
 """Chunks that wait for their time; how many seconds of them wait is the latency of every command."""
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
-from pipeline.types import Chunk, Pixels
+from pipeline.types import Chunk, Cut, Pixels
 from stream.clock import Alarm, FrameClock, Timer
 from stream.control import Snapshot
 
@@ -36,6 +36,19 @@ class DueFrame:
     opens: Snapshot | None
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where what waits can be cut off: in which chunk of the queue, at which cut of it, when the frame there is due.
+
+    ``latent`` is the first that goes.
+    """
+
+    position: int
+    cut: Cut
+    due: float
+    latent: int
+
+
 @dataclass(slots=True, eq=False)
 class _Waiting:
     chunk: Chunk
@@ -50,6 +63,10 @@ class _Waiting:
     @property
     def seconds(self) -> float:
         return float((len(self.chunk.frames) - self.sent) / self.chunk.fps)
+
+    def shorten(self, cut: Cut) -> None:
+        kept = tuple(other for other in self.chunk.cuts if other.frames < cut.frames)
+        self.chunk = replace(self.chunk, frames=self.chunk.frames[: cut.frames], latents=cut.latents, cuts=kept)
 
 
 class PlayoutBuffer:
@@ -141,23 +158,42 @@ class PlayoutBuffer:
         return True
 
     def drop_unsent(self, after: float, take: int | None = None, from_latent: int = 0) -> int | None:
-        """Throw away the chunks of which no frame is sent and whose first frame is due later than ``after``.
+        """Throw away what is due later than ``after``, from the first place there on, as :meth:`place` finds it.
 
-        With ``take``, chunks of that take alone, and only from ``from_latent`` on. While frozen nothing is
-        due, so all go. Gives the first latent of the earliest chunk thrown away, or None. Rooms go stale.
+        Gives the first latent thrown away, or None. Rooms go stale.
         """
+        place = self.place(after, take, from_latent)
+        if place is None:
+            return None
+        while len(self._waiting) > place.position + 1:
+            self._waiting.pop()
+        if place.cut.frames > self._waiting[-1].sent:
+            self._waiting[-1].shorten(place.cut)
+        else:
+            self._waiting.pop()
+        self._ticket += 1
+        self._changed.ring()
+        return place.latent
+
+    def place(self, after: float, take: int | None = None, from_latent: int = 0) -> Place | None:
+        """Find the first chunk's beginning, or cut inside one, that is due later than ``after``.
+
+        With ``take``, in that take alone, and only from ``from_latent`` on. While frozen nothing is due, so the first.
+        """
+        for place in self._places():
+            in_take = take is None or self._waiting[place.position].made_under.take == take
+            if in_take and place.latent >= from_latent and (place.due > after or not self.running):
+                return place
+        return None
+
+    def _places(self) -> Iterator[Place]:
         due = self.due() - self.buffered
         for position, waiting in enumerate(self._waiting):
-            droppable = take is None or waiting.made_under.take == take
-            droppable = droppable and waiting.sent == 0 and waiting.chunk.first_latent >= from_latent
-            if droppable and (due > after or not self.running):
-                while len(self._waiting) > position:
-                    self._waiting.pop()
-                self._ticket += 1
-                self._changed.ring()
-                return waiting.chunk.first_latent
+            for cut in (Cut(0, 0), *waiting.chunk.cuts):
+                if cut.frames >= waiting.sent:
+                    at = due + float((cut.frames - waiting.sent) / waiting.chunk.fps)
+                    yield Place(position, cut, at, waiting.chunk.first_latent + cut.latents)
             due += waiting.seconds
-        return None
 
     async def next_frame(self) -> DueFrame:
         """Wait for the next frame's time and take it out."""

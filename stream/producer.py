@@ -80,8 +80,9 @@ class ChunkProducer:
         self._control = control
         self._take: int | None = None
         self._rewind: int | None = None
+        self._hurry = 0
         self._head_latent = 0
-        self._open_s = 0.0
+        self._open_s = self._rewind_s = 0.0
         self._busy_until = 0.0
 
     async def run(self, after: "asyncio.Task[None] | None" = None) -> None:
@@ -91,11 +92,11 @@ class ChunkProducer:
         """
         if after is not None:
             await asyncio.wait({after})
-        self._take = self._rewind = None
+        self._take, self._rewind, self._hurry = None, None, 0
         try:
             while True:
                 room = await self._playout.wait_for_room(self._lead)  # the viewers' clock paces the model
-                snapshot = self._control.snapshot(self.pace.quality())  # newest commands, frozen
+                snapshot = self._control.snapshot(self._quality())  # newest commands, frozen
                 chunk = await self._generate(snapshot, room)  # never on the event loop
                 if self._deliver(room, chunk, snapshot):  # a chunk whole; frames leave it when due
                     await self._engine.commit(self._id)  # clean-context cache write, off the hot path
@@ -104,17 +105,37 @@ class ChunkProducer:
 
     def overtake(self) -> None:
         """Throw away what was made before the newest command and can be made again in time."""
-        ready = max(self._playout.timer.time(), self._busy_until) + self._estimate() + GUARD_S
+        begin = max(self._playout.timer.time(), self._busy_until) + GUARD_S
         if self._control.take != self._take:
-            self._playout.drop_unsent(ready + self._open_s)
+            self._playout.drop_unsent(begin + self._estimate() + self._open_s)
             return
         # One chunk more may be in the making; what lies further back than the model can go stays.
         oldest = (
             self._head_latent + self._engine.format.latents_per_chunk - self._engine.capabilities.truncatable_latents
         )
+        quality = self._soonest(begin + self._rewind_s, oldest)
+        ready = begin + self._rewind_s + self.pace.time.estimate(quality)
         latent = self._playout.drop_unsent(ready, self._take, oldest)
         if latent is not None:
-            self._rewind = latent
+            self._rewind, self._hurry = latent, quality
+
+    def _soonest(self, begin: float, oldest: int) -> int:
+        """The quality to begin at then: the common one, or the one below where the command shows sooner by that.
+
+        One chunk of fewer denoising steps is hardly seen, a latent's time of waiting is felt. A rung of another frame
+        rate is no such choice.
+        """
+        quality, ladder = self.pace.quality(), self._engine.capabilities.quality
+        if quality + 1 >= len(ladder) or ladder[quality + 1].fps != ladder[quality].fps:
+            return quality
+        ready = (begin + self.pace.time.estimate(rung) for rung in (quality, quality + 1))
+        usual, sooner = (self._playout.place(time, self._take, oldest) for time in ready)
+        gains = sooner is not None and (usual is None or sooner.due < usual.due)
+        return quality + 1 if gains else quality
+
+    def _quality(self) -> int:
+        hurry, self._hurry = self._hurry, 0
+        return max(hurry, self.pace.quality())
 
     def _estimate(self) -> float:
         return self.pace.time.estimate(self.pace.quality())
@@ -128,8 +149,7 @@ class ChunkProducer:
         if snapshot.take != self._take:
             await self._open(snapshot)
         elif self._rewind is not None:
-            latent, self._rewind = self._rewind, None
-            await self._engine.truncate(self._id, latent)
+            await self._go_back(self._rewind)
         began, expected = timer.time(), self._estimate()
         self._busy_until = began + expected
         # A take that begins, or one that is late already, must not push aside another stream's chunk that can
@@ -151,6 +171,11 @@ class ChunkProducer:
         await self._engine.open(self._id, snapshot.conditioning)
         self._open_s = self._playout.timer.time() - began
         logger.info("stream %s: take %s begins", self._id, snapshot.take)
+
+    async def _go_back(self, latent: int) -> None:
+        began, self._rewind = self._playout.timer.time(), None
+        await self._engine.truncate(self._id, latent)
+        self._rewind_s = self._playout.timer.time() - began
 
     def _deliver(self, room: Room, chunk: Chunk, snapshot: Snapshot) -> bool:
         """Put the chunk into playout; False when it is not wanted any more, nor is its context."""

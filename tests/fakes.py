@@ -18,7 +18,7 @@ import numpy as np
 
 from pipeline.errors import CapacityError, ConditioningError, TruncationError
 from pipeline.interface import Progress, silent
-from pipeline.types import Capabilities, Chunk, Conditioning, Mode, Pixels, QualityLevel, VideoFormat
+from pipeline.types import Capabilities, Chunk, Conditioning, Cut, Mode, Pixels, QualityLevel, VideoFormat
 from tests.gate import stand_at
 
 FAIL = "!fail"
@@ -144,6 +144,7 @@ class FakePipeline:
             revision=conditioning.revision,
             quality=conditioning.quality,
             timings_ms={"total": (time.monotonic() - began) * 1000},
+            cuts=tuple(Cut(per_latent * kept, kept) for kept in range(1, self.latents_per_chunk)),
         )
 
     def _frame(self, state: FakeState, conditioning: Conditioning, index: int, latent: int) -> Pixels:

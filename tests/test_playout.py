@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from pipeline.types import Chunk, Conditioning
+from pipeline.types import Chunk, Conditioning, Cut
 from stream.control import Snapshot
 from stream.playout import DueFrame, PlayoutBuffer, Room
 from tests.fakes import FakeClock, settle
@@ -16,6 +16,13 @@ STEP = 5625
 def chunk(first_latent: int = 0, frames: int = 4, fps: int = 16) -> Chunk:
     pixels = np.zeros((frames, 2, 2, 3), np.uint8)
     return Chunk(first_latent, 0, first_latent, 1, pixels, Fraction(fps), 0, 0)
+
+
+def long_chunk(first_latent: int = 0) -> Chunk:
+    """Three latents that can be cut apart."""
+    pixels = np.zeros((12, 2, 2, 3), np.uint8)
+    cuts = (Cut(4, 1), Cut(8, 2))
+    return Chunk(first_latent // 3, 0, first_latent, 3, pixels, Fraction(16), 0, 0, cuts=cuts)
 
 
 def made_under(take: int = 1) -> Snapshot:
@@ -194,6 +201,47 @@ async def test_all_that_waits_can_be_dropped_while_frozen(player: Player) -> Non
     await player.clock.advance(0.01)
     player.playout.freeze()
     assert player.playout.drop_unsent(after=9999.0, take=1) == 1
+
+
+@pytest.mark.parametrize(
+    ("shown_s", "after_s", "latent", "left"),
+    # Frame 5 is on show at 0.3 s. The cuts are due at 0.25, 0.5, 1.0 and 1.25 s, the second chunk at 0.75 s.
+    [(0.3, 0.31, 2, 8), (0.3, 0.5, 3, 12), (0.3, 0.8, 4, 16), (0.3, 1.24, 5, 20), (0.3, 1.3, None, 24), (0, -1, 0, 0)],
+)
+async def test_a_chunk_is_cut_where_it_can_be(
+    player: Player, shown_s: float, after_s: float, latent: int | None, left: int
+) -> None:
+    """What is dropped begins at the first cut, or chunk, that is due later; frames before it are shown in time."""
+    player.playout.run()
+    await player.put(long_chunk(0))
+    await player.put(long_chunk(3))
+    if shown_s:
+        await player.clock.advance(shown_s)
+    assert player.playout.drop_unsent(after=1000 + after_s, take=1) == latent
+    assert player.playout.next_frame_index == left
+    await player.clock.advance(2.0)
+    assert [pts for _, _, pts in player.seen] == [number * STEP for number in range(left)]
+
+
+async def test_a_chunk_that_was_cut_ends_there(player: Player) -> None:
+    """It can be cut again before that place, what is put follows it at once, and a cut just shown leaves nothing."""
+    player.playout.run()
+    await player.put(long_chunk(0))
+    await player.clock.advance(0.01)
+    assert player.playout.drop_unsent(after=1000.4, take=1) == 2
+    assert player.playout.drop_unsent(after=1000.1, take=1) == 1
+    assert player.playout.drop_unsent(after=1000.0, take=1) is None
+    await player.clock.advance(0.2)
+    assert (player.playout.last_frame, player.playout.buffered) == (3, 0)
+    await player.put(long_chunk(1))
+    await player.clock.advance(0.18)
+    player.playout.freeze()
+    assert player.playout.last_frame == 6
+    assert player.playout.drop_unsent(after=0.0, take=1) == 2
+    player.playout.run()
+    await player.clock.advance(0.07)
+    player.playout.freeze()
+    assert (player.playout.last_frame, player.playout.buffered) == (7, 0)
 
 
 async def test_room_goes_stale_when_chunks_are_dropped(player: Player) -> None:

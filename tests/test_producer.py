@@ -1,12 +1,13 @@
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from pipeline.errors import ConditioningError
-from pipeline.types import Chunk
+from pipeline.types import Capabilities, Chunk
 from stream.control import Control, Snapshot
 from stream.errors import StreamError
 from stream.playout import DueFrame, PlayoutBuffer
@@ -18,9 +19,10 @@ from tests.fakes import FAIL, REFUSE, FakeClock, FakePicture, FakePipeline, sett
 class Stage:
     """A producer between a fake engine and a playout that is watched."""
 
-    def __init__(self, buffer_s: float = 0.05) -> None:
+    def __init__(self, buffer_s: float = 0.05, pipeline: FakePipeline | None = None, chunk_s: float = 0.1) -> None:
         self.clock = FakeClock()
-        self.engine = FakeEngine(self.clock, FakePipeline())
+        seconds = (chunk_s, 0.8 * chunk_s, 0.6 * chunk_s)
+        self.engine = FakeEngine(self.clock, pipeline or FakePipeline(), seconds)
         self.playout = PlayoutBuffer(self.clock)
         self.control: Control[FakePicture, str] = Control("i2v")
         self.quality = 0
@@ -63,7 +65,18 @@ class Stage:
 
 @pytest.fixture
 async def stage() -> AsyncIterator[Stage]:
-    stage = Stage()
+    async for stage in staged(Stage()):
+        yield stage
+
+
+@pytest.fixture
+async def slow() -> AsyncIterator[Stage]:
+    """Chunks of three latents, 0.75 s, made in 0.22 s."""
+    async for stage in staged(Stage(0.12, FakePipeline(latents_per_chunk=3), 0.22)):
+        yield stage
+
+
+async def staged(stage: Stage) -> AsyncIterator[Stage]:
     yield stage
     # Nobody moves the clock any more.
     stage.engine.close_s = 0.0
@@ -146,6 +159,60 @@ async def test_a_chunk_in_the_making_is_made_again(stage: Stage) -> None:
     assert stage.revisions[3:5] == [2, 3]
 
 
+async def test_a_prompt_does_not_wait_for_the_end_of_a_long_chunk(slow: Stage) -> None:
+    """Whenever it comes, the chunk on show is cut at the first latent by which its rest can be made again."""
+    slow.start()
+    await slow.clock.advance(2.0)
+    waits = []
+    for number in range(24):
+        before = slow.clock.time()
+        slow.prompt("x" * number)
+        revision = slow.control.revision
+        while revision % 256 not in slow.revisions:
+            await slow.clock.advance(0.01)
+        waits.append(slow.clock.time() - before)
+        await slow.clock.advance(1.13)
+    # The making, the guard and a latent; a chunk on its way may have to be waited for.
+    assert max(waits) <= 0.22 + 0.03 + 0.25 + 0.22
+    assert sorted(waits)[12] <= 0.22 + 0.03 + 0.125 + 0.05
+    assert slow.playout.underruns == 0
+    assert [frame.index for frame in slow.frames] == list(range(len(slow.frames)))
+
+
+class TwoSpeeds(FakePipeline):
+    """The fake, with a second rung that is quicker at the same frame rate."""
+
+    __slots__ = ()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        told = super().capabilities
+        quicker = (told.quality[0], replace(told.quality[0], name="quicker"), told.quality[2])
+        return replace(told, quality=quicker)
+
+
+async def test_a_prompt_is_hurried_where_that_shows_it_sooner() -> None:
+    """The chunk that answers is made with less work where a whole latent's time is won by it, and no other is."""
+    stage = Stage(0.12, pipeline=TwoSpeeds(latents_per_chunk=3), chunk_s=0.22)
+    async for slow in staged(stage):
+        slow.start()
+        await slow.clock.advance(2.0)
+        hurried, waits = 0, []
+        for number in range(16):
+            before, made = slow.clock.time(), len(slow.made)
+            slow.prompt("x" * number)
+            revision = slow.control.revision
+            while revision not in slow.revisions:
+                await slow.clock.advance(0.01)
+            waits.append(slow.clock.time() - before)
+            await slow.clock.advance(1.13)
+            qualities = [quality for quality, _, _ in slow.made[made:]]
+            hurried += qualities.count(1)
+            assert qualities.count(1) <= 1
+        assert 0 < hurried < 16
+        assert slow.playout.underruns == 0
+
+
 async def test_frame_indices_go_on_over_takes(stage: Stage) -> None:
     """A new picture is a new take from the next chunk on: one open more, no index lost or used twice."""
     stage.start()
@@ -175,9 +242,14 @@ async def test_a_picture_overtakes_what_waits(stage: Stage) -> None:
     assert stage.playout.underruns == 0
 
 
-async def test_streamed_is_offline(stage: Stage) -> None:
+@pytest.mark.parametrize("latents", [1, 3])
+async def test_streamed_is_offline(latents: int) -> None:
     """The frames shown equal those of a plain run over the log, whatever was thrown away and made again."""
-    stage.pace.buffer_s = 0.8
+    async for stage in staged(Stage(0.8, FakePipeline(latents_per_chunk=latents))):
+        await streamed_is_offline(stage)
+
+
+async def streamed_is_offline(stage: Stage) -> None:
     stage.start(seed=3)
     for number in range(8):
         await stage.clock.advance(0.31)
@@ -188,7 +260,8 @@ async def test_streamed_is_offline(stage: Stage) -> None:
             stage.producer.overtake()
     await stage.clock.advance(1.0)
     assert any(call[0] == "truncate" for call in stage.engine.calls)
-    offline, state, take = FakePipeline(), None, None
+    per_chunk = stage.engine.format.latents_per_chunk
+    offline, state, take = FakePipeline(latents_per_chunk=per_chunk), None, None
     for (first_frame, snapshot), (end, _) in pairwise(stage.log):
         if snapshot.take != take:
             take, state = snapshot.take, offline.open(snapshot.conditioning)
@@ -196,6 +269,8 @@ async def test_streamed_is_offline(stage: Stage) -> None:
         chunk = offline.generate_chunk(state, snapshot.conditioning)
         shown = np.stack([frame.pixels for frame in stage.frames[first_frame:end]])
         assert np.array_equal(chunk.frames[: len(shown)], shown)
+        per_latent = len(chunk.frames) // per_chunk
+        offline.truncate(state, chunk.first_latent + -(-len(shown) // per_latent))
 
 
 async def test_quality_changes_at_a_chunk_boundary(stage: Stage) -> None:

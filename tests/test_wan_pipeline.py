@@ -6,7 +6,7 @@ import torch
 
 from pipeline.errors import CapacityError, ConditioningError, TruncationError
 from pipeline.preprocess import cover
-from pipeline.types import Chunk, Conditioning, Mode
+from pipeline.types import Chunk, Conditioning, Cut, Mode
 from pipeline.wan.frames import to_host
 from pipeline.wan.pipeline import Plan, WanPipeline
 from tests.wan_parts import HEIGHT, PLAN, WIDTH, asked, parts, picture, pipeline
@@ -111,6 +111,48 @@ def test_truncating_is_never_having_made_what_followed(committed: int) -> None:
     assert [chunk.first_frame for chunk in again] == [chunk.first_frame for chunk in straight[4:]]
 
 
+@pytest.mark.parametrize("committed", [False, True])
+@pytest.mark.parametrize("decoder", ["tiny", "wan"])
+def test_a_chunk_can_be_cut(decoder: str, committed: bool) -> None:
+    """What stays of it stays as it is: frames go on from there as one video, and the window holds no more."""
+    model = pipeline(decoder=decoder)
+    state = model.open(asked("t2v"))
+    chunks, latents = [], []
+    for _ in range(4):
+        model.commit(state)
+        chunks.append(model.generate_chunk(state, asked("t2v")))
+        assert state.pending is not None
+        latents.append(state.pending.clean)
+    if committed:
+        model.commit(state)
+    assert chunks[3].cuts == (Cut(4, 1),)
+    model.truncate(state, 7)
+    uncut = pipeline(decoder=decoder)
+    other = uncut.open(asked("t2v"))
+    for _ in range(4):
+        uncut.generate_chunk(other, asked("t2v"))
+        uncut.commit(other)
+    for latent in state.cache.kept(2):
+        held, wanted = (cache.stored[:, :, :, cache.held.index(latent)] for cache in (state.cache, other.cache))
+        assert torch.equal(held, wanted)
+    after = model.generate_chunk(state, asked("t2v", prompt="snow falls"))
+    assert (after.first_latent, after.first_frame, after.index) == (7, chunks[3].first_frame + 4, 4)
+    assert state.pending is not None
+    kept = torch.cat([*latents[:3], latents[3][:, :, :1], state.pending.clean], 2)
+    with torch.inference_mode():
+        whole = to_host(parts(decoder=decoder).decoder.decode_frames(kept, None)[0])
+    streamed = np.concatenate([frames(chunks[:3]), chunks[3].frames[:4], after.frames])
+    assert np.abs(streamed.astype(int) - whole).max() <= 1
+
+
+def test_a_cut_is_of_a_full_window() -> None:
+    """Until its window is full a stream has no cuts, nor in its first chunk: nothing is recorded for it alone."""
+    chunks = run(pipeline(), [asked()] * 4)
+    assert [chunk.cuts for chunk in chunks] == [(), (Cut(4, 1),), (Cut(4, 1),), (Cut(4, 1),)]
+    wide = run(pipeline(replace(PLAN, window=10)), [asked()] * 5)
+    assert [len(chunk.cuts) for chunk in wide] == [0, 0, 0, 1, 1]
+
+
 def test_the_first_chunk_can_be_taken_back_too() -> None:
     """Before its first chunk a take has its picture and nothing else."""
     model = pipeline()
@@ -122,7 +164,7 @@ def test_the_first_chunk_can_be_taken_back_too() -> None:
 
 
 def test_it_says_where_it_cannot_go_back_to() -> None:
-    """A place within a chunk, ahead, or too far back is refused, and the stream goes on as if not asked."""
+    """A place ahead or too far back is refused, and the stream goes on as if not asked."""
     model = pipeline()
     state = model.open(asked())
     for _ in range(4):

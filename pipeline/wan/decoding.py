@@ -53,14 +53,16 @@ def prepared(decoder: FrameDecoder, device: torch.device) -> LiveNetwork | None:
 class LiveDecoder:
     """A decoder for live streams of one size, called by one thread at a time.
 
-    On a GPU, calls of ``latents_per_chunk`` are a recorded graph, others run step by step; ``network`` is what
-    :func:`prepared` made. Without one this is
+    On a GPU, calls of ``latents_per_chunk`` and of one latent are recorded graphs over the same slots, others run step
+    by step; ``network`` is what :func:`prepared` made. Without one this is
     :meth:`~pipeline.networks.frame_decoder.FrameDecoder.decode_frames`, bit for bit.
     """
 
     def __init__(self, decoder: FrameDecoder, network: LiveNetwork | None, latents_per_chunk: int) -> None:
-        self._decoder, self._network, self._count = decoder, network, latents_per_chunk
-        self._recorded: Recorded[Tensor] | None = None
+        self._decoder, self._network = decoder, network
+        self._counts = {1, latents_per_chunk}
+        self._slots: list[Tensor] = []
+        self._recorded: dict[int, Recorded[Tensor]] = {}
 
     @torch.inference_mode()
     def decode(self, latents: Tensor, memory: VAEMemory | None) -> tuple[Tensor, VAEMemory]:
@@ -90,26 +92,25 @@ class LiveDecoder:
         return copied(frames.contiguous())
 
     def _go_on(self, network: LiveNetwork, latents: Tensor, memory: VAEMemory) -> tuple[Tensor, VAEMemory]:
-        if latents.shape[2] != self._count or not may_record(latents.device):
+        count = latents.shape[2]
+        if count not in self._counts or not may_record(latents.device):
             slots = network.beginning(latents.shape[3], latents.shape[4], latents.device)
             load_memory(slots, memory)
             return to_bytes(network(latents, slots)), VAEMemory(tuple(slots))
-        if self._recorded is None:
-            self._recorded = _record(network, latents)
-        slots = self._recorded.inputs[1:]
-        load_memory(slots, memory)
-        frames = self._recorded(latents, *slots)
-        return frames.clone(), VAEMemory(tuple(slot.clone() for slot in slots))
+        if not self._slots:
+            self._slots = network.beginning(latents.shape[3], latents.shape[4], latents.device)
+        if count not in self._recorded:
+            self._recorded[count] = _record(network, latents, self._slots)
+        load_memory(self._slots, memory)
+        frames = self._recorded[count](latents)
+        return frames.clone(), VAEMemory(tuple(slot.clone() for slot in self._slots))
 
 
-def _record(network: LiveNetwork, latents: Tensor) -> Recorded[Tensor]:
-    def decode(latents: Tensor, *slots: Tensor) -> Tensor:
-        return to_bytes(network(latents, slots))
-
+def _record(network: LiveNetwork, latents: Tensor, slots: Sequence[Tensor]) -> Recorded[Tensor]:
     # cuDNN's own choice among its kernels is a guess; the rehearsals measure them.
     before, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True
     try:
-        return Recorded(decode, [latents, *network.beginning(latents.shape[3], latents.shape[4], latents.device)])
+        return Recorded(lambda latents: to_bytes(network(latents, slots)), [latents])
     finally:
         torch.backends.cudnn.benchmark = before
 

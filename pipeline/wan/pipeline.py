@@ -17,7 +17,7 @@ from pipeline.preprocess import FRAMES_PER_LATENT, cover
 from pipeline.quantize import StoredLinear
 from pipeline.schedule import FlowSchedule
 from pipeline.stages import Stages
-from pipeline.types import Capabilities, Chunk, Conditioning, ImageEntry, Mode, QualityLevel, VideoFormat
+from pipeline.types import Capabilities, Chunk, Conditioning, Cut, ImageEntry, Mode, QualityLevel, VideoFormat
 from pipeline.wan.decoding import LiveDecoder, prepared
 from pipeline.wan.examples import EXAMPLES
 from pipeline.wan.given import Given, beside, show
@@ -25,7 +25,7 @@ from pipeline.wan.parts import Parts
 from pipeline.wan.passes import Passes
 from pipeline.wan.sampler import Guide, Sampler, draw
 from pipeline.wan.sizes import PIXELS_PER_LATENT
-from pipeline.wan.state import Boundary, Pending, WanState
+from pipeline.wan.state import Boundary, Made, Pending, WanState
 from pipeline.wan.texts import Texts
 from pipeline.wan.window import Positions, WindowCache, WindowShape
 
@@ -106,6 +106,9 @@ class WanPipeline:
         for number, quality in enumerate(qualities, 1):
             progress(f"warming up: chunk {number} of {len(qualities)}")
             seconds.append(self._timed(state, replace(asked, quality=quality)))
+        if self._plan.latents_per_chunk > 1:
+            # The first cut of a stream would wait for the decoder's graph of one latent.
+            self.truncate(state, state.now.made - 1)
         self.close(state)
         timed = seconds[fills:]
         return tuple(map(min, timed[::2], timed[1::2]))
@@ -157,7 +160,7 @@ class WanPipeline:
         pixels = self._decoder.to_host(frames)
         stages.lap("decode")
         made = begin.cached + count if begin.chunks == 0 else begin.made + count
-        state.past = deque([*state.past, begin], maxlen=2)
+        state.past = deque([*state.past, Made(begin, clean)], maxlen=2)
         state.now = Boundary(made, begin.cached + count, begin.frames + len(pixels), begin.chunks + 1, memory)
         state.pending, state.seen = Pending(clean, guide, seen), None
         return Chunk(
@@ -170,29 +173,37 @@ class WanPipeline:
             revision=conditioning.revision,
             quality=conditioning.quality,
             timings_ms=stages.ms,
+            cuts=self._cuts(begin, count),
         )
 
     @torch.inference_mode()
     def commit(self, state: WanState) -> None:
         """Read the chunk made last, so that the next one sees it; does nothing when that is done."""
         if state.pending is not None:
-            clean, guide, seen = state.pending.clean, state.pending.guide, state.pending.seen
-            state.cache.append(self._samplers[0].read(clean, guide, seen), clean.shape[2])
-            state.pending = None
+            guide = state.pending.guide
+            self._read(state, state.pending)
             state.seen = state.cache.see(self._plan.latents_per_chunk, self._plan.positions)
             self._samplers[0].prepare(guide, state.seen)
 
+    @torch.inference_mode()
     def truncate(self, state: WanState, latent: int) -> None:
-        """Go back to a chunk's beginning. Raises TruncationError where there is none to go back to."""
+        """Go back to a chunk's beginning, or to a cut inside it. Raises TruncationError where there is none.
+
+        A chunk's latents are made and read together; those before a cut stay as they are, so what follows sees in them
+        the ones that are gone, and no more of those.
+        """
         if latent == state.now.made:
             return
-        boundary = next((b for b in state.past if b.made == latent), None)
-        if boundary is None:
-            raise TruncationError(f"latent {latent} is not where one of the last {len(state.past)} chunks began")
-        state.cache.truncate(boundary.cached, self._plan.latents_per_chunk)
+        made = next((made for made in reversed(state.past) if made.begin.made <= latent < state.now.made), None)
+        kept = -1 if made is None else latent - made.begin.made
+        if made is None or not (kept == 0 or any(kept == cut.latents for cut in self._cuts(made.begin, kept + 1))):
+            raise TruncationError(f"latent {latent} is no beginning of the last {len(state.past)} chunks, nor a cut")
+        if kept and made is state.past[-1] and state.pending is not None:
+            self._read(state, state.pending)
+        state.cache.truncate(made.begin.cached + kept, self._plan.latents_per_chunk)
         state.pending = state.seen = None
-        state.now = boundary
-        state.past = deque([b for b in state.past if b.made < latent], maxlen=2)
+        state.now = self._after(made, kept) if kept else made.begin
+        state.past = deque([other for other in state.past if other.begin.made < latent], maxlen=2)
 
     def close(self, state: WanState) -> None:
         """Give the stream's place and memory back; closing twice is closing once."""
@@ -221,6 +232,31 @@ class WanPipeline:
         """How many latents the next chunk has: one to begin from text alone, where the model was trained so."""
         alone = self._plan.first_alone and state.now.cached == 0 and conditioning.mode == "t2v"
         return 1 if alone else self._plan.latents_per_chunk
+
+    def _cuts(self, begin: Boundary, count: int) -> tuple[Cut, ...]:
+        """Where a chunk of a stream that began there can be cut: not the first one, nor before the window is full.
+
+        There the past has lengths that no chunk's beginning has, and a graph is recorded for each length.
+        """
+        full = self._plan.window - self._plan.latents_per_chunk
+        return tuple(
+            Cut(kept * FRAMES_PER_LATENT, kept)
+            for kept in range(1, count)
+            if begin.chunks > 0 and begin.cached + kept >= full
+        )
+
+    def _read(self, state: WanState, pending: Pending) -> None:
+        own = self._samplers[0].read(pending.clean, pending.guide, pending.seen)
+        state.cache.append(own, pending.clean.shape[2])
+        state.pending = None
+
+    def _after(self, made: Made, kept: int) -> Boundary:
+        """The boundary after the first latents of a chunk; the decoder sees those again, for its memory alone."""
+        begin, memory = made.begin, made.begin.memory
+        for latent in made.clean[:, :, :kept].split(1, dim=2):
+            memory = self._decoder.decode(latent, memory)[1]
+        frames = begin.frames + kept * FRAMES_PER_LATENT
+        return Boundary(begin.made + kept, begin.cached + kept, frames, begin.chunks + 1, memory)
 
     def _window(self) -> WindowCache:
         config, parts = self._parts.transformer.config, self._parts

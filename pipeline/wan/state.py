@@ -27,6 +27,14 @@ class Boundary:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """A chunk that can be taken back: where it began, and its clean latents ``[1, C, T, h, w]``."""
+
+    begin: Boundary
+    clean: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Pending:
     """A chunk that was made and not read yet: clean latents ``[1, C, T, h, w]`` and what they were made under."""
 
@@ -37,7 +45,7 @@ class Pending:
 
 @dataclass(slots=True, eq=False)
 class WanState:
-    """One stream: its window, where its next chunk begins, where earlier ones did (newest last).
+    """One stream: its window, where its next chunk begins, the chunks that can be taken back (newest last).
 
     ``seen`` is what the next chunk sees, once the last one was read. ``cross`` are the cross-attention's keys and
     values under ``prompt``, 94 MB for the 1.3B model.
@@ -47,7 +55,7 @@ class WanState:
     given: Given
     cache: WindowCache
     now: Boundary
-    past: deque[Boundary] = field(default_factory=deque[Boundary])
+    past: deque[Made] = field(default_factory=deque[Made])
     pending: Pending | None = None
     seen: Seen | None = None
     prompt: str | None = None
