@@ -50,7 +50,8 @@ class Capacity:
         self._slowness = 1.0
         self._late = 0.0
         self._busy_s = 0.0
-        self._settled_at = self._roomy_since = now()
+        self._settled_at = self._roomy_since = self._spared_at = now()
+        self._spared_s = 0.0
         self.level = 0
         """The rung of the ladder that every stream is made at."""
 
@@ -93,6 +94,23 @@ class Capacity:
             # What slowed the machine down may be gone with them; the next stream measures again.
             self._slowness, self._late, self.level = 1.0, 0.0, 0
         self._settled_at = self._roomy_since = self._now()
+
+    def take_spare(self) -> bool:
+        """Take the time to make one chunk again; False when the other streams leave none, and nothing is taken.
+
+        What they leave is saved up to a chunk's making. A stream alone harms nobody, and need not ask twice.
+        """
+        streams, cost_s = len(self._running), self._loads[self.level] * self._slowness * self._playing
+        now, models = self._now(), max(1, self._replicas())
+        left = models * max(0.0, _FULL - self.load(self.level, streams))
+        self._spared_s = min(cost_s * models, self._spared_s + left * (now - self._spared_at))
+        self._spared_at = now
+        if streams <= models:
+            return True
+        if self._spared_s < cost_s:
+            return False
+        self._spared_s -= cost_s
+        return True
 
     def observe(self, level: int, busy_s: float, late: bool) -> None:
         """Take in one chunk: its rung, the engine's busy seconds so far, whether it came too late."""

@@ -87,7 +87,8 @@ class Generation:
         self.latency: Latency = config.latency
         self.bitrate_kbps = config.bitrate_kbps
         self._rung = 0
-        pace = Pace(self._buffer_s(), lambda: self.quality, GenerationTime(engine.chunk_seconds), self._chunk_made)
+        times, spare = GenerationTime(engine.chunk_seconds), services.capacity.take_spare
+        pace = Pace(self._buffer_s(), lambda: self.quality, times, self._chunk_made, spare)
         self._producer = ChunkProducer(stream_id, engine, self.playout, self.control, pace)
         self._producing: asyncio.Task[None] | None = None
         self._pumping = self._own(self._pump(), "playout")

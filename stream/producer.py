@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 GUARD_S = 0.03
 """Seconds between the expected end of a chunk's making and its time, when one is made again."""
 _WINDOW = 32
+_FADING = 0.8
 OUTLIER = 1.75
 """How many times the median an estimate may be."""
 
@@ -24,16 +25,22 @@ OUTLIER = 1.75
 class GenerationTime:
     """How long a chunk takes from the asking to the having, by quality: the 95th percentile of the last ones.
 
-    ``expected`` is seconds by quality, which stand until enough was seen.
+    ``expected`` is seconds by quality, which stand until enough was seen. ``reading_s`` is what the first chunk under a
+    prompt takes beyond: the prompt is read then.
     """
 
     def __init__(self, expected: Sequence[float]) -> None:
         self._expected = expected
         self._seen = [deque[float](maxlen=_WINDOW) for _ in expected]
+        self.reading_s = 0.0
 
-    def observe(self, quality: int, seconds: float) -> None:
-        """Take in one chunk."""
-        self._seen[quality].append(seconds)
+    def observe(self, quality: int, seconds: float, reads: bool = False) -> None:
+        """Take in one chunk; ``reads``: it was the first under its prompt."""
+        if reads and self._seen[quality]:
+            beyond = seconds - sorted(self._seen[quality])[len(self._seen[quality]) // 2]
+            self.reading_s = max(0.0, beyond, self.reading_s * _FADING)
+        else:
+            self._seen[quality].append(seconds)
 
     def estimate(self, quality: int) -> float:
         """Give the seconds in which 19 of 20 chunks are there.
@@ -59,12 +66,14 @@ class Pace:
     """What a producer goes by: seconds of video to keep ahead, the quality to make, how long that takes.
 
     ``made(chunk, seconds, late)`` is told of each chunk: the seconds it took, whether it missed its time.
+    ``take_spare`` asks whether other streams leave the time to make a chunk again.
     """
 
     buffer_s: float
     quality: Callable[[], int]
     time: GenerationTime
     made: Callable[[Chunk, float, bool], None]
+    take_spare: Callable[[], bool] = lambda: True
 
 
 class ChunkProducer:
@@ -81,6 +90,7 @@ class ChunkProducer:
         self._take: int | None = None
         self._rewind: int | None = None
         self._hurry = 0
+        self._prompt = ""
         self._head_latent = 0
         self._open_s = self._rewind_s = 0.0
         self._busy_until = 0.0
@@ -113,11 +123,11 @@ class ChunkProducer:
         oldest = (
             self._head_latent + self._engine.format.latents_per_chunk - self._engine.capabilities.truncatable_latents
         )
-        quality = self._soonest(begin + self._rewind_s, oldest)
-        ready = begin + self._rewind_s + self.pace.time.estimate(quality)
-        latent = self._playout.drop_unsent(ready, self._take, oldest)
-        if latent is not None:
-            self._rewind, self._hurry = latent, quality
+        begin += self._rewind_s + self.pace.time.reading_s
+        quality = self._soonest(begin, oldest)
+        ready = begin + self.pace.time.estimate(quality)
+        if self._playout.place(ready, self._take, oldest) is not None and self.pace.take_spare():
+            self._rewind, self._hurry = self._playout.drop_unsent(ready, self._take, oldest), quality
 
     def _soonest(self, begin: float, oldest: int) -> int:
         """The quality to begin at then: the common one, or the one below where the command shows sooner by that.
@@ -158,7 +168,8 @@ class ChunkProducer:
         self._busy_until = 0.0
         self._head_latent = chunk.first_latent + chunk.latents
         ended = timer.time()
-        self.pace.time.observe(conditioning.quality, ended - began)
+        self.pace.time.observe(conditioning.quality, ended - began, conditioning.prompt != self._prompt)
+        self._prompt = conditioning.prompt
         self.pace.made(chunk, ended - began, can_miss and ended > room.due)
         return chunk
 

@@ -166,3 +166,27 @@ def test_one_stream_a_model_is_always_admitted() -> None:
     machine.capacity.admit("a")
     machine.capacity.admit("b")
     refusal(machine, "c")
+
+
+def test_what_streams_leave_can_be_taken_once() -> None:
+    """With company a chunk is made again only in time left over, saved up to one chunk; alone always."""
+    machine = Machine(0.06, 0.05, 0.04, 0.01)
+    machine.capacity.admit("a")
+    assert [machine.capacity.take_spare() for _ in range(5)] == [True] * 5
+    machine.capacity.admit("b")
+    machine.time += 100.0
+    assert [machine.capacity.take_spare() for _ in range(3)] == [True, False, False]
+    # Two streams take 0.48 of the machine: 0.49 is left, a chunk takes 0.06 s.
+    machine.time += 0.11
+    assert not machine.capacity.take_spare()
+    machine.time += 0.02
+    assert [machine.capacity.take_spare() for _ in range(2)] == [True, False]
+
+
+def test_models_leave_their_time_each() -> None:
+    """Over several models so many chunks can be made again at once."""
+    machine = Machine(0.06, 0.05, 0.04, 0.01, replicas=2)
+    for stream_id in "abc":
+        machine.capacity.admit(stream_id)
+    machine.time += 100.0
+    assert [machine.capacity.take_spare() for _ in range(3)] == [True, True, False]

@@ -179,6 +179,30 @@ async def test_a_prompt_does_not_wait_for_the_end_of_a_long_chunk(slow: Stage) -
     assert [frame.index for frame in slow.frames] == list(range(len(slow.frames)))
 
 
+async def test_nothing_is_made_again_at_the_cost_of_others(slow: Stage) -> None:
+    """Where other streams leave no time for it, a prompt waits for the next chunk."""
+    slow.pace.take_spare = lambda: False
+    slow.start()
+    await slow.clock.advance(2.0)
+    for number in range(6):
+        slow.prompt("x" * number)
+        await slow.clock.advance(1.13)
+    assert not [call for call in slow.engine.calls if call[0] == "truncate"]
+    assert slow.revisions[-1] == slow.control.revision
+
+
+def test_reading_a_prompt_is_known_apart() -> None:
+    """What the first chunk of a prompt takes beyond the others is not taken for theirs, and fades when it is gone."""
+    times = GenerationTime([0.5])
+    for _ in range(8):
+        times.observe(0, 0.2)
+    times.observe(0, 0.26, reads=True)
+    assert times.estimate(0) == 0.2
+    assert times.reading_s == pytest.approx(0.06)
+    times.observe(0, 0.2, reads=True)
+    assert times.reading_s == pytest.approx(0.048)
+
+
 class TwoSpeeds(FakePipeline):
     """The fake, with a second rung that is quicker at the same frame rate."""
 
