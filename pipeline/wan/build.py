@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -203,24 +204,26 @@ def kernel_of(wan: WanConfig) -> Kernel:
 
 
 def load(loader: Loader, wan: WanConfig, progress: Progress) -> Parts:
-    """Load every network that this configuration uses."""
+    """Load every network that this configuration uses; the text encoder, the largest, beside the others."""
     sees = wan.image_entry == "clip"
-    progress("loading the text encoder")
-    text = loader.text()
-    progress("loading the transformer")
-    transformer = loader.transformer()
-    progress("loading the VAE")
-    needs_encoder = wan.image_entry != "none" or wan.vae == "wan"
-    vae = loader.wan_vae(decoder=wan.vae == "wan") if needs_encoder else None
-    decoder = vae if wan.vae == "wan" and vae is not None else loader.tiny_vae()
-    if sees:
-        progress("loading CLIP")
+    with ThreadPoolExecutor(1, "text-encoder") as beside:
+        progress("loading the text encoder")
+        text = beside.submit(loader.text)
+        progress("loading the transformer")
+        transformer = loader.transformer()
+        progress("loading the VAE")
+        needs_encoder = wan.image_entry != "none" or wan.vae == "wan"
+        vae = loader.wan_vae(decoder=wan.vae == "wan") if needs_encoder else None
+        decoder = vae if wan.vae == "wan" and vae is not None else loader.tiny_vae()
+        if sees:
+            progress("loading CLIP")
+        image_encoder = loader.image_encoder() if sees else None
     return Parts(
         transformer=transformer,
-        text=text,
+        text=text.result(),
         decoder=decoder,
         encoder=vae,
-        image_encoder=loader.image_encoder() if sees else None,
+        image_encoder=image_encoder,
         device=loader.device,
         dtype=loader.dtype,
         tile=loader.placement.tile,
