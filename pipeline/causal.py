@@ -123,6 +123,7 @@ class CausalPipeline:
         stages = Stages(torch.device("cpu"))
         self.commit(state)
         text, begin = self._text(conditioning.prompt), state.now
+        stages.lap("text")
         made: list[Boundary] = []
         frames: list[Tensor] = []
         here, clean = begin, begin.last

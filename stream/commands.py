@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias, cast
 
 from stream.errors import StreamError
 from stream.generation import Answer, Generation, Services, Shown
+from stream.meter import command_life
 from stream.picture import Picture
 from stream.protocol import (
     PROTOCOL,
@@ -181,7 +182,7 @@ class Commands:
 
         def answer(shown: Shown) -> None:
             if not waits:
-                generation.meter.command(shown.at - command.received)
+                generation.meter.command(command_life(command.received, shown.making, shown.at))
             command.turn.follow(frame_reply(type, command.message.id, shown), shown.pts)
 
         return answer

@@ -20,12 +20,25 @@ class Picture(Protocol):
 PictureT = TypeVar("PictureT", bound=Picture)
 
 
+@dataclass(frozen=True, slots=True)
+class Making:
+    """When a chunk was begun and when it was there, in loop time; the seconds in which its prompt was read."""
+
+    begun: float
+    ended: float
+    reading_s: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """What the next chunk is made under, and in which take: another take begins the model's state anew."""
+    """What the next chunk is made under, and in which take: another take begins the model's state anew.
+
+    ``making`` is None until the chunk is there.
+    """
 
     conditioning: Conditioning
     take: int
+    making: Making | None = None
 
 
 class Control(Generic[PictureT, AckT]):

@@ -14,7 +14,7 @@ from pipeline.types import Chunk, Mode, Pixels, Policy
 from stream.capacity import Capacity
 from stream.clock import Timer
 from stream.config import StreamConfig
-from stream.control import Control, Snapshot
+from stream.control import Control, Making, Snapshot
 from stream.engine import Engine
 from stream.errors import StreamError
 from stream.meter import Meter, Observer
@@ -35,12 +35,13 @@ Answer = Callable[["Shown"], None]
 class Shown:
     """A frame that was sent: index in the stream, timestamp in 90 kHz ticks, loop time of its sending.
 
-    Before the stream's first frame the index is 0 and the timestamp None.
+    Before the stream's first frame the index is 0 and the timestamp None. ``making`` tells of the chunk that it opens.
     """
 
     frame: int
     pts: int | None
     at: float
+    making: Making | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +236,8 @@ class Generation:
     async def _pump(self) -> None:
         while True:
             frame = await self.playout.next_frame()
-            shown = Shown(frame.index, frame.pts, self._services.timer.time())
+            making = None if frame.opens is None else frame.opens.making
+            shown = Shown(frame.index, frame.pts, self._services.timer.time(), making)
             self.meter.frame(self.playout.underruns)
             self.on_air = frame.pixels
             await self.sink.publish(frame.pixels, frame.index, frame.pts)

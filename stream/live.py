@@ -319,6 +319,7 @@ class LiveStream:
             chunk_ms=meter.chunk_ms(),
             buffered_ms=round(1000 * generation.playout.buffered, 1),
             control_latency_ms=meter.control_latency_ms(),
+            control_stages_ms=meter.control_stages_ms(),
             underruns=generation.playout.underruns,
             viewers=self.viewers,
             bitrate_kbps=generation.sink.measured_kbps(),

@@ -1,13 +1,47 @@
 """What one stream does, in figures: for ``stats`` and for metrics."""
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Protocol
 
 from stream.clock import Timer
-from stream.protocol import Percentiles
+from stream.control import Making
+from stream.protocol import ControlStages, Percentiles
 
 _WINDOW_S = 2.0
 _COMMANDS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLife:
+    """The seconds from a command to its first frame, by what they were spent on; they add up.
+
+    ``waiting`` until a chunk was begun under it, ``reading`` its prompt, ``making`` the chunk, ``playout`` until the
+    first frame's time. A command that another overtook before any chunk is all waiting.
+    """
+
+    waiting: float
+    reading: float = 0.0
+    making: float = 0.0
+    playout: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """All of it."""
+        return self.waiting + self.reading + self.making + self.playout
+
+
+def command_life(received: float, making: Making | None, shown: float) -> CommandLife:
+    """Divide the time between a command's coming and its first frame's going, all in loop time.
+
+    >>> command_life(10.0, Making(10.5, 11.0, 0.25), 11.5)
+    CommandLife(waiting=0.5, reading=0.25, making=0.25, playout=0.5)
+    """
+    if making is None:
+        return CommandLife(shown - received)
+    worked = making.ended - making.begun
+    reading = min(making.reading_s, worked)
+    return CommandLife(making.begun - received, reading, worked - reading, shown - making.ended)
 
 
 class Observer(Protocol):
@@ -25,8 +59,8 @@ class Observer(Protocol):
         """Note that frames came too late so many times."""
         ...
 
-    def command_shown(self, seconds: float) -> None:
-        """Note the seconds from a command to its first frame."""
+    def command_shown(self, life: "CommandLife") -> None:
+        """Note how long a command took to its first frame."""
         ...
 
 
@@ -42,7 +76,7 @@ class Unobserved:
     def underran(self, times: int) -> None:
         """Ignore it."""
 
-    def command_shown(self, seconds: float) -> None:
+    def command_shown(self, life: "CommandLife") -> None:
         """Ignore it."""
 
 
@@ -58,6 +92,10 @@ def percentiles(values: list[float]) -> Percentiles:
     return Percentiles(ordered[(len(ordered) - 1) // 2], ordered[max(0, (len(ordered) * 19 + 19) // 20 - 1)])
 
 
+def _ms(seconds: float) -> float:
+    return round(1000 * seconds, 1)
+
+
 class Meter:
     """Counts the frames, chunks and commands of one stream over the last seconds."""
 
@@ -68,7 +106,7 @@ class Meter:
         self._made: deque[tuple[float, int, float]] = deque()
         self._sent: deque[float] = deque()
         self._underruns = 0
-        self._latencies: deque[float] = deque(maxlen=_COMMANDS)
+        self._commands: deque[CommandLife] = deque(maxlen=_COMMANDS)
 
     def begin(self) -> None:
         """Note that the video starts or goes on: rates count from here."""
@@ -91,10 +129,10 @@ class Meter:
             self._underruns = underruns
         self._trim()
 
-    def command(self, seconds: float) -> None:
-        """Count a command whose first frame was handed to the encoder so long after it came."""
-        self._latencies.append(seconds)
-        self._observer.command_shown(seconds)
+    def command(self, life: CommandLife) -> None:
+        """Count a command whose first frame was handed to the encoder."""
+        self._commands.append(life)
+        self._observer.command_shown(life)
 
     def fps_generated(self) -> float:
         """Frames made each second."""
@@ -114,7 +152,12 @@ class Meter:
 
     def control_latency_ms(self) -> Percentiles:
         """Milliseconds from a command to its first frame, over the last commands."""
-        return percentiles([round(1000 * seconds, 1) for seconds in self._latencies])
+        return percentiles([_ms(life.seconds) for life in self._commands])
+
+    def control_stages_ms(self) -> ControlStages:
+        """Milliseconds of each part of that, over the last commands; the parts' percentiles need not add up."""
+        lives = [(_ms(life.waiting), _ms(life.reading), _ms(life.making), _ms(life.playout)) for life in self._commands]
+        return ControlStages(*(percentiles([life[part] for life in lives]) for part in range(4)))
 
     def _span(self) -> float:
         return max(0.25, min(_WINDOW_S, self._timer.time() - self._began))

@@ -1,16 +1,19 @@
 """The server in numbers, as Prometheus text."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from stream.live import LiveStream
+from stream.meter import CommandLife
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 STATES = ("idle", "live", "paused")
 CHUNK_S = (0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 1.0, 2.5, 5.0)
+STAGE_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 LATENCY_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.5, 2.5, 5.0)
 
 
@@ -51,6 +54,13 @@ class Metrics:
             buckets=LATENCY_S,
             registry=self._registry,
         )
+        self._stages = Histogram(
+            "vivant_control_stage_seconds",
+            "Seconds of that until a chunk is begun, reading the prompt, making the chunk, until it is due.",
+            ["stage"],
+            buckets=STAGE_S,
+            registry=self._registry,
+        )
 
     def chunk_made(self, seconds: float, frames: int) -> None:
         """Note a chunk of so many frames, and the seconds from the asking to the having."""
@@ -65,9 +75,11 @@ class Metrics:
         """Note that frames came too late so many times."""
         self._underruns.inc(times)
 
-    def command_shown(self, seconds: float) -> None:
-        """Note the seconds from a command to its first frame."""
-        self._latency.observe(seconds)
+    def command_shown(self, life: CommandLife) -> None:
+        """Note how long a command took to its first frame, and on what the time was spent."""
+        self._latency.observe(life.seconds)
+        for stage in fields(life):
+            self._stages.labels(stage.name).observe(getattr(life, stage.name))
 
     def offer_answered(self, result: str) -> None:
         """Note an offer: ``ok``, or the code of the error that answered it."""

@@ -4,11 +4,11 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.types import Chunk
-from stream.control import Control, Snapshot
+from stream.control import Control, Making, Snapshot
 from stream.engine import Engine
 from stream.playout import PlayoutBuffer, Room
 
@@ -107,8 +107,10 @@ class ChunkProducer:
             while True:
                 room = await self._playout.wait_for_room(self._lead)  # the viewers' clock paces the model
                 snapshot = self._control.snapshot(self._quality())  # newest commands, frozen
+                begun = self._playout.timer.time()
                 chunk = await self._generate(snapshot, room)  # never on the event loop
-                if self._deliver(room, chunk, snapshot):  # a chunk whole; frames leave it when due
+                making = Making(begun, self._playout.timer.time(), chunk.timings_ms.get("text", 0.0) / 1000)
+                if self._deliver(room, chunk, replace(snapshot, making=making)):  # frames leave it when due
                     await self._engine.commit(self._id)  # clean-context cache write, off the hot path
         finally:
             await self._engine.close_stream(self._id)

@@ -307,6 +307,16 @@ class Percentiles:
 
 
 @dataclass(frozen=True, slots=True)
+class ControlStages:
+    """What control latency is made of: until a chunk is begun, reading the prompt, making it, until it is due."""
+
+    waiting: Percentiles
+    reading: Percentiles
+    making: Percentiles
+    playout: Percentiles
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """The figures of one second of a stream, named as on the wire."""
 
@@ -315,6 +325,7 @@ class Stats:
     chunk_ms: float
     buffered_ms: float
     control_latency_ms: Percentiles
+    control_stages_ms: ControlStages
     underruns: int
     viewers: int
     bitrate_kbps: float

@@ -73,6 +73,7 @@ async def test_only_what_is_asked_while_live_is_measured(studio: Studio) -> None
     await studio.do(Resume)
     await studio.clock.advance(1.0)
     assert studio.stream.stats()["control_latency_ms"] == {"p50": None, "p95": None}
+    assert studio.stream.stats()["control_stages_ms"]["making"] == {"p50": None, "p95": None}
 
 
 async def test_replies_go_to_who_asked_and_state_to_all(studio: Studio) -> None:
@@ -115,6 +116,10 @@ async def test_stats(studio: Studio) -> None:
     assert stats["chunk_ms"] == pytest.approx(100, abs=1)
     assert (stats["underruns"], stats["viewers"], stats["bitrate_kbps"]) == (0, 0, 1234)
     assert 0 < stats["control_latency_ms"]["p50"] <= stats["control_latency_ms"]["p95"] < 500
+    stages = stats["control_stages_ms"]
+    assert set(stages) == {"waiting", "reading", "making", "playout"}
+    assert stages["making"]["p50"] == pytest.approx(100, abs=1)
+    assert 0 <= stages["waiting"]["p50"] <= 250
     assert (stats["quality"], stats["level"]) == ("full", 0)
 
 

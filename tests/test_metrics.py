@@ -2,6 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from stream.meter import CommandLife
 from stream.metrics import Metrics
 from tests.fake_live import FakeLive
 
@@ -19,7 +20,7 @@ def test_what_is_observed_is_counted() -> None:
     metrics.chunk_made(0.11, 4)
     metrics.frame_sent()
     metrics.underran(3)
-    metrics.command_shown(0.42)
+    metrics.command_shown(CommandLife(0.125, 0.0, 0.25, 0.045))
     metrics.offer_answered("ok")
     metrics.offer_answered("bad_offer")
     read = samples(metrics)
@@ -29,6 +30,8 @@ def test_what_is_observed_is_counted() -> None:
     assert read["vivant_chunk_seconds_count",] == 2
     assert read["vivant_chunk_seconds_bucket", "0.1"] == 1
     assert read["vivant_control_latency_seconds_sum",] == 0.42
+    assert read["vivant_control_stage_seconds_sum", "making"] == 0.25
+    assert read["vivant_control_stage_seconds_sum", "playout"] == 0.045
     assert (read["vivant_offers_total", "ok"], read["vivant_offers_total", "bad_offer"]) == (1, 1)
 
 

@@ -14,6 +14,7 @@ from stream.protocol import (
     MESSAGE_BYTES,
     ClientMessage,
     Configure,
+    ControlStages,
     Hello,
     ImageInfo,
     Limits,
@@ -254,7 +255,8 @@ def test_replies_have_the_shape_of_the_samples() -> None:
 def test_stats_have_the_shape_of_the_samples() -> None:
     """Stats go on the wire under their own names."""
     sample = SAMPLES["stats before the first command"]
-    stats = Stats(0, 0, 0, 0, Percentiles(None, None), 0, 0, 0)
+    none = Percentiles(None, None)
+    stats = Stats(0, 0, 0, 0, none, ControlStages(none, none, none, none), 0, 0, 0)
     assert stats_message(stats) == sample
     assert list(asdict(stats)) == [name for name in SAMPLES["stats"] if name != "type"]
 

@@ -400,12 +400,15 @@ class LivePage {
   }
 
   #renderFigures() {
-    const { isOpen, latency, plays, stats } = this.#session;
+    const { isOpen, latencies, latency, plays, stats } = this.#session;
     hide("figures", !plays || !isOpen);
     const rate = (/** @type {number | undefined} */ fps) => (fps === undefined ? "–" : `${fps.toFixed(1)} fps`);
     say("generated", rate(stats?.fps_generated));
     say("received", seesFrames ? rate(this.#rate.fps(performance.now())) : "–");
-    say("latency", latency === null ? "–" : `${(latency / 1_000).toFixed(2)} s`);
+    const seconds = (/** @type {number} */ ms) => (ms / 1_000).toFixed(2);
+    say("latency", latency === null ? "–" : `${seconds(latency)} s`);
+    hide("latencies", latencies === null);
+    if (latencies) say("percentiles", `${seconds(latencies.p50)} / ${seconds(latencies.p95)} s`);
     say("quality", this.#session.quality);
   }
 }

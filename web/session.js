@@ -164,6 +164,11 @@ export class Session {
     return this.#latency.last;
   }
 
+  /** @returns {{ p50: number, p95: number } | null} of the last commands, in milliseconds */
+  get latencies() {
+    return this.#latency.percentiles;
+  }
+
   /** The quality level in words: the server's own where it names one, else told by the rate it sends. */
   get quality() {
     if (!this.#stats || !this.#capabilities) return "–";

@@ -57,16 +57,33 @@ export class FrameRate {
  */
 export class CommandLatency {
   static #REMEMBERED = 128;
+  static #COMMANDS = 32;
   /** @type {{ rtp: number, at: number }[]} */
   #frames = [];
   /** @type {{ sentAt: number, rtp: number } | null} */
   #awaited = null;
-  /** @type {number | null} */
-  #last = null;
+  /** @type {number[]} */
+  #seen = [];
 
   /** @returns {number | null} milliseconds from the last command to its picture, null before the first */
   get last() {
-    return this.#last;
+    return this.#seen.at(-1) ?? null;
+  }
+
+  /**
+   * The median and the 95th percentile over the last commands.
+   * @returns {{ p50: number, p95: number } | null} null while there are fewer than three, which say nothing of them
+   */
+  get percentiles() {
+    const sorted = this.#seen.toSorted((a, b) => a - b);
+    if (sorted.length < 3) return null;
+    const at = (/** @type {number} */ share) => sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)];
+    return { p50: at(0.5), p95: at(0.95) };
+  }
+
+  /** @param {number} milliseconds */
+  #see(milliseconds) {
+    this.#seen = [...this.#seen, milliseconds].slice(-CommandLatency.#COMMANDS);
   }
 
   /**
@@ -79,11 +96,11 @@ export class CommandLatency {
    */
   applied(sentAt, rtp, now, seesFrames = true) {
     if (rtp === undefined || !seesFrames) {
-      this.#last = now - sentAt;
+      this.#see(now - sentAt);
       return true;
     }
     const shown = this.#frames.find((frame) => frame.at >= sentAt && rtpDistance(frame.rtp, rtp) >= 0);
-    if (shown) this.#last = shown.at - sentAt;
+    if (shown) this.#see(shown.at - sentAt);
     this.#awaited = shown ? null : { sentAt, rtp };
     return shown !== undefined;
   }
@@ -97,7 +114,7 @@ export class CommandLatency {
     this.#frames.push({ rtp, at });
     if (this.#frames.length > CommandLatency.#REMEMBERED) this.#frames.shift();
     if (!this.#awaited || rtpDistance(rtp, this.#awaited.rtp) < 0) return false;
-    this.#last = at - this.#awaited.sentAt;
+    this.#see(at - this.#awaited.sentAt);
     this.#awaited = null;
     return true;
   }

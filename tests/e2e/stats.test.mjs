@@ -56,6 +56,16 @@ test("a frame that was shown before the command was sent is not its picture", ()
   equal(latency.applied(100, 3_000, 150), false);
 });
 
+test("percentiles are of the last 32 commands, and of three at least", () => {
+  const latency = new CommandLatency();
+  latency.applied(0, undefined, 9_000);
+  latency.applied(0, undefined, 9_000);
+  equal(latency.percentiles, null);
+  for (let i = 32; i >= 1; i -= 1) latency.applied(0, undefined, i * 10);
+  equal(latency.percentiles, { p50: 160, p95: 310 });
+  equal(latency.last, 10);
+});
+
 test("without a timestamp the reply itself counts", () => {
   const latency = new CommandLatency();
   equal([latency.applied(100, undefined, 350), latency.last], [true, 250]);
