@@ -48,6 +48,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def is_resumable(self) -> bool:
+        """Whether the model's streams can be saved, and go on from that."""
+        ...
+
+    @property
     def replicas(self) -> int:
         """How many models alike work side by side; each stream is with one of them."""
         ...
@@ -61,8 +66,15 @@ class Engine(Protocol):
         """Build and warm up the model. Raises PipelineError or StreamError ``internal`` when that fails."""
         ...
 
-    async def open(self, stream_id: str, conditioning: Conditioning) -> None:
-        """Begin a take. Raises ConditioningError or CapacityError as :meth:`Pipeline.open` does."""
+    async def open(self, stream_id: str, conditioning: Conditioning, saved: bytes | None = None) -> None:
+        """Begin a take, or go on where one was when it was saved.
+
+        Raises ConditioningError or CapacityError as :meth:`Pipeline.open` does, PipelineError for bytes of another.
+        """
+        ...
+
+    async def save(self, stream_id: str) -> bytes:
+        """Give all that came to a stream since it was opened, of a model that is resumable."""
         ...
 
     async def generate(self, stream_id: str, conditioning: Conditioning, deadline: float) -> Chunk:

@@ -53,10 +53,17 @@ class PipelineHost(Generic[StateT]):
         is_resumable = isinstance(self._pipeline, Resumable)
         return EngineInfo(self._pipeline.format, self._pipeline.capabilities, seconds, is_resumable)
 
-    def open(self, stream_id: str, conditioning: Conditioning) -> None:
-        """Begin a take, instead of the one before if any."""
+    def open(self, stream_id: str, conditioning: Conditioning, saved: bytes | None = None) -> None:
+        """Begin a take, or go on with one that was saved, instead of the one before if any."""
         self.close_stream(stream_id)
         self._states[stream_id] = self._pipeline.open(conditioning)
+        if saved is not None:
+            assert isinstance(self._pipeline, Resumable)
+            try:
+                self._pipeline.restore(self._states[stream_id], saved)
+            except PipelineError:
+                self.close_stream(stream_id)
+                raise
 
     def generate(self, stream_id: str, conditioning: Conditioning) -> Chunk:
         """Make the next chunk of a stream."""
@@ -77,10 +84,7 @@ class PipelineHost(Generic[StateT]):
 
     def resume(self, stream_id: str, journal: Journal) -> None:
         """Bring a stream to where it was elsewhere: its checkpoint, then again what was called since."""
-        self.open(stream_id, journal.opening)
-        if journal.saved is not None:
-            assert isinstance(self._pipeline, Resumable)
-            self._pipeline.restore(self._states[stream_id], journal.saved)
+        self.open(stream_id, journal.opening, journal.saved)
         for method, arguments in journal.calls:
             getattr(self, method)(stream_id, *arguments)
 
@@ -207,6 +211,11 @@ class ScheduledEngine(ABC):
         return self._known.capabilities
 
     @property
+    def is_resumable(self) -> bool:
+        """Whether the model's streams can be saved, and go on from that."""
+        return self._known.is_resumable
+
+    @property
     def chunk_seconds(self) -> tuple[float, ...]:
         """Seconds that a chunk takes at each quality, as measured at the warm-up."""
         return self._known.chunk_seconds
@@ -225,11 +234,15 @@ class ScheduledEngine(ABC):
         self._worker = asyncio.create_task(self._work(), name="engine")
         logger.info("engine: %s is warm, a chunk takes %s s", self.capabilities.model, self.chunk_seconds)
 
-    async def open(self, stream_id: str, conditioning: Conditioning) -> None:
-        """Begin a take."""
+    async def open(self, stream_id: str, conditioning: Conditioning, saved: bytes | None = None) -> None:
+        """Begin a take, or go on with one that was saved."""
         deadline = self._now() + float(self.format.chunk_seconds)
         self._open[stream_id] = deadline
-        await self._call("open", stream_id, (conditioning,), deadline)
+        await self._call("open", stream_id, (conditioning, saved), deadline)
+
+    async def save(self, stream_id: str) -> bytes:
+        """Give all that came to a stream since it was opened."""
+        return await self._call("save", stream_id, (), self._open.get(stream_id, self._now()))
 
     async def generate(self, stream_id: str, conditioning: Conditioning, deadline: float) -> Chunk:
         """Make the next chunk."""

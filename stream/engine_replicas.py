@@ -66,6 +66,11 @@ class ReplicatedEngine(ABC):
         return self._pool.info.capabilities
 
     @property
+    def is_resumable(self) -> bool:
+        """Whether streams can be saved, and go on from that."""
+        return self._pool.info.is_resumable
+
+    @property
     def chunk_seconds(self) -> tuple[float, ...]:
         """Seconds that a chunk takes at each quality on the slowest replica."""
         return self._pool.info.chunk_seconds
@@ -96,13 +101,13 @@ class ReplicatedEngine(ABC):
         """Start every replica. Raises PipelineError or StreamError ``internal`` when one of them fails."""
         await self._pool.start(await self._prepare())
 
-    async def open(self, stream_id: str, conditioning: Conditioning) -> None:
-        """Begin a take where there is most time left."""
+    async def open(self, stream_id: str, conditioning: Conditioning, saved: bytes | None = None) -> None:
+        """Begin a take, or go on with one that was saved, where there is most time left."""
         await self.close_stream(stream_id)
         while True:
             replica = self._place(stream_id, await self._pool.some())
             try:
-                return await replica.open(stream_id, conditioning)
+                return await replica.open(stream_id, conditioning, saved)
             except (PipelineError, StreamError):
                 if replica.is_alive or self._closed or self._is_guilty(stream_id, replica):
                     self._leave(stream_id)
@@ -113,6 +118,10 @@ class ReplicatedEngine(ABC):
         chunk = await self._at_home(stream_id, lambda replica: replica.generate(stream_id, conditioning, deadline))
         self._suspects.discard(stream_id)
         return chunk
+
+    async def save(self, stream_id: str) -> bytes:
+        """Give all that came to a stream since it was opened."""
+        return await self._at_home(stream_id, lambda replica: replica.save(stream_id))
 
     async def commit(self, stream_id: str) -> None:
         """Write the clean context of the chunk made last."""

@@ -78,12 +78,12 @@ class Replica(ScheduledEngine):
         """Enter a call that was carried out; here and not where it is awaited, since nobody may be awaiting it."""
         stream_id = job.stream_id
         if job.method == "open":
-            self.journals[stream_id] = Journal(job.arguments[0])
+            self.journals[stream_id] = Journal(*job.arguments)
         elif job.method == "resume":
             self.journals[stream_id] = job.arguments[0]
         elif job.method == "close_stream":
             self.journals.pop(stream_id, None)
-        elif self.info.is_resumable:
+        elif self.info.is_resumable and job.method != "save":
             journal = self.journals[stream_id]
             journal.add(job.method, job.arguments)
             if job.method == "commit" and journal.chunks >= self._checkpoint_chunks:

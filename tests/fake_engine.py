@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.interface import Pipeline, Progress, silent
+from pipeline.interface import Pipeline, Progress, Resumable, silent
 from pipeline.types import Chunk, Conditioning
 from stream.clock import Alarm
 from stream.engine_jobs import DeathCallback, PipelineHost
@@ -25,6 +25,7 @@ class FakeEngine:
         self.format, self.capabilities = pipeline.format, pipeline.capabilities
         self.chunk_seconds = seconds
         self.seconds = seconds
+        self.is_resumable = isinstance(pipeline, Resumable)
         self.open_s = self.close_s = 0.0
         self.busy_s = 0.0
         self.replicas = 1
@@ -51,12 +52,18 @@ class FakeEngine:
         for callback in self._death:
             callback(lost, reason)
 
-    async def open(self, stream_id: str, conditioning: Conditioning) -> None:
-        """Begin a take."""
-        self.calls.append(("open", conditioning.revision))
+    async def open(self, stream_id: str, conditioning: Conditioning, saved: bytes | None = None) -> None:
+        """Begin a take, or go on with one that was saved."""
+        self.calls.append(("open", conditioning.revision) if saved is None else ("reopen", conditioning.revision))
         self._opened.add(stream_id)
         await self._spend(self.open_s)
-        self._host.open(stream_id, conditioning)
+        self._host.open(stream_id, conditioning, saved)
+
+    async def save(self, stream_id: str) -> bytes:
+        """Give the history."""
+        self.calls.append(("save",))
+        await self._spend(0.0)
+        return self._host.save(stream_id)
 
     async def generate(self, stream_id: str, conditioning: Conditioning, deadline: float) -> Chunk:
         """Make a chunk."""

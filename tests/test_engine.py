@@ -146,6 +146,29 @@ async def test_engine_is_the_pipeline(make: Make) -> None:
         assert (got.fps, got.revision, got.quality) == (wanted.fps, number, number % 3)
 
 
+async def test_what_was_saved_goes_on_in_another_stream(make: Make) -> None:
+    """A stream that is opened from what another one saved makes what that one would; both go on apart."""
+    engine = await make(resumable=True)
+    assert engine.is_resumable
+    await engine.open("a", under())
+    for number in range(3):
+        await engine.generate("a", under("p" * number, number), 0.0)
+        await engine.commit("a")
+    saved = await engine.save("a")
+    wanted = await engine.generate("a", under("snow", 3), 0.0)
+    await engine.open("b", under(), saved)
+    got = await engine.generate("b", under("snow", 3), 0.0)
+    assert np.array_equal(got.frames, wanted.frames)
+    assert (got.index, got.first_frame, got.first_latent) == (3, 12, 3)
+    await engine.close_stream("b")
+    assert (await engine.generate("a", under(), 0.0)).index == 4
+
+
+async def test_a_model_may_not_be_resumable(make: Make) -> None:
+    """It says so, before anything is asked of it."""
+    assert not (await make()).is_resumable
+
+
 async def test_a_picture_reaches_the_model(make: Make) -> None:
     """Each stream is made from its own picture, and from another one after it was changed."""
     engine = await make()
