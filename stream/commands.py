@@ -1,19 +1,23 @@
 """What each command of the wire contract does to a stream."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeAlias, cast
 
+from pipeline.errors import PipelineError
+from stream.bookmarks import Bookmarks
 from stream.errors import StreamError
 from stream.generation import Answer, Generation, Services, Shown
 from stream.meter import command_life
 from stream.picture import Picture
 from stream.protocol import (
     PROTOCOL,
+    Bookmark,
     ClientMessage,
     Configure,
+    Fork,
     Hello,
     Pause,
     Ping,
@@ -21,6 +25,7 @@ from stream.protocol import (
     RecordStop,
     Reset,
     Resume,
+    Rewind,
     SetMode,
     SetPrompt,
     Start,
@@ -34,7 +39,9 @@ from stream.protocol import (
 from stream.recorder import PacketSource, Recorder
 from stream.replies import Message, ReplyLine, Turn
 
-FREE_OF_PICTURES: TypeAlias = Hello | SetPrompt | Pause | Resume | Stop | Configure | RecordStart | RecordStop | Ping
+FREE_OF_PICTURES: TypeAlias = (
+    Hello | SetPrompt | Pause | Resume | Stop | Configure | RecordStart | RecordStop | Bookmark | Ping
+)
 """Commands that mean the same whether a picture before them is there or not."""
 
 TAKES_PICTURE: TypeAlias = UploadImage | UseFrame | UseCameraFrame
@@ -58,6 +65,7 @@ class Stream(Protocol):
     generation: Generation
     services: Services
     recorder: Recorder
+    bookmarks: Bookmarks
 
     def tell_others(self, line: ReplyLine, message: Message) -> None:
         """Send a message to every director but the one of this line."""
@@ -81,6 +89,7 @@ class Commands:
         self._stream = stream
         self._generation = stream.generation
         self._tell_state = tell_state
+        self._tasks: set[asyncio.Task[dict[str, Any]]] = set()
 
     def carry_out(self, command: Command) -> None:
         """Do what a command asks and settle its turn, now or later. Raises StreamError when it is refused."""
@@ -118,23 +127,58 @@ class Commands:
                 self._settle_later(command, "recording", self._stream.recorder.start(source))
             case RecordStop():
                 self._settle_later(command, "recorded", self._stream.recorder.stop())
+            case Bookmark(name=name):
+                self._settle_later(command, "bookmarked", self._beside(self._bookmark(name)))
+            case Rewind(bookmark=bookmark_id):
+                to = self._stream.bookmarks.find(bookmark_id).restart
+                generation.go_back(to, self._applied("rewind_applied", command))
+                command.turn.settle(None)
+            case Fork(bookmark=bookmark_id):
+                self._settle_later(command, "forked", self._beside(self._fork(bookmark_id)), is_news=False)
+
+    async def _bookmark(self, name: str) -> dict[str, Any]:
+        generation = self._generation
+        made = await self._stream.bookmarks.add(name, generation.shown.frame, generation.on_air)
+        return made.described()
+
+    async def _fork(self, bookmark_id: str | None) -> dict[str, Any]:
+        held = None if bookmark_id is None else self._stream.bookmarks.find(bookmark_id)
+        start = await self._generation.save() if held is None else held.restart
+        stream_id, control_token = self._stream.services.fork(start)
+        return {"stream": stream_id, "control_token": control_token}
+
+    def _beside(self, work: "Coroutine[Any, Any, dict[str, Any]]") -> "asyncio.Task[dict[str, Any]]":
+        task = asyncio.create_task(work, name=f"command-{self._stream.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def close(self) -> None:
+        """Give up what is carried out beside."""
+        for task in self._tasks:
+            task.cancel()
 
     def _settle(self, command: Command, type: str, **values: object) -> None:
         command.turn.settle(reply(type, command.message.id, **values))
 
-    def _settle_later(self, command: Command, type: str, values: "asyncio.Task[dict[str, Any]]") -> None:
-        """Answer when this has come, and tell the other directors, who did not ask."""
-        values.add_done_callback(partial(self._settle_with, command, type))
+    def _settle_later(
+        self, command: Command, type: str, values: "asyncio.Task[dict[str, Any]]", is_news: bool = True
+    ) -> None:
+        """Answer when this has come, and tell the other directors, who did not ask, where it is news for them."""
+        values.add_done_callback(partial(self._settle_with, command, type, is_news))
 
-    def _settle_with(self, command: Command, type: str, values: "asyncio.Task[dict[str, Any]]") -> None:
+    def _settle_with(self, command: Command, type: str, is_news: bool, values: "asyncio.Task[dict[str, Any]]") -> None:
         if values.cancelled():
             return
         error = values.exception()
+        if isinstance(error, PipelineError):
+            error = StreamError("internal", f"The model can't: {error}.")
         if isinstance(error, StreamError):
             command.turn.settle(error_message(error, command.message.id))
         elif error is None:
             self._settle(command, type, **values.result())
-            self._stream.tell_others(command.turn.line, {"type": type, **values.result()})
+            if is_news:
+                self._stream.tell_others(command.turn.line, {"type": type, **values.result()})
         else:
             raise error
 
@@ -142,8 +186,10 @@ class Commands:
         if message.protocol != PROTOCOL:
             raise StreamError("unsupported_protocol", f"This server speaks protocol {PROTOCOL} only.")
         capabilities = dict(self._stream.services.describe)
-        state = self._stream.state_message()
-        self._settle(command, "welcome", stream=self._stream.id, capabilities=capabilities, state=state)
+        state, bookmarks = self._stream.state_message(), self._stream.bookmarks.described()
+        self._settle(
+            command, "welcome", stream=self._stream.id, capabilities=capabilities, state=state, bookmarks=bookmarks
+        )
         if (url := self._stream.recorder.url) is not None:
             command.turn.follow({"type": "recording", "url": url})
 

@@ -56,6 +56,7 @@ class StreamConfig:
     image_pixels: int = ranged(40_000_000, 4096, 400_000_000)
     upload_timeout_s: float = ranged(10.0, 0.1, 600.0)
     publish_private: bool = False
+    bookmarks: int = ranged(8, 0, 1000)
     recordings: str = "~/.local/share/vivant/recordings"
     recording_s: float = ranged(3600.0, 1.0, 86_400.0)
     recordings_bytes: int = ranged(10_737_418_240, 1_048_576, 10**15)

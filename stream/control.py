@@ -33,12 +33,24 @@ class Making:
 class Snapshot:
     """What the next chunk is made under, and in which take: another take begins the model's state anew.
 
-    ``making`` is None until the chunk is there.
+    ``making`` is None until the chunk is there. ``saved`` is what the take goes on from, if it does not begin anew.
     """
 
     conditioning: Conditioning
     take: int
     making: Making | None = None
+    saved: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Restart(Generic[PictureT]):
+    """What a take that was saved goes on from: what was asked for then, and the model's state."""
+
+    mode: Mode
+    prompt: str
+    picture: PictureT | None
+    seed: int
+    saved: bytes
 
 
 class Control(Generic[PictureT, AckT]):
@@ -58,6 +70,7 @@ class Control(Generic[PictureT, AckT]):
         self.revision = 0
         self.take = 0
         self._policy: Policy = "auto"
+        self._saved: bytes | None = None
         self._acks: list[tuple[int, AckT]] = []
         self._take_acks: list[tuple[int, AckT]] = []
         self._kept_acks: list[AckT] = []
@@ -71,7 +84,7 @@ class Control(Generic[PictureT, AckT]):
         """Ask for another mode, in a new take; the one in force is answered like any command."""
         if mode != self.mode:
             self.mode = mode
-            self.take += 1
+            self._begin_anew()
         self._fold(ack)
         if mode == "i2v":
             self._acks += [(self.revision, kept) for kept in self._kept_acks]
@@ -81,7 +94,7 @@ class Control(Generic[PictureT, AckT]):
         """Ask for another picture: a new take in i2v; in t2v it is kept, and answered when the mode turns."""
         self.picture = picture
         if self.mode == "i2v":
-            self.take += 1
+            self._begin_anew()
             self._fold(ack)
         else:
             self._kept_acks.append(ack)
@@ -89,9 +102,19 @@ class Control(Generic[PictureT, AckT]):
     def begin_take(self, seed: int, ack: AckT) -> None:
         """Ask for a new take under a seed."""
         self.seed = seed
-        self.take += 1
+        self._begin_anew()
         self.revision += 1
         self._take_acks.append((self.revision, ack))
+
+    def go_back(self, to: Restart[PictureT], ack: AckT) -> None:
+        """Ask for a take that goes on from one that was saved, under what was asked for then."""
+        self.mode, self.prompt, self.picture = to.mode, to.prompt, to.picture
+        self.begin_take(to.seed, ack)
+        self._saved = to.saved
+
+    def _begin_anew(self) -> None:
+        self.take += 1
+        self._saved = None
 
     def _fold(self, ack: AckT) -> None:
         self.revision += 1
@@ -109,7 +132,7 @@ class Control(Generic[PictureT, AckT]):
             policy=self._policy,
             quality=quality,
         )
-        return Snapshot(conditioning, self.take)
+        return Snapshot(conditioning, self.take, saved=self._saved)
 
     def answered_by(self, revision: int) -> list[AckT]:
         """Give, once, the acks of the commands that a chunk of this revision answers, oldest first."""

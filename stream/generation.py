@@ -14,7 +14,7 @@ from pipeline.types import Chunk, Mode, Pixels, Policy
 from stream.capacity import Capacity
 from stream.clock import Timer
 from stream.config import StreamConfig
-from stream.control import Control, Making, Snapshot
+from stream.control import Control, Making, Restart, Snapshot
 from stream.engine import Engine
 from stream.errors import StreamError
 from stream.meter import Meter, Observer
@@ -58,6 +58,8 @@ class Services:
     describe: Mapping[str, Any]
     """The body of ``GET /capabilities``."""
     recordings: Recordings
+    fork: Callable[[Restart[Picture]], tuple[str, str]]
+    """Makes a stream that goes on from there; gives its id and control token. Raises ``at_capacity``."""
 
 
 class Generation:
@@ -123,9 +125,12 @@ class Generation:
             seed = secrets.randbits(32) if self._reset_seed is None else self._reset_seed
         self._reset_seed = None
         self.control.begin_take(seed, answer)
+        self._run()
+
+    def _run(self) -> None:
         self._go_live()
         self._producing = self._own(self._producer.run(self._producing), "producer")
-        logger.info("stream %s: live, seed %s", self._id, seed)
+        logger.info("stream %s: live, seed %s", self._id, self.control.seed)
 
     def pause(self, answer: Answer) -> None:
         """Freeze the screen at once, or once the frame on its way is sent. Raises ``wrong_state``."""
@@ -163,6 +168,29 @@ class Generation:
             self._reset_seed = self._reset_seed if seed is None else seed
         self.control.begin_take((self.control.seed or 0) if seed is None else seed, answer)
         self._changed()
+
+    async def save(self) -> Restart[Picture]:
+        """Save the take from which the screen is fed. Raises ``wrong_state``, ``not_supported``."""
+        engine, control, take = self._services.engine, self.control, self.control.take
+        if not engine.is_resumable:
+            raise StreamError("not_supported", f"{engine.capabilities.model} can't go back to where it was.")
+        if self.state not in ("live", "paused") or not self._producer.has_begun(take):
+            raise StreamError("wrong_state", "There is nothing to go back to yet; ask again once the video plays.")
+        asked = control.mode, control.prompt, control.picture, control.seed or 0
+        saved = await engine.save(self._id)
+        if control.take != take:
+            raise StreamError("wrong_state", "The video began anew meanwhile; ask again.")
+        return Restart(*asked, saved)
+
+    def go_back(self, to: Restart[Picture], answer: Answer) -> None:
+        """Go on from where a take was saved; one that is idle starts there. Raises ``at_capacity``."""
+        if self.state == "idle":
+            self._services.capacity.admit(self._id)
+        self.control.go_back(to, answer)
+        if self.state == "idle":
+            self._run()
+        else:
+            self._changed()
 
     def set_mode(self, mode: Mode, answer: Answer) -> None:
         """Turn to a mode. Raises ``not_supported``, and ``no_image`` when that is missed at once."""

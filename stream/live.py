@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from pipeline.types import VideoFormat
+from stream.bookmarks import Bookmarks
 from stream.capture import picture_of_frame, picture_of_pixels
 from stream.clock import Alarm
 from stream.commands import FREE_OF_PICTURES, TAKES_PICTURE, Command, Commands
@@ -71,6 +72,7 @@ class LiveStream:
         self._seats: dict[Director, _Seat] = {}
         self._viewers: set[object] = set()
         self.recorder = Recorder(stream_id, services.recordings, self._tell_all)
+        self.bookmarks = Bookmarks(self.generation.save, services.picture_thread, services.config.bookmarks)
         self._commands = Commands(self, self._tell_state)
         self.guests = Guests(self._tell_state)
         self._told: Message = self.state_message()
@@ -244,6 +246,7 @@ class LiveStream:
             director.goodbye(reason)
         self.guests.dismiss()
         self._reporting.cancel()
+        self._commands.close()
         await asyncio.wait({self._reporting, *self._captures})
         await self.generation.close()
         self._changed(self)

@@ -94,13 +94,26 @@ class FrameReply(Reply):
     rtp_timestamp: NotRequired[int | None]
 
 
+class BookmarkView(TypedDict):
+    """A bookmark: the frame that was on air, a small JPEG of it as a `data:` URL, and what was asked for."""
+
+    bookmark: str
+    name: str
+    frame: int
+    thumbnail: str
+    mode: Mode
+    prompt: str
+    seed: int
+
+
 class Welcome(Reply):
-    """Answers `hello`."""
+    """Answers `hello`; `bookmarks` are the stream's, the oldest first."""
 
     type: Literal["welcome"]
     stream: str
     capabilities: Capabilities
     state: State
+    bookmarks: list[BookmarkView]
 
 
 class ModeChanged(Reply):
@@ -209,6 +222,27 @@ class Recorded(TypedDict):
     reason: NotRequired[str]
 
 
+class Bookmarked(BookmarkView):
+    """The moment is kept; told without `id` to the directors who did not ask."""
+
+    id: NotRequired[int]
+    type: Literal["bookmarked"]
+
+
+class RewindApplied(FrameReply):
+    """The first frame from the bookmark on is sent."""
+
+    type: Literal["rewind_applied"]
+
+
+class Forked(Reply):
+    """The second stream is live; its id, and the token by which it is directed."""
+
+    type: Literal["forked"]
+    stream: str
+    control_token: str
+
+
 class Pong(Reply):
     """Answers `ping`; `server_ms` is milliseconds on the server's own clock."""
 
@@ -261,6 +295,9 @@ REPLIES: dict[str, type] = {
     "configured": Configured,
     "recording": Recording,
     "recorded": Recorded,
+    "bookmarked": Bookmarked,
+    "rewind_applied": RewindApplied,
+    "forked": Forked,
     "pong": Pong,
 }
 NEWS: dict[str, type[Any]] = {"state": State, "stats": StatsMessage, "error": Error, "goodbye": Goodbye}

@@ -115,6 +115,10 @@ class ChunkProducer:
         finally:
             await self._engine.close_stream(self._id)
 
+    def has_begun(self, take: int) -> bool:
+        """Whether the engine holds this take."""
+        return self._take == take and self._head_latent > 0
+
     def overtake(self) -> None:
         """Throw away what was made before the newest command and can be made again in time."""
         begin = max(self._playout.timer.time(), self._busy_until) + GUARD_S
@@ -181,7 +185,7 @@ class ChunkProducer:
         self._take, self._rewind, self._head_latent = snapshot.take, None, 0
         if not is_first:
             await self._engine.close_stream(self._id)
-        await self._engine.open(self._id, snapshot.conditioning)
+        await self._engine.open(self._id, snapshot.conditioning, snapshot.saved)
         self._open_s = self._playout.timer.time() - began
         logger.info("stream %s: take %s begins", self._id, snapshot.take)
 

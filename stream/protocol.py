@@ -188,6 +188,33 @@ class UseCameraFrame(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class Bookmark(Command):
+    """Keep this moment, to go back to or to go on from elsewhere."""
+
+    type = "bookmark"
+    replies = ("bookmarked",)
+    name: Annotated[str, TEXT] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rewind(Command):
+    """Go on from a bookmark, under the prompt and picture of then."""
+
+    type = "rewind"
+    replies = ("rewind_applied",)
+    bookmark: Annotated[str, TEXT]
+
+
+@dataclass(frozen=True, slots=True)
+class Fork(Command):
+    """Make a second stream that goes on from a bookmark, or from this moment."""
+
+    type = "fork"
+    replies = ("forked",)
+    bookmark: Annotated[str | None, TEXT] = None
+
+
+@dataclass(frozen=True, slots=True)
 class Ping(Command):
     """Ask for a ``pong`` with the same ``t``, a number on the client's own clock."""
 
@@ -198,7 +225,7 @@ class Ping(Command):
 
 ClientMessage = (
     Hello | SetMode | SetPrompt | UploadImage | UseFrame | Start | Pause | Resume | Stop | Reset
-    | Configure | RecordStart | RecordStop | UseCameraFrame | Ping
+    | Configure | RecordStart | RecordStop | UseCameraFrame | Bookmark | Rewind | Fork | Ping
 )  # fmt: skip
 _CLASSES: dict[str, type[ClientMessage]] = {message.type: message for message in get_args(ClientMessage)}
 

@@ -11,11 +11,13 @@ from typing import Any
 from stream.capacity import RETRY_AFTER_S, Capacity
 from stream.clock import Cancellable, Timer
 from stream.config import StreamConfig
+from stream.control import Restart
 from stream.engine import Engine
 from stream.errors import StreamError
 from stream.generation import Services
 from stream.live import LiveStream
 from stream.meter import Observer, Unobserved
+from stream.picture import Picture
 from stream.recorder import Recordings
 from stream.sink import MakeSink
 
@@ -149,8 +151,18 @@ class Streams:
                 self._pictures,
                 self._describe,
                 self._recordings,
+                self._fork,
             )
         return self._services
+
+    def _fork(self, start: Restart[Picture]) -> tuple[str, str]:
+        stream = self.create(unattended=True)
+        try:
+            stream.generation.go_back(start, lambda shown: None)
+        except StreamError:
+            self._end(stream, "it could not start")
+            raise
+        return stream.id, stream.control_token
 
     def _changed(self, stream: LiveStream) -> None:
         """Take note of who is there: one with nobody ends after a while, one that has ended is forgotten."""

@@ -11,9 +11,11 @@ from PIL import Image
 from pipeline.interface import Pipeline
 from stream.capacity import Capacity
 from stream.config import StreamConfig
+from stream.control import Restart
 from stream.generation import Services
 from stream.live import LiveStream
 from stream.meter import Unobserved
+from stream.picture import Picture
 from stream.protocol import (
     Start,
     UploadImage,
@@ -46,6 +48,7 @@ class Studio:
         self.pictures = ThreadPoolExecutor(1)
         self.sink = FakeSink(self.clock)
         self.changes: list[str] = []
+        self.forks: list[Restart[Picture]] = []
         services = Services(
             engine=self.engine,
             capacity=self.capacity,
@@ -55,11 +58,16 @@ class Studio:
             picture_thread=self.pictures,
             describe={"model": "fake"},
             recordings=Recordings.of(StreamConfig(recordings=recordings)),
+            fork=self._fork,
         )
         self.stream = LiveStream("s", "token", services, self._sink, lambda stream: self.changes.append(stream.state))
         self.director = FakeDirector()
         self.stream.attach_director(self.director)
         self.last_id = 0
+
+    def _fork(self, start: Restart[Picture]) -> tuple[str, str]:
+        self.forks.append(start)
+        return "fork", "its token"
 
     def _sink(self, stream_id: str, take_slot: Callable[[], int]) -> FakeSink:
         return self.sink

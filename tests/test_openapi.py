@@ -205,7 +205,7 @@ async def test_what_a_server_sends_is_told_of(site: RealSite) -> None:
         if message["type"] == "welcome":
             message = message | {"capabilities": (await site.ask("GET", "/capabilities"))[1]}
         reference.is_valid(message, by_type[message["type"]])
-    by_hand = {"upload_progress", "recording", "recorded"}
+    by_hand = {"upload_progress", "recording", "recorded", "bookmarked", "rewind_applied", "forked"}
     assert set(by_type) - {message["type"] for message in sent} == by_hand
     for kind in by_hand:
         reference.is_valid(SAMPLES[kind], by_type[kind])
@@ -221,7 +221,7 @@ async def test_every_command_is_answered_as_it_says(site: RealSite) -> None:
         "set_prompt": {"prompt": "rain"},
         "ping": {"t": 1},
     }
-    not_yet = {"use_frame", "record_start", "record_stop", "use_camera_frame"}
+    not_yet = {"use_frame", "record_start", "record_stop", "use_camera_frame", "bookmark", "rewind", "fork"}
     picture = await studio.upload()
     await studio.clock.advance(2.0)
     assert [type for type, id in studio.director.replies() if id == picture] == ["image_uploaded", "image_applied"]

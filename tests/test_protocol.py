@@ -235,6 +235,8 @@ def test_required_fields_are_those_without_a_default() -> None:
         ("set_prompt", "policy"),
         ("set_prompt", "over_s"),
         ("upload_image", "name"),
+        ("bookmark", "name"),
+        ("fork", "bookmark"),
         ("start", "seed"),
         ("reset", "seed"),
         ("configure", "fps"),

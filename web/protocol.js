@@ -71,7 +71,7 @@ const oneOf = (...words) => (value) =>
 
 /** What a field that is left out means; those that are not here have no value then. */
 /** @type {Record<string, Record<string, unknown>>} */
-const DEFAULTS = { set_prompt: { policy: "auto", over_s: 0.5 } };
+const DEFAULTS = { bookmark: { name: "" }, set_prompt: { policy: "auto", over_s: 0.5 } };
 
 /** @type {Record<string, Record<string, Check>>} fields by command; a name that ends in `?` may be left out */
 const COMMANDS = {
@@ -93,6 +93,9 @@ const COMMANDS = {
   record_start: {},
   record_stop: {},
   use_camera_frame: {},
+  bookmark: { "name?": string },
+  rewind: { bookmark: string },
+  fork: { "bookmark?": string },
   ping: { t: number },
 };
 
