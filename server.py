@@ -192,7 +192,7 @@ async def work(
         await asyncio.wait({warming, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if warming.done():
             warming.result()
-            capabilities |= describe(engine.capabilities, engine.format, config.stream, VERSION)
+            capabilities |= describe(engine.capabilities, engine.format, config.stream, VERSION, engine.is_resumable)
             print(f"Ready. Open {url}, drop a picture, press Start. Ctrl+C ends it.", flush=True)
             await stopping
         return ENDED

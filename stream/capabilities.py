@@ -10,7 +10,9 @@ from stream.mux import muxable_schemes
 from stream.protocol import PROTOCOL
 
 
-def describe(model: Capabilities, video: VideoFormat, config: StreamConfig, version: str) -> dict[str, Any]:
+def describe(
+    model: Capabilities, video: VideoFormat, config: StreamConfig, version: str, is_resumable: bool = False
+) -> dict[str, Any]:
     """Give the capabilities of a server that runs this model under this configuration, as JSON values."""
     fps = video.fps
     return {
@@ -31,6 +33,7 @@ def describe(model: Capabilities, video: VideoFormat, config: StreamConfig, vers
             "image_pixels": config.image_pixels,
             "streams": min(config.max_streams, model.max_streams),
             "recording_s": config.recording_s if config.recordings else 0,
+            "bookmarks": config.bookmarks if is_resumable else 0,
         },
         "examples": list(model.examples),
     }

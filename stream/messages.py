@@ -58,6 +58,7 @@ class CapabilityLimits(TypedDict):
     image_pixels: int
     streams: int
     recording_s: float
+    bookmarks: int
 
 
 class Capabilities(TypedDict):

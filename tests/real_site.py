@@ -48,7 +48,7 @@ class RealSite:
     async def __aenter__(self) -> "RealSite":
         await self._engine.start()
         config, bounds = self._stream, BitrateBounds(1000, 300, 4000)
-        capabilities = describe(self._engine.capabilities, self._engine.format, config, "1")
+        capabilities = describe(self._engine.capabilities, self._engine.format, config, "1", self._engine.is_resumable)
 
         def make_sink(stream_id: str, take_slot: Callable[[], int]) -> Broadcast:
             return Broadcast(stream_id, take_slot, Fraction(16), bounds)

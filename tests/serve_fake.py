@@ -3,7 +3,7 @@
 ``$FAKE_WARM_UP_S`` delays the model's start, ``$FAKE_FAILURE`` makes it fail; ``$FAKE_CHUNK_S`` holds the seconds that
 a chunk takes at each quality, ``$FAKE_MODES`` the modes, both with commas between. ``$FAKE_STAGES`` holds the stages
 of its warm-up, with semicolons between, after each of which it waits at the gate of port ``$FAKE_GATE`` if it is named;
-``$FAKE_NEEDS`` is what it says that it needs.
+``$FAKE_NEEDS`` is what it says that it needs, ``$FAKE_RESUMABLE`` makes its streams such that can be saved.
 """
 
 import os
@@ -28,6 +28,7 @@ def build(model: ModelConfig, wan: WanConfig, progress: Progress) -> Pipeline[An
     modes = os.environ.get("FAKE_MODES", "i2v").split(",")
     return build_fake(
         progress,
+        resumable="FAKE_RESUMABLE" in os.environ,
         seconds=tuple(seconds),
         modes=cast(tuple[Mode, ...], tuple(modes)),
         stages=tuple(filter(None, os.environ.get("FAKE_STAGES", "").split(";"))),

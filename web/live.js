@@ -1,6 +1,7 @@
 // @ts-check
 /** The live page: the only module that touches the DOM. */
 
+import { BookmarkRow } from "./bookmarks.js";
 import { OnAir } from "./onair.js";
 import { IMAGE_LIMITS, PictureError, formatBytes, readPicture } from "./picture.js";
 import { codePoints } from "./protocol.js";
@@ -80,6 +81,7 @@ class LivePage {
     pictureTaken: keepStill,
   });
   #onAir = new OnAir(this.#session);
+  #bookmarks = new BookmarkRow(this.#session);
   #rate = new FrameRate();
   #choices = 0;
   #isFramed = false;
@@ -288,6 +290,7 @@ class LivePage {
     this.#renderPicture();
     this.#renderFigures();
     this.#onAir.render();
+    this.#bookmarks.render();
   }
 
   #askToken() {

@@ -20,7 +20,13 @@
 /**
  * @typedef {{
  *   prompt_chars: number, image_bytes: number, image_pixels: number, streams: number, recording_s?: number,
- * }} Limits `recording_s` is 0 where nothing can be recorded
+ *   bookmarks?: number,
+ * }} Limits `recording_s` is 0 where nothing can be recorded, `bookmarks` where none can be made
+ */
+/**
+ * @typedef {{
+ *   bookmark: string, name: string, frame: number, thumbnail: string, mode: Mode, prompt: string, seed: number,
+ * }} Bookmark
  */
 /**
  * @typedef {{

@@ -64,6 +64,8 @@ export class Session {
   #recording = null;
   /** @type {{ url: string, bytes: number, seconds: number, reason?: string } | null} the last one that ended */
   #recorded = null;
+  /** @type {readonly import("./protocol.js").Bookmark[]} the oldest first */
+  #bookmarks = [];
   #isAwaited = false;
   #isLost = false;
   #busy = false;
@@ -131,6 +133,14 @@ export class Session {
 
   get recorded() {
     return this.#recorded;
+  }
+
+  get canBookmark() {
+    return (this.#capabilities?.limits.bookmarks ?? 0) > 0;
+  }
+
+  get bookmarks() {
+    return this.#bookmarks;
   }
 
   /** The prompt that the stream has, or will have. */
@@ -264,6 +274,26 @@ export class Session {
     await this.#send("control", this.isRecording ? "record_stop" : "record_start");
   }
 
+  /** Keeps this moment. */
+  async bookmark() {
+    await this.#send("control", "bookmark");
+  }
+
+  /** @param {string} bookmark to go on from, under the prompt and picture of then */
+  async rewind(bookmark) {
+    if (!(await this.#send("control", "rewind", { bookmark }))) return;
+    // Its prompt and picture are those of then; this page's own picture stays only where it is that one.
+    this.#prompt = { text: this.#stream.prompt, sent: true };
+    if (this.#picture?.sha256 !== this.#stream.image?.sha256) this.#picture = this.#accepted = null;
+    this.#view.changed();
+  }
+
+  /** @param {string} bookmark @returns {Promise<string | null>} the second stream's id, null where it was refused */
+  async fork(bookmark) {
+    const reply = await this.#send("control", "fork", { bookmark });
+    return reply ? reply.stream : null;
+  }
+
   /** @param {Mode} mode */
   async setMode(mode) {
     this.#chosenMode = this.#askedMode = mode;
@@ -337,12 +367,12 @@ export class Session {
     this.#view.error(place, "");
     if (type === "start" || type === "resume") this.#playSentAt = this.#now();
     try {
-      await this.#director.command(type, fields);
+      const reply = await this.#director.command(type, fields);
       if (this.isOpen) this.#view.error("status", "");
-      return true;
+      return reply;
     } catch (error) {
       this.#report(place, error);
-      return false;
+      return null;
     }
   }
 
@@ -386,6 +416,7 @@ export class Session {
     this.#streamId = welcome.stream;
     this.useCapabilities(welcome.capabilities);
     this.#useState(welcome.state);
+    this.#bookmarks = welcome.bookmarks ?? [];
     if (rejoined) {
       if (this.#prompt.sent) this.#prompt.text = welcome.state.prompt;
     } else {
@@ -407,6 +438,7 @@ export class Session {
     else if (message.type === "stats") this.#stats = message;
     else if (message.type === "recording") this.#onRecording(message.url);
     else if (message.type === "recorded") this.#onRecorded(message);
+    else if (message.type === "bookmarked") this.#onBookmarked(/** @type {any} */ (message));
     else if (message.type === "error" && !sent) this.#view.error("status", message.message);
     else if (sent && (message.type.endsWith("_applied") || ["started", "resumed"].includes(message.type))) {
       // What was said before it played counts from the moment when it was told to play.
@@ -426,6 +458,11 @@ export class Session {
   #onRecorded(recorded) {
     this.#recording = null;
     this.#recorded = recorded.bytes > 0 ? /** @type {any} */ (recorded) : null;
+  }
+
+  /** @param {import("./protocol.js").Bookmark} bookmark the server keeps the newest */
+  #onBookmarked(bookmark) {
+    this.#bookmarks = [...this.#bookmarks, bookmark].slice(-(this.#capabilities?.limits.bookmarks ?? 1));
   }
 
   /** @param {StreamState} state */

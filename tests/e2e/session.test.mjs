@@ -195,6 +195,22 @@ test("a recording is begun and ended by one button, and what became of it is kep
   equal(session.recorded, null);
 });
 
+test("bookmarks are those of the welcome and what is told since, the newest", async () => {
+  const { session, calls, say, welcome } = setUp();
+  const told = (/** @type {string} */ bookmark) => ({ bookmark, name: "", frame: 1, thumbnail: "", mode: "i2v", prompt: "", seed: 1 });
+  equal([session.canBookmark, session.bookmarks], [false, []]);
+  await welcome();
+  session.useCapabilities(/** @type {any} */ ({ ...CAPABILITIES, limits: { ...CAPABILITIES.limits, bookmarks: 2 } }));
+  for (const id of ["a", "b", "c"]) say({ type: "bookmarked", ...told(id) });
+  equal([session.canBookmark, session.bookmarks.map(({ bookmark }) => bookmark)], [true, ["b", "c"]]);
+  await session.bookmark();
+  say({ ...IDLE, type: "state", prompt: "as it was" });
+  await session.rewind("c");
+  equal(session.prompt, "as it was");
+  await session.fork("b");
+  equal(calls.slice(-3), [["bookmark", null], ["rewind", { bookmark: "c" }], ["fork", { bookmark: "b" }]]);
+});
+
 test("a server that keeps no recordings is not asked for one", async () => {
   const { session } = setUp();
   equal(session.canRecord, false);

@@ -279,6 +279,29 @@ async def test_a_recording_and_a_snapshot_are_downloaded(open_page: Callable[...
         await leave(page)
 
 
+async def test_a_bookmark_is_gone_back_to_and_on_from(open_page: Callable[..., Any]) -> None:
+    """The moment is kept with its picture; a click goes back to it and its prompt, the fork plays elsewhere."""
+    with serving(FAKE_RESUMABLE="1") as server:
+        page = await open_page(server.url)
+        await start_with_picture(page)
+        await is_state(page, "Live")
+        await page.click("#bookmark")
+        await expect(page.locator("#bookmark-list img")).to_have_count(1)
+        await expect(page.locator("#bookmark-list img")).to_have_js_property("naturalWidth", 64)
+        await page.fill("#prompt", "snow falls")
+        await page.press("#prompt", "Enter")
+        await expect(page.locator("#prompt-note")).to_have_text(re.compile("On screen"), timeout=PATIENCE_MS)
+        await page.click("#bookmark-list li button:first-child")
+        await expect(page.locator("#prompt")).to_have_value("pan left")
+        await page.click("#bookmark-list .fork")
+        href = await page.locator("#forked a").get_attribute("href")
+        await keep(page, "bookmarks")
+        watch = await open_page(f"{server.url}{href}")
+        shown = "document.querySelector('video')?.getVideoPlaybackQuality().totalVideoFrames >= 8"
+        await watch.wait_for_function(shown, timeout=PATIENCE_MS)
+        await leave(page)
+
+
 async def test_a_bad_file_is_refused_at_the_picture(server: Server, open_page: Callable[..., Any]) -> None:
     """A text file named .png and a cut picture show their reason at the picture; a good one clears it."""
     page = await open_page(server.url)
