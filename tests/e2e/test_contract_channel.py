@@ -321,7 +321,10 @@ async def test_stats(server: Server) -> None:
             assert type(last[key]) is int, key
         assert set(last["control_latency_ms"]) == {"p50", "p95"}
         assert type(last["control_latency_ms"]["p50"]) in (int, float)
-        assert (14 if FAKE else 1) <= last["fps_sent"] <= 18
+        slowest = 14 if FAKE else 1
+        # Told again each second: on a busy machine not every one of them has all of its frames.
+        await peer.until(lambda: [m for m in peer.messages[-1:] if slowest <= m.get("fps_sent", 0)], 3 * PATIENCE_S)
+        assert max(m.get("fps_sent", 0) for m in peer.messages) <= 18
         assert 0 <= last["buffered_ms"] <= 1000
         assert "id" not in last
 
@@ -708,8 +711,7 @@ async def test_two_users(server: Server) -> None:
         assert "mine alone" not in json.dumps(two.messages)
         assert {m["type"] for m in two.messages[after:]} <= SERVER_TYPES
         await two.is_shown(await two.reply(two.send("set_prompt", prompt="x"), "prompt_applied"), 100)
-        steps = {(b - a) % 2**32 for a, b in zip(two.timestamps[2:], two.timestamps[3:], strict=False)}
-        assert steps == {STEP}
+        await two.even(8)
 
 
 async def test_seeds(server: Server) -> None:
@@ -747,7 +749,8 @@ async def test_flood(server: Server) -> None:
         await peer.live()
         ids = [peer.send("ping", t=number) for number in range(1500)]
         ids += [peer.send("set_prompt", prompt=str(number)) for number in range(100)]
-        await peer.until(lambda: all(peer.of(id) for id in ids[-3:]), seconds=4 * PATIENCE_S)
+        # Counted first: to look through all that came, at each of them, would take longer than the answers.
+        await peer.until(lambda: len(peer.messages) >= len(ids) and peer.of(ids[-1]), seconds=4 * PATIENCE_S)
         firsts = [m["id"] for m in peer.messages if m["type"] in ("pong", "prompt_accepted", "error")]
         assert firsts == ids
         await peer.next_frame(4)
