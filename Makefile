@@ -1,6 +1,7 @@
 # Two commands: `make run` and `make test`. Each installs what it needs into .venv first, once.
 #   PYTHON=python3.12   another Python for .venv, 3.11 or newer
 #   ARGS="..."          more arguments: make run ARGS="server.port=9000", make test ARGS="-k config"
+# `make test-all` runs the slow tests too, as .ci/run does.
 #   E2E_WORKERS=1       end-to-end tests one at a time, where other work shares the machine
 #   MODEL=wan           make run with the real model, which needs a GPU; YES=1 agrees to its download beforehand
 
@@ -17,13 +18,14 @@ CLIENTS := tests/e2e/clients
 # A person sees how far the download is; a log stays short.
 QUIET := $(shell [ -t 2 ] || echo -qq)
 
-.PHONY: help run known-model gpu test lint chromium clients clean
+.PHONY: help run known-model gpu test test-all lint chromium clients clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make run    install what the server needs, then serve http://127.0.0.1:8080"
 	@echo "            MODEL=wan takes the real model, on a GPU, and asks before it downloads"
-	@echo "make test   install what the tests need, then run them all"
+	@echo "make test   install what the tests need, then run them all but the slow ones"
+	@echo "make test-all   those too: minutes of one stream, more programs and networks"
 	@echo "make lint   ruff and pyright"
 	@echo "make clean  remove $(VENV) and $(CLIENTS)/node_modules"
 
@@ -52,16 +54,20 @@ gpu:
 # Two passes, so that tests which compute take no time from those whose servers, browsers and ffmpeg keep real time.
 # With more workers than two, or with both passes at once, two cores no longer keep the frames' time. With ARGS it is
 # one process, as plain pytest is. Byte code is kept, or each of the many processes would compile everything anew.
-test: $(VENV)/.stamp-dev chromium clients
+test test-all: $(VENV)/.stamp-dev chromium clients
 	$(BIN)/ruff check .
 ifeq ($(strip $(ARGS)),)
 	@failed=0; export PYTHONDONTWRITEBYTECODE=; \
-	(set -x; $(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal --ignore tests/e2e) || failed=1; \
-	(set -x; $(BIN)/pytest -n $(E2E_WORKERS) --dist worksteal tests/e2e) || failed=1; \
+	(set -x; $(BIN)/pytest $(MARKED) -n auto --maxprocesses 4 --dist worksteal --ignore tests/e2e) || failed=1; \
+	(set -x; $(BIN)/pytest $(MARKED) -n $(E2E_WORKERS) --dist worksteal tests/e2e) || failed=1; \
 	exit $$failed
 else
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(MARKED) $(ARGS)
 endif
+
+test: MARKED :=
+# Any mark at all; without it pyproject.toml leaves the slow tests out.
+test-all: MARKED := -m ""
 
 lint: $(VENV)/.stamp-dev
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+import hypothesis
 import pytest
 import pytest_asyncio
 
@@ -18,6 +19,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # One thread a worker, and a server that it starts, or torch would compute on every core for each. Before it is
     # imported: it reads this once.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The default gives each example 200 ms by the wall clock, which other work on the machine uses up.
+hypothesis.settings.register_profile("busy", deadline=None)
+hypothesis.settings.load_profile("busy")
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser

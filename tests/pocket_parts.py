@@ -3,10 +3,13 @@
 from functools import cache
 
 import numpy as np
+import pytest
 import torch
 
 from pipeline.causal import CausalPipeline
 from pipeline.networks.text_bpe import TextConfig
+from pipeline.pocket.canvas import Canvas, prepare
+from pipeline.pocket.decoder import AnchoredDecoder
 from pipeline.pocket.intents import LOGITS
 from pipeline.pocket.network import PocketConfig, PocketNetwork
 from pipeline.types import Conditioning, Pixels
@@ -15,6 +18,25 @@ TEXT = TextConfig(
     vocabulary=300, table_dim=8, dim=32, num_layers=1, num_heads=2, length=12, outputs=LOGITS
 )
 SMALL = PocketConfig(dim=32, ffn_dim=48, num_heads=2, num_layers=2, text=TEXT)
+
+# By the picture's id; with the picture, so that the id stays its own.
+CANVASES: dict[int, tuple[Pixels, Canvas]] = {}
+
+
+@pytest.fixture
+def made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture's canvas and the decoder are made once: either takes longer than three chunks, and neither changes."""
+    monkeypatch.setattr("pipeline.causal.prepare", _canvas)
+    monkeypatch.setattr("pipeline.causal.AnchoredDecoder", _decoder)
+
+
+def _canvas(image: Pixels, width: int, height: int) -> Canvas:
+    if id(image) not in CANVASES:
+        CANVASES[id(image)] = image, prepare(image, width, height)
+    return CANVASES[id(image)][1]
+
+
+_decoder = cache(AnchoredDecoder)
 
 
 @cache

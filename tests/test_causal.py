@@ -4,30 +4,17 @@ import numpy as np
 import pytest
 
 from pipeline.errors import CapacityError, ConditioningError, TruncationError
-from pipeline.pocket.canvas import Canvas, prepare
-from pipeline.types import Chunk, Conditioning, Pixels
+from pipeline.types import Chunk, Conditioning
 from tests.pocket_parts import conditioning, picture, pipeline
+from tests.pocket_parts import made_once as made_once
 
-# By the picture's id; with the picture, so that the id stays its own.
-CANVASES: dict[int, tuple[Pixels, Canvas]] = {}
+pytestmark = pytest.mark.usefixtures("made_once")
 
 
 def run(count: int, latents_per_chunk: int = 1, seed: int = 3) -> list[Chunk]:
     model = pipeline(latents_per_chunk)
     state = model.open(conditioning(seed=seed))
     return [model.generate_chunk(state, conditioning(seed=seed)) for _ in range(count)]
-
-
-@pytest.fixture(autouse=True)
-def canvases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A picture's canvas is made once, which takes longer than three chunks; nothing paints on one."""
-    monkeypatch.setattr("pipeline.causal.prepare", canvas_of)
-
-
-def canvas_of(image: Pixels, width: int, height: int) -> Canvas:
-    if id(image) not in CANVASES:
-        CANVASES[id(image)] = image, prepare(image, width, height)
-    return CANVASES[id(image)][1]
 
 
 @cache

@@ -11,7 +11,12 @@ from pipeline.pocket.latents import CHANNELS, DISPLACEMENT, FLOW, GAIN, GRID, WE
 from tests.pocket_parts import picture
 
 DECODER = AnchoredDecoder()
-CANVAS = prepare(picture(), 832, 480)
+
+
+@cache
+def whole() -> Canvas:
+    """The picture's canvas, made once, and not where tests are only collected."""
+    return prepare(picture(), 832, 480)
 
 
 def latent(**values: float) -> torch.Tensor:
@@ -25,10 +30,10 @@ def latent(**values: float) -> torch.Tensor:
     return out
 
 
-def play(z: torch.Tensor, latents: int, frames: int = 4, canvas: Canvas = CANVAS) -> np.ndarray:
+def play(z: torch.Tensor, latents: int, frames: int = 4, canvas: Canvas | None = None) -> np.ndarray:
     motion, out = Motion.at_rest(), []
     for _ in range(latents):
-        made, motion = DECODER.decode(motion, z, canvas, frames)
+        made, motion = DECODER.decode(motion, z, canvas or whole(), frames)
         out.append(made.numpy())
     return np.concatenate(out)
 
@@ -36,7 +41,7 @@ def play(z: torch.Tensor, latents: int, frames: int = 4, canvas: Canvas = CANVAS
 def test_rest_is_the_picture_for_ever() -> None:
     """Zero latents, and latents inside the dead zone, show the picture itself, bit for bit."""
     for z in (latent(), torch.full((CHANNELS, *GRID), 0.01)):
-        assert all(np.array_equal(frame, CANVAS.rest.numpy()) for frame in play(z, 4))
+        assert all(np.array_equal(frame, whole().rest.numpy()) for frame in play(z, 4))
 
 
 @cache
@@ -55,13 +60,13 @@ def test_the_frame_rate_does_not_change_the_motion(frames: int) -> None:
 def test_a_pan_to_the_left_moves_the_picture_to_the_right() -> None:
     """Camera words mean the camera: what was on the left comes into view."""
     made = play(latent(pan=-1.0), 8)[-1].astype(float)
-    best = min(range(-80, 81, 4), key=lambda d: np.abs(np.roll(CANVAS.rest.numpy().astype(float), d, 1) - made).mean())
+    best = min(range(-80, 81, 4), key=lambda d: np.abs(np.roll(whole().rest.numpy().astype(float), d, 1) - made).mean())
     assert best > 20
 
 
 def test_light_and_weather_do_what_they_say() -> None:
     """A negative gain darkens, fog takes contrast, rain and snow add something brighter that moves."""
-    rest = CANVAS.rest.numpy().astype(float)
+    rest = whole().rest.numpy().astype(float)
     assert play(latent(gain=-0.7), 4)[-1].mean() < 0.6 * rest.mean()
     assert play(latent(fog=1.0), 4)[-1].std() < 0.6 * rest.std()
     for name in ("rain", "snow"):
@@ -100,8 +105,8 @@ def test_calm_is_continuous_and_keeps_the_sign() -> None:
 def test_decoding_leaves_its_inputs_alone() -> None:
     """The state before is still good to go back to, and the canvas is not painted on."""
     motion, z = Motion.at_rest(), latent(pan=1.0, flow=1.0, gain=-0.3, rain=1.0)
-    texture = CANVAS.texture.clone()
-    first, _ = DECODER.decode(motion, z, CANVAS, 4)
-    again, _ = DECODER.decode(motion, z, CANVAS, 4)
+    texture = whole().texture.clone()
+    first, _ = DECODER.decode(motion, z, whole(), 4)
+    again, _ = DECODER.decode(motion, z, whole(), 4)
     assert torch.equal(first, again)
-    assert torch.equal(texture, CANVAS.texture)
+    assert torch.equal(texture, whole().texture)

@@ -11,6 +11,7 @@ from stream.control import Snapshot
 from stream.protocol import SetPrompt, Start
 from tests import pocket_parts
 from tests.fakes import REFUSE, FakePipeline
+from tests.pocket_parts import made_once as made_once
 from tests.studio import Studio
 
 RED = np.full((32, 64, 3), (200, 0, 0), np.uint8)
@@ -90,6 +91,7 @@ def test_impossible_seconds_are_refused(text: str) -> None:
         parse_prompt(text)
 
 
+@pytest.mark.usefixtures("made_once")
 async def test_the_frames_are_those_of_a_stream() -> None:
     """A stream whose prompt changes while it plays sends, byte for byte, what the same prompts give off line."""
     studio = Studio(pipeline=pocket_parts.pipeline())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import re
+import sys
 
 import pytest
 
 from pipeline.pocket import language
 from pipeline.pocket.grammar import draw, matcher, normalise, place, read_patterns, words_of
 from pipeline.pocket.language import CAMERAS, EFFECTS, HELD_OUT, REGIONS, Intents, sample
+from pipeline.pocket.tokens import byte_pairs
 
 CLASSES = (*CAMERAS[1:], *EFFECTS)
 
@@ -164,3 +166,17 @@ def test_all_words_cover_the_prompts() -> None:
         "everywhere",
         "slowly",
     } <= language.all_words()
+
+
+def test_the_tokenizer_comes_without_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text is read without importing open_clip's models, which takes longer than all else at the start."""
+    monkeypatch.delitem(sys.modules, "open_clip", raising=False)
+    assert byte_pairs().encode("it rains") == [585, 14272]
+    assert "open_clip" not in sys.modules
+
+
+def test_a_missing_tokenizer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where open_clip is not installed the error says what to install."""
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install open_clip_torch"):
+        byte_pairs()

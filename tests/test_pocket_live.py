@@ -3,13 +3,16 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 
 from stream.control import Snapshot
 from stream.protocol import Configure, Reset, SetPrompt
 from tests import pocket_parts
+from tests.pocket_parts import made_once as made_once
 from tests.studio import Studio
 
 
+@pytest.mark.usefixtures("made_once")
 async def test_streamed_frames_equal_offline_ones() -> None:
     """The frames that were sent are those of a plain run over the log: prompts, a cut, a reset, other qualities."""
     studio = Studio(pipeline=pocket_parts.pipeline())
@@ -18,14 +21,14 @@ async def test_streamed_frames_equal_offline_ones() -> None:
     try:
         await studio.go_live(seed=11)
         await studio.do(SetPrompt, prompt="pan left")
-        await studio.clock.advance(0.8)
+        await studio.clock.advance(0.5)
         await studio.do(Configure, fps=8, bitrate_kbps=None, latency=None)
-        await studio.clock.advance(0.9)
+        await studio.clock.advance(0.5)
         await studio.upload(red=200)
         await studio.do(SetPrompt, prompt="night")
-        await studio.clock.advance(0.9)
+        await studio.clock.advance(0.5)
         await studio.do(Reset, seed=5)
-        await studio.clock.advance(0.9)
+        await studio.clock.advance(0.5)
     finally:
         await studio.close()
     assert [index for _, index, _ in studio.sink.frames] == list(range(len(studio.sink.frames)))

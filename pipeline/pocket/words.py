@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline import torchvision_shim as torchvision_shim
+from pipeline.pocket.tokens import byte_pairs
 
 AXES = 64
 
@@ -35,9 +36,7 @@ def embed(texts: list[str], folder: Path) -> Tensor:
 
 def token_texts() -> list[str]:
     """The text of each token of open_clip's byte-pair vocabulary, in order."""
-    from open_clip.tokenizer import SimpleTokenizer
-
-    tokenizer = SimpleTokenizer()
+    tokenizer = byte_pairs()
     return [tokenizer.decode([i]).strip() or "." for i in range(len(tokenizer.encoder))]
 
 

@@ -23,6 +23,9 @@ from tests.contract import STEP, Peer, Server, directing, http, is_keyframe, pic
 from tests.e2e.test_contract_whep import until
 from tests.e2e.test_publishers import RED, is_gone, publishes
 
+# Ten seconds each, most of them the program's own start and end.
+pytestmark = pytest.mark.slow
+
 CLIENTS = Path(__file__).parent / "clients"
 FRAMES = 20
 CODECS = ("VP8", "H264")

@@ -122,7 +122,9 @@ async def test_too_long(server: Server) -> None:
             await peer.until(lambda: [m for m in peer.messages if m.get("id") == 77])
             after = len(peer.messages)
             peer.send_text(body + " ")
-            error = await peer.until(lambda after=after: next(iter(peer.messages[after:]), None))
+            error = await peer.until(
+                lambda after=after: next((m for m in peer.messages[after:] if m["type"] != "stats"), None)
+            )
             check_error(error, "too_long")
             peer.messages.clear()
         for character in ("x", "é", "😀", "e\u0301"):
@@ -321,7 +323,10 @@ async def test_stats(server: Server) -> None:
             assert type(last[key]) is int, key
         assert set(last["control_latency_ms"]) == {"p50", "p95"}
         assert type(last["control_latency_ms"]["p50"]) in (int, float)
-        assert (14 if FAKE else 1) <= last["fps_sent"] <= 18
+        slowest = 14 if FAKE else 1
+        # Told again each second: on a busy machine not every one of them has all of its frames.
+        await peer.until(lambda: [m for m in peer.messages[-1:] if slowest <= m.get("fps_sent", 0)], 3 * PATIENCE_S)
+        assert max(m.get("fps_sent", 0) for m in peer.messages) <= 18
         assert 0 <= last["buffered_ms"] <= 1000
         assert "id" not in last
 
@@ -589,14 +594,15 @@ async def test_fewer_frames(server: Server) -> None:
         started = await peer.live()
         await peer.next_frame(8)
         assert (await peer.ask("configure", "configured", fps=8))["fps"] == 8
+        await peer.even(7, 2 * STEP)
+        halved = len(peer.timestamps) - 7
         await peer.next_frame(8)
-        await peer.next_frame(8)
-        steps = [(b - a) % 2**32 for a, b in itertools.pairwise(peer.timestamps)]
         first = peer.timestamps.index(started["rtp_timestamp"])
-        assert set(steps[-6:]) == {2 * STEP}
+        steps = [(b - a) % 2**32 for a, b in itertools.pairwise(peer.timestamps)]
         if FAKE:
-            assert set(steps[first:]) == {STEP, 2 * STEP}
-            assert sorted(steps[first:]) == steps[first:]
+            assert STEP in steps[first:halved]
+            assert {step % STEP for step in steps[first:]} == {0}
+        assert min(steps[halved:]) == 2 * STEP
         mark = await peer.reply(peer.send("set_prompt", prompt="x"), "prompt_applied")
         await peer.is_shown(mark)
 
@@ -708,8 +714,7 @@ async def test_two_users(server: Server) -> None:
         assert "mine alone" not in json.dumps(two.messages)
         assert {m["type"] for m in two.messages[after:]} <= SERVER_TYPES
         await two.is_shown(await two.reply(two.send("set_prompt", prompt="x"), "prompt_applied"), 100)
-        steps = {(b - a) % 2**32 for a, b in zip(two.timestamps[2:], two.timestamps[3:], strict=False)}
-        assert steps == {STEP}
+        await two.even(8)
 
 
 async def test_seeds(server: Server) -> None:
@@ -747,7 +752,8 @@ async def test_flood(server: Server) -> None:
         await peer.live()
         ids = [peer.send("ping", t=number) for number in range(1500)]
         ids += [peer.send("set_prompt", prompt=str(number)) for number in range(100)]
-        await peer.until(lambda: all(peer.of(id) for id in ids[-3:]), seconds=4 * PATIENCE_S)
+        # Counted first: to look through all that came, at each of them, would take longer than the answers.
+        await peer.until(lambda: len(peer.messages) >= len(ids) and peer.of(ids[-1]), seconds=4 * PATIENCE_S)
         firsts = [m["id"] for m in peer.messages if m["type"] in ("pong", "prompt_accepted", "error")]
         assert firsts == ids
         await peer.next_frame(4)

@@ -195,12 +195,12 @@ async def test_chunk_sizes(server: Server, chunk: int) -> None:
 
 
 async def test_progress(server: Server) -> None:
-    """A large upload tells how far it is."""
-    data = noise(1000, 600)
+    """A large upload tells how far it is, about every 128 KiB."""
+    data = noise(400, 300)
     async with directing(server) as peer:
-        uploaded = await peer.upload(data)
+        uploaded = await peer.upload(data, chunk=16_384)
         progress = [m for m in peer.messages if m["type"] == "upload_progress"]
-        assert progress
+        assert len(progress) == len(data) // 131_072 == 2
         assert {m["id"] for m in progress} == {uploaded["id"]}
 
 

@@ -44,6 +44,9 @@ PATH = """async () => {
 
 OpenPage = Callable[[str], Any]
 
+# Five servers, a relay and browsers of their own: a quarter of the time of all that keeps real time.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Internet]:
