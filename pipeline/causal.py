@@ -74,11 +74,9 @@ class CausalPipeline:
         self._tokenize = tokenize
         self._device = network.position.device
         self._rungs = ladder(steps, frames_per_latent)
-        self._passes: GpuPasses | None = None
-        self._decoder: AnchoredDecoder | GpuDecoder = AnchoredDecoder(view=view)
-        if self._device.type == "cuda":
-            self._passes = GpuPasses(network)
-            self._decoder = GpuDecoder(view, frames_per_latent, self._device)
+        on_gpu = self._device.type == "cuda"
+        self._passes = GpuPasses(network) if on_gpu else None
+        self._decoder = GpuDecoder(view, frames_per_latent, self._device) if on_gpu else AnchoredDecoder(view=view)
         self._texts: OrderedDict[str, Text] = OrderedDict()
         self._open = 0
         window = network.config.window
