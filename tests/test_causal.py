@@ -2,6 +2,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+import torch
 
 from pipeline.errors import CapacityError, ConditioningError, TruncationError
 from pipeline.pocket.canvas import Canvas, prepare
@@ -24,9 +25,9 @@ def canvases(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.causal.prepare", canvas_of)
 
 
-def canvas_of(image: Pixels, width: int, height: int) -> Canvas:
+def canvas_of(image: Pixels, width: int, height: int, device: torch.device) -> Canvas:
     if id(image) not in CANVASES:
-        CANVASES[id(image)] = image, prepare(image, width, height)
+        CANVASES[id(image)] = image, prepare(image, width, height, device)
     return CANVASES[id(image)][1]
 
 

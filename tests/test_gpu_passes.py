@@ -1,6 +1,7 @@
 """Pocket's passes for a GPU; their arithmetic is held on the CPU, their graphs on a GPU."""
 
 import copy
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -13,6 +14,13 @@ from pipeline.schedule import noise, renoise, sigmas
 from tests import pocket_parts
 
 SEED = 5
+
+
+@pytest.fixture(autouse=True)
+def fresh_compiler() -> Iterator[None]:
+    """What one function was compiled for is bounded, and every test compiles it for an object of its own."""
+    yield
+    torch.compiler.reset()
 
 
 class Plain:
