@@ -5,6 +5,7 @@ never. Keys are kept un-rotated and placed relative to the window when read, so 
 was trained and a stream never has to be cut. The ring is longer than the window by what may be taken back.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -20,8 +21,8 @@ class KVCache:
     """Ring and sink of one stream.
 
     ``ring`` holds keys and values ``[layers, 2, slots, B, P, N, D]``, P the tokens of a latent. ``rest`` stands for
-    every latent before the first: a stream begins as if it had always been at rest. ``latents`` counts what was
-    appended.
+    every latent before the first: a stream begins as if it had always been at rest; it lies in one slot more, the
+    last. ``latents`` counts what was appended.
     """
 
     sink: list[KeyValue]
@@ -32,18 +33,35 @@ class KVCache:
     ring: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
-        batch, tokens, heads, width = self.rest[0][0].shape
-        self.ring = self.rest[0][0].new_empty(
-            len(self.rest), 2, self.window + self.spare, batch, tokens, heads, width
-        )
+        size = self.rest[0][0].shape
+        self.ring = self.rest[0][0].new_empty(len(self.rest), 2, self.slots + 1, *size)
+        self._put(self.rest, -1)
 
-    def append(self, pairs: list[KeyValue]) -> None:
-        """Keep keys (un-rotated) and values of the next latent, ``[B, P, N, D]`` for every layer."""
-        slot = self.latents % self.ring.shape[2]
+    @property
+    def slots(self) -> int:
+        """How many latents are held at most."""
+        return self.window + self.spare
+
+    def append(self, pairs: Sequence[KeyValue] | Tensor) -> None:
+        """Keep keys (un-rotated) and values of the next latent: ``[B, P, N, D]`` for every layer.
+
+        They may come as one tensor ``[layers, 2, B, P, N, D]``.
+        """
+        slot = self.latents % self.slots
+        if isinstance(pairs, Tensor):
+            self.ring[:, :, slot] = pairs
+        else:
+            self._put(pairs, slot)
+        self.latents += 1
+
+    def _put(self, pairs: Sequence[KeyValue], slot: int) -> None:
         for layer, (k, v) in enumerate(pairs):
             self.ring[layer, 0, slot] = k
             self.ring[layer, 1, slot] = v
-        self.latents += 1
+
+    def seen(self) -> list[int]:
+        """Name the slots of the window before the next latent, oldest first; -1 is that of rest."""
+        return [i % self.slots if i >= 0 else -1 for i in range(self.latents - self.window, self.latents)]
 
     def read(self, sink_place: Tensor, places: Tensor) -> list[KeyValue]:
         """Give the window before the next latent, keys rotated.
@@ -55,11 +73,11 @@ class KVCache:
         Returns:
             For every layer ``[B, (1 + window) * P, N, D]`` twice.
         """
-        slots = [i % self.ring.shape[2] if i >= 0 else -1 for i in range(self.latents - self.window, self.latents)]
+        slots = self.seen()
         out: list[KeyValue] = []
         for layer, (sink_k, sink_v) in enumerate(self.sink):
-            k = [self.ring[layer, 0, s] if s >= 0 else self.rest[layer][0] for s in slots]
-            v = [self.ring[layer, 1, s] if s >= 0 else self.rest[layer][1] for s in slots]
+            k = [self.ring[layer, 0, slot] for slot in slots]
+            v = [self.ring[layer, 1, slot] for slot in slots]
             keys = torch.cat([rotate(sink_k, sink_place), rotate(torch.cat(k, 1), places)], 1)
             out.append((keys, torch.cat([sink_v, *v], 1)))
         return out

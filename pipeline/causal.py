@@ -1,5 +1,6 @@
 """The whole way of a chunk: noise, few denoising steps under text and past, frames, clean context."""
 
+import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -15,15 +16,19 @@ from pipeline.errors import CapacityError, ConditioningError, TruncationError
 from pipeline.interface import Progress, silent
 from pipeline.pocket.canvas import Canvas, prepare, with_sky
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
-from pipeline.pocket.latents import CHANNELS, GRID, LATENTS_PER_SECOND
+from pipeline.pocket.gpu_decoder import GpuDecoder
+from pipeline.pocket.gpu_passes import LATENT_SHAPE, GpuPasses
+from pipeline.pocket.latents import LATENTS_PER_SECOND
 from pipeline.pocket.network import MASKS, PICTURE_SIZE, PocketNetwork, Text
+from pipeline.pocket.view import NOMINAL, View
 from pipeline.saving import restore_state, save_state
 from pipeline.schedule import noise, renoise, sigmas
 from pipeline.stages import Stages
 from pipeline.state import Boundary, StreamState
 from pipeline.types import Capabilities, Chunk, Conditioning, QualityLevel, VideoFormat
+from pipeline.wan.frames import copied
 
-LATENT_SHAPE = (1, CHANNELS, 1, *GRID)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +40,18 @@ class Rung:
     frames: int
 
 
-def ladder(steps: int) -> tuple[Rung, ...]:
-    """Rungs from best to least; work goes first, then the frame rate, down to half."""
-    full = (Rung("full", steps, 4),) if steps > 1 else ()
-    return (*full, Rung("one step", 1, 4), Rung("12 fps", 1, 3), Rung("8 fps", 1, 2))
+def ladder(steps: int, frames: int = 4) -> tuple[Rung, ...]:
+    """Rungs from best to least; work goes first, then the frame rate, down to half.
+
+    >>> [rung.name for rung in ladder(2)]
+    ['full', 'one step', '12 fps', '8 fps']
+    >>> [rung.frames for rung in ladder(2, 15)]
+    [15, 15, 11, 8]
+    """
+    full = (Rung("full", steps, frames),) if steps > 1 else ()
+    fewer = sorted({frames * 3 // 4, (frames + 1) // 2} - {0, frames}, reverse=True)
+    slower = (Rung(f"{LATENTS_PER_SECOND * count} fps", 1, count) for count in fewer)
+    return (*full, Rung("one step", 1, frames), *slower)
 
 
 class CausalPipeline:
@@ -53,20 +66,25 @@ class CausalPipeline:
         latents_per_chunk: int,
         max_streams: int,
         examples: tuple[str, ...] = (),
+        view: View = NOMINAL,
+        frames_per_latent: int = 4,
     ) -> None:
         self._network = network.eval().requires_grad_(False)
         self._dtype = network.position.dtype
         self._tokenize = tokenize
-        self._decoder = AnchoredDecoder()
-        self._rungs = ladder(steps)
+        self._device = network.position.device
+        self._rungs = ladder(steps, frames_per_latent)
+        on_gpu = self._device.type == "cuda"
+        self._passes = GpuPasses(network) if on_gpu else None
+        self._decoder = GpuDecoder(view, frames_per_latent, self._device) if on_gpu else AnchoredDecoder(view=view)
         self._texts: OrderedDict[str, Text] = OrderedDict()
         self._open = 0
         window = network.config.window
         with torch.inference_mode():
             self._sink_place, self._places = network.rotation(0), network.rotation(*range(1, window + 1))
             self._silence = network.silence(1)
-        fps = Fraction(LATENTS_PER_SECOND * self._rungs[0].frames)
-        self.format = VideoFormat(832, 480, fps, latents_per_chunk, self._rungs[0].frames)
+        fps = Fraction(LATENTS_PER_SECOND * frames_per_latent)
+        self.format = VideoFormat(view.width, view.height, fps, latents_per_chunk, frames_per_latent)
         self.capabilities = Capabilities(
             model="pocket",
             modes=("i2v",),
@@ -82,7 +100,7 @@ class CausalPipeline:
     def warm_up(self, progress: Progress = silent) -> tuple[float, ...]:
         """Make a few chunks of every quality; return the median seconds of one, commit included."""
         progress("warming up")
-        image = np.random.default_rng(0).integers(0, 256, (480, 832, 3), dtype=np.uint8)
+        image = np.random.default_rng(0).integers(0, 256, (self.format.height, self.format.width, 3), dtype=np.uint8)
         seconds: list[float] = []
         for quality in range(len(self._rungs)):
             conditioning = Conditioning("i2v", "snow falls, the camera pans left", image, 0, quality=quality)
@@ -95,7 +113,17 @@ class CausalPipeline:
                 times.append(time.perf_counter() - begun)
             self.close(state)
             seconds.append(float(np.median(times[1:])))
+        self._warn_if_slow(min(seconds))
         return tuple(seconds)
+
+    def _warn_if_slow(self, least_s: float) -> None:
+        made = self.format
+        if least_s > made.chunk_seconds:
+            logger.warning(
+                "%.2f s of %sx%s video take %.2f s to make here, so it will falter; set model.device=cuda, or less of "
+                "model.width, model.height or model.fps",
+                *(float(made.chunk_seconds), made.width, made.height, least_s),
+            )
 
     @torch.inference_mode()
     def open(self, conditioning: Conditioning) -> StreamState:
@@ -103,15 +131,16 @@ class CausalPipeline:
         image = self._admit(conditioning)
         if self._open >= self.capabilities.max_streams:
             raise CapacityError(f"all {self.capabilities.max_streams} streams of this model are taken")
-        canvas = prepare(image, self.format.width, self.format.height)
+        canvas = prepare(image, self.format.width, self.format.height, self._device)
         scene = self._network.encode_picture(self._picture(canvas))
         canvas = with_sky(canvas, scene.masks[:, MASKS.index("sky")][:, None].float().sigmoid())
-        rest = torch.zeros(LATENT_SHAPE)
+        rest = torch.zeros(LATENT_SHAPE, device=self._device)
         window, spare = self._network.config.window, self.capabilities.truncatable_latents
         context = self._network.encode_context(rest.to(self._dtype), scene, self._silence)
         cache = KVCache(scene.sink, context, window, spare)
         self._open += 1
-        return StreamState(conditioning.seed, canvas, scene, cache, Boundary(0, 0, 0, rest, Motion.at_rest()))
+        begin = Boundary(0, 0, 0, rest, Motion.at_rest(self._device))
+        return StreamState(conditioning.seed, self._decoder.take_in(canvas), scene, cache, begin)
 
     @torch.inference_mode()
     def generate_chunk(self, state: StreamState, conditioning: Conditioning) -> Chunk:
@@ -120,7 +149,7 @@ class CausalPipeline:
         if not 0 <= conditioning.quality < len(self._rungs):
             raise ConditioningError(f"quality {conditioning.quality} is not one of 0..{len(self._rungs) - 1}")
         rung = self._rungs[conditioning.quality]
-        stages = Stages(torch.device("cpu"))
+        stages = Stages(self._device)
         self.commit(state)
         text, begin = self._text(conditioning.prompt), state.now
         stages.lap("text")
@@ -136,9 +165,13 @@ class CausalPipeline:
                 stages.lap("denoise")
                 pixels, motion = self._decoder.decode(here.motion, clean[0, :, 0], state.canvas, rung.frames)
                 stages.lap("decode")
-                frames.append(pixels)
+                # A GPU makes the next ones in the same place.
+                frames.append(pixels if index + 1 == self.format.latents_per_chunk else pixels.clone())
                 made.append(here)
                 here = Boundary(here.latents + 1, here.frames + rung.frames, here.chunks, clean, motion)
+            shown = copied(torch.cat(frames) if len(frames) > 1 else frames[0])
+            if self._passes is not None:
+                stages.lap("copy")
         except BaseException:
             state.cache.truncate(begin.latents)
             raise
@@ -150,7 +183,7 @@ class CausalPipeline:
             first_frame=begin.frames,
             first_latent=begin.latents,
             latents=self.format.latents_per_chunk,
-            frames=torch.cat(frames).numpy(),
+            frames=shown,
             fps=self.capabilities.quality[conditioning.quality].fps,
             revision=conditioning.revision,
             quality=conditioning.quality,
@@ -208,7 +241,7 @@ class CausalPipeline:
     def _text(self, prompt: str) -> Text:
         """Encode a prompt, or remember it."""
         if prompt not in self._texts:
-            self._texts[prompt] = self._network.encode_text(self._tokenize(prompt))
+            self._texts[prompt] = self._network.encode_text(self._tokenize(prompt).to(self._device))
             if len(self._texts) > 64:
                 self._texts.popitem(last=False)
         self._texts.move_to_end(prompt)
@@ -216,6 +249,9 @@ class CausalPipeline:
 
     def _sample(self, state: StreamState, here: Boundary, text: Text, levels: tuple[float, ...]) -> Tensor:
         """Few-step sampling of the latent after ``here``, ``float32 [1, C, 1, h, w]``."""
+        if self._passes is not None:
+            seen = (state.scene, text, state.cache)
+            return self._passes.sample((state.seed, here.latents), here.last, levels, seen)
         window = state.cache.read(self._sink_place, self._places)
         last = here.last.to(self._dtype)
         clean = torch.empty(0)
@@ -227,4 +263,7 @@ class CausalPipeline:
         return clean
 
     def _write(self, state: StreamState, clean: Tensor) -> None:
+        if self._passes is not None:
+            state.cache.append(self._passes.read(clean, state.scene))
+            return
         state.cache.append(self._network.encode_context(clean.to(self._dtype), state.scene, self._silence))

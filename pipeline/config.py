@@ -15,6 +15,8 @@ def one_of(*choices: str) -> Any:
 class ModelConfig:
     """Which model makes the video, and how; what only Wan has is in :class:`WanConfig`.
 
+    ``device``, ``width``, ``height`` and ``fps`` are pocket's; Wan has its own.
+
     In a field's metadata, ``range`` bounds a number, both ends included, and ``choices`` names all that fits.
     """
 
@@ -25,6 +27,10 @@ class ModelConfig:
     latents_per_chunk: int = ranged(1, 1, 21)
     max_streams: int = ranged(8, 1, 64)
     threads: int = ranged(0, 0, 256)
+    device: str = one_of("cpu", "cuda", "auto")
+    width: int = ranged(832, 64, 1920)
+    height: int = ranged(480, 64, 1920)
+    fps: int = ranged(16, 4, 60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +46,7 @@ class WanConfig:
     width: int = ranged(832, 64, 1920)
     height: int = ranged(480, 64, 1920)
     fps: int = ranged(16, 1, 60)
-    denoising_steps: list[int] = field(
-        default_factory=lambda: [1000, 750, 500, 250], metadata={"range": (1, 1000)}
-    )
+    denoising_steps: list[int] = field(default_factory=lambda: [1000, 750, 500, 250], metadata={"range": (1, 1000)})
     warp_steps: bool = True
     timestep_shift: float = ranged(5.0, 0.1, 20.0)
     context_noise: float = ranged(0.0, 0.0, 1000.0)

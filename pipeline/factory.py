@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import torch
 
 AS_PUBLISHED = WanConfig()
+DEFAULTS = ModelConfig()
+OF_POCKET = ("device", "width", "height", "fps")
+LATENTS_PER_SECOND = 4
 POCKET_WEIGHTS = Path(__file__).parent / "pocket" / "weights" / "pocket-v0.safetensors"
 
 
@@ -21,6 +24,7 @@ def build(model: ModelConfig, wan: WanConfig = AS_PUBLISHED, progress: Progress 
     if model.kind == "pocket":
         return _build_pocket(model, progress)
     if model.kind == "wan":
+        check_is_pockets(model)
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from pipeline.wan.build import build as build_wan
 
@@ -28,7 +32,43 @@ def build(model: ModelConfig, wan: WanConfig = AS_PUBLISHED, progress: Progress 
     raise ConfigError(f"model.kind is {model.kind!r}; this version has: pocket, wan")
 
 
+def check_is_pockets(model: ModelConfig) -> None:
+    """Raise ConfigError for settings of pocket's that are made for another model."""
+    for key in OF_POCKET:
+        if getattr(model, key) != getattr(DEFAULTS, key):
+            raise ConfigError(f"model.{key} is pocket's; set wan.{key} for model.kind={model.kind}")
+
+
+def check_pocket(config: ModelConfig) -> None:
+    """Raise ConfigError for a frame that pocket can't make; the message names what would do."""
+    if config.fps % LATENTS_PER_SECOND:
+        near = config.fps // LATENTS_PER_SECOND * LATENTS_PER_SECOND
+        raise ConfigError(
+            f"model.fps: {config.fps} is no multiple of {LATENTS_PER_SECOND}, in which pocket counts; take {near}"
+        )
+    for side in ("width", "height"):
+        if getattr(config, side) % 2:
+            raise ConfigError(f"model.{side}: {getattr(config, side)} is odd, which video codecs don't take")
+
+
+def find_device(wanted: str) -> "torch.device":
+    """Find the device for ``cpu``, ``cuda`` or ``auto``. Raises ConfigError for a GPU where there is none."""
+    import torch
+
+    if wanted == "cpu":
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if wanted == "cuda":
+        raise ConfigError(
+            "model.device is cuda, and PyTorch sees no CUDA GPU here; a CPU makes model.device=cpu model.width=832 "
+            "model.height=480 model.fps=16"
+        )
+    return torch.device("cpu")
+
+
 def _build_pocket(config: ModelConfig, progress: Progress) -> Pipeline[Any]:
+    check_pocket(config)
     progress("reading pocket's weights")
     # OpenMP workers that spin between two small kernels made a layer 5 to 20 times slower beside an encoder.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -39,13 +79,15 @@ def _build_pocket(config: ModelConfig, progress: Progress) -> Pipeline[Any]:
     from pipeline.pocket.language import EXAMPLES
     from pipeline.pocket.network import PocketConfig, PocketNetwork
     from pipeline.pocket.tokens import tokenizer
+    from pipeline.pocket.view import View
 
+    device = find_device(config.device)
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
     # Fields that fade out pass through denormal numbers, which a CPU computes a hundred times slower.
     torch.set_flush_denormal(True)
     network = PocketNetwork(PocketConfig())
-    dtype = _faster_dtype() if config.dtype == "auto" else getattr(torch, config.dtype)
-    weights.load(network, Path(config.weights) if config.weights else POCKET_WEIGHTS, dtype)
+    dtype = _faster_dtype(device) if config.dtype == "auto" else getattr(torch, config.dtype)
+    weights.load(network, Path(config.weights) if config.weights else POCKET_WEIGHTS, dtype, device)
     encode = tokenizer(network.config.text.length)
     return CausalPipeline(
         network,
@@ -54,12 +96,20 @@ def _build_pocket(config: ModelConfig, progress: Progress) -> Pipeline[Any]:
         latents_per_chunk=config.latents_per_chunk,
         max_streams=config.max_streams,
         examples=EXAMPLES,
+        view=View(config.width, config.height),
+        frames_per_latent=config.fps // LATENTS_PER_SECOND,
     )
 
 
-def _faster_dtype() -> "torch.dtype":
-    """bfloat16 where this CPU multiplies it natively, float32 elsewhere: measured, since flags alone do not tell."""
+def _faster_dtype(device: "torch.device") -> "torch.dtype":
+    """bfloat16 on a GPU and where this CPU multiplies it natively, float32 elsewhere.
+
+    It is measured, since flags alone do not tell.
+    """
     import torch
+
+    if device.type == "cuda":
+        return torch.bfloat16
 
     def seconds(dtype: torch.dtype) -> float:
         a, b = torch.ones(112, 256, dtype=dtype), torch.ones(256, 768, dtype=dtype)

@@ -23,7 +23,7 @@ def save_state(state: StreamState) -> bytes:
 
     The picture and what is computed from it alone are left out; for pocket that leaves 14 MB in bfloat16.
     """
-    used = min(state.cache.latents, state.cache.ring.shape[2])
+    used = min(state.cache.latents, state.cache.slots)
     tensors = {"ring": state.cache.ring[:, :, :used].contiguous()}
     boundaries = [*state.past, state.now]
     for number, boundary in enumerate(boundaries):
@@ -36,7 +36,7 @@ def save_state(state: StreamState) -> bytes:
         "boundaries": [_numbers(boundary) for boundary in boundaries],
     }
     tensors["numbers"] = torch.frombuffer(bytearray(json.dumps(numbers), "ascii"), dtype=torch.uint8)
-    return save(tensors)
+    return save({name: tensor.cpu() for name, tensor in tensors.items()})
 
 
 def restore_state(state: StreamState, saved: bytes) -> None:
@@ -46,14 +46,14 @@ def restore_state(state: StreamState, saved: bytes) -> None:
     """
     tensors = load(saved)
     numbers = json.loads(tensors["numbers"].numpy().tobytes())
-    ring, kept = tensors["ring"], state.cache.ring
+    ring, kept = tensors["ring"], state.cache.ring[:, :, : state.cache.slots]
     used = ring.shape[2]
     if numbers["seed"] != state.seed or kept[:, :, :used].shape != ring.shape:
         raise PipelineError("the saved stream is not one of this model under this seed")
     kept[:, :, :used] = ring
     state.cache.latents = numbers["latents"]
     boundaries = [
-        _boundary(told, tensors[f"last.{number}"], tensors[f"recent.{number}"])
+        _boundary(told, *(tensors[f"{kind}.{number}"].to(kept.device) for kind in ("last", "recent")))
         for number, told in enumerate(numbers["boundaries"])
     ]
     state.now = boundaries.pop()

@@ -52,7 +52,8 @@ def check_codecs() -> list[Finding]:
 async def check_gpu(config: Config, program: str = "nvidia-smi") -> list[Finding]:
     """Ask the driver for GPUs, and try the hardware encoder where there is one."""
     gpus = await _list_gpus(program)
-    needs_one = config.model.kind == "wan" and config.wan.device != "cpu"
+    is_wan = config.model.kind == "wan"
+    needs_one = (is_wan and config.wan.device != "cpu") or (not is_wan and config.model.device == "cuda")
     if not gpus:
         if needs_one:
             fix = "install the NVIDIA driver (nvidia-smi must list the GPU), or take configs/pocket.yaml"

@@ -5,6 +5,8 @@ frames/s starves H.264 and costs a keyframe each time. These keep their rate and
 a keyframe, so one encode can feed many peers.
 """
 
+import math
+import os
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
@@ -41,6 +43,12 @@ VPX_AFTER_FALL = 1.2
 X264_CHANGE = 1.5
 # How far it may rise in place. The more, the larger the buffer: it holds at least a frame's share of the most.
 X264_RANGE = 4
+# One thread of a server's CPU converts and encodes about 170 million pixels a second (x264; VP8 half of that). Above a
+# quarter of that rate a frame is shared out among threads, so that it takes a small part of its time.
+PIXELS_PER_THREAD_S = 40_000_000
+MOST_THREADS = 4
+# Slices of a smaller frame cost more to hand out than they save.
+CONVERTED_BY_ONE = 1_000_000
 # FFmpeg resets NVENC whenever its rate changes (nvenc.c of 8.1), which costs a keyframe.
 NVENC_CHANGE = 0.15
 
@@ -86,7 +94,8 @@ class YuvConverter:
         'yuv420p'
         """
         height, width = pixels.shape[:2]
-        rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+        # Not copied: at 1920x1080 the copy takes as long as the conversion.
+        rgb = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(pixels), format="rgb24")
         return self._reformatter.reformat(
             rgb,
             width,
@@ -95,8 +104,22 @@ class YuvConverter:
             interpolation=Interpolation.AREA,
             dst_colorspace=Colorspace.ITU601,
             dst_color_range=ColorRange.MPEG,
-            threads=1,
+            threads=1 if width * height <= CONVERTED_BY_ONE else thread_count(MOST_THREADS),
         )
+
+
+def thread_count(wanted: int) -> int:
+    """Give as many threads as are wanted, but no more than half of this machine's processors, and at least one."""
+    return max(1, min(wanted, MOST_THREADS, (os.cpu_count() or 1) // 2))
+
+
+def threads_for(width: int, height: int, fps: Fraction) -> int:
+    """Give the threads that one encoder takes: one up to 832x480 at 60 frames/s, more for what is larger.
+
+    >>> threads_for(832, 480, Fraction(60))
+    1
+    """
+    return thread_count(math.ceil(width * height * fps / PIXELS_PER_THREAD_S))
 
 
 class _Encoder:
@@ -137,7 +160,7 @@ class _Encoder:
         context.pix_fmt = "yuv420p"
         context.time_base = TIME_BASE
         context.framerate = self._fps
-        context.thread_count = 1
+        context.thread_count = threads_for(width, height, self._fps)
         context.gop_size = round(KEYFRAME_INTERVAL_S * self._fps)
         return context
 

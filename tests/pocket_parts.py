@@ -19,8 +19,8 @@ TEXT = TextConfig(
 )
 SMALL = PocketConfig(dim=32, ffn_dim=48, num_heads=2, num_layers=2, text=TEXT)
 
-# By the picture's id; with the picture, so that the id stays its own.
-CANVASES: dict[int, tuple[Pixels, Canvas]] = {}
+# By the picture's id and more; with the picture, so that the id stays its own.
+CANVASES: dict[tuple[object, ...], tuple[Pixels, Canvas]] = {}
 
 
 @pytest.fixture
@@ -30,10 +30,11 @@ def made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.causal.AnchoredDecoder", _decoder)
 
 
-def _canvas(image: Pixels, width: int, height: int) -> Canvas:
-    if id(image) not in CANVASES:
-        CANVASES[id(image)] = image, prepare(image, width, height)
-    return CANVASES[id(image)][1]
+def _canvas(image: Pixels, width: int, height: int, device: torch.device) -> Canvas:
+    key = id(image), width, height, device
+    if key not in CANVASES:
+        CANVASES[key] = image, prepare(image, width, height, device)
+    return CANVASES[key][1]
 
 
 _decoder = cache(AnchoredDecoder)

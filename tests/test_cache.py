@@ -57,6 +57,14 @@ def test_truncating_equals_never_having_appended(latents: int, extra: int) -> No
     assert same(cache.read(SINK_PLACE, PLACES), cache_of(latents + 1).read(SINK_PLACE, PLACES))
 
 
+def test_one_tensor_is_kept_as_the_pairs_in_it_are() -> None:
+    """What comes stacked reads as what comes layer by layer."""
+    stacked = KVCache(sink=pairs(1000), rest=pairs(1001), window=WINDOW, spare=SPARE)
+    for latent in range(9):
+        stacked.append(torch.stack([torch.stack(pair) for pair in pairs(latent)]))
+    assert same(stacked.read(SINK_PLACE, PLACES), cache_of(9).read(SINK_PLACE, PLACES))
+
+
 def test_it_refuses_to_go_back_farther_than_it_holds() -> None:
     """A boundary that is overwritten, or ahead, is an error that names both numbers."""
     cache = cache_of(10)

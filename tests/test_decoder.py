@@ -8,6 +8,8 @@ import torch
 from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.decoder import AnchoredDecoder, Motion, between, calm
 from pipeline.pocket.latents import CHANNELS, DISPLACEMENT, FLOW, GAIN, GRID, WEATHER, camera_field
+from pipeline.pocket.view import View
+from pipeline.pocket.weather import Weather, rain_shifts, snow_shifts
 from tests.pocket_parts import picture
 
 DECODER = AnchoredDecoder()
@@ -55,6 +57,54 @@ def test_the_frame_rate_does_not_change_the_motion(frames: int) -> None:
     """Frames that two rates have in common are the same, so motion keeps its speed when the rate falls."""
     other = play(latent(pan=1.0, swing=0.8, snow=0.5), 3, frames)
     assert np.array_equal(other, dense()[:: 12 // frames])
+
+
+SMALL, LARGE = View(208, 120), View(416, 240)
+MOVES = {"pan": 1.0, "swing": 0.8, "gain": -0.4}
+
+
+@cache
+def at_size(size: View, frames: int, latents: int = 3) -> np.ndarray:
+    """Latents of a camera, a swing and light, at any size and rate."""
+    decoder, canvas = AnchoredDecoder(view=size), prepare(picture(), size.width, size.height)
+    motion, out = Motion.at_rest(), []
+    for _ in range(latents):
+        made, motion = decoder.decode(motion, latent(**MOVES), canvas, frames)
+        out.append(made.numpy())
+    return np.concatenate(out)
+
+
+@pytest.mark.parametrize(("fine", "coarse"), [(15, 5), (15, 3), (10, 5), (12, 4), (7, 1)])
+def test_moments_that_two_rates_have_in_common_are_one_frame(fine: int, coarse: int) -> None:
+    """Any number of frames of a latent shows the same motion: what is n frames of m is bit-equal."""
+    assert np.array_equal(at_size(SMALL, fine)[:: fine // coarse], at_size(SMALL, coarse))
+
+
+def test_rates_that_divide_nothing_agree_where_they_meet() -> None:
+    """15 frames and 10 meet at every fifth of a latent."""
+    assert np.array_equal(at_size(SMALL, 15)[::3], at_size(SMALL, 10)[::2])
+
+
+def test_a_frame_of_twice_the_size_shows_the_same() -> None:
+    """Twice as many pixels each way are the same picture, moved by the same share of it."""
+    large = at_size(LARGE, 4).astype(float)
+    halved = large.reshape(len(large), 120, 2, 208, 2, 3).mean((2, 4))
+    assert np.abs(halved - at_size(SMALL, 4)).mean() < 0.6
+    still = np.stack([halved[0]] * len(halved))
+    assert np.abs(halved - still)[-1].mean() > 5
+
+
+def test_weather_has_one_look_at_every_size() -> None:
+    """Drops and flakes are as many, as large and as fast as shares of the frame."""
+
+    def shares(size: View) -> list[float]:
+        weather = Weather(0, size)
+        return [float(sheet.mean()) for sheet in (*weather.rain, *weather.snow, weather.fog)]
+
+    for small, nominal in zip(shares(View(416, 240)), shares(View(832, 480)), strict=True):
+        assert small == pytest.approx(nominal, rel=0.5)
+    assert rain_shifts(0.5, 2.0)[0][1] == pytest.approx(2 * rain_shifts(0.5, 1.0)[0][1], abs=1)
+    assert snow_shifts(0.7, 2.0) == [pytest.approx((2 * x, 2 * y)) for x, y in snow_shifts(0.7, 1.0)]
 
 
 def test_a_pan_to_the_left_moves_the_picture_to_the_right() -> None:

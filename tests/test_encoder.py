@@ -9,7 +9,15 @@ import pytest
 from av.video.codeccontext import VideoCodecContext
 
 from pipeline.types import Pixels
-from stream.encoder import Codec, EncodedPacket, StreamEncoder, VpxEncoder, YuvConverter, create_encoder
+from stream.encoder import (
+    Codec,
+    EncodedPacket,
+    StreamEncoder,
+    VpxEncoder,
+    YuvConverter,
+    create_encoder,
+    threads_for,
+)
 from stream.encoder_bench import DECODERS, draw_photo, measure, pan
 
 CODECS: list[Codec] = ["H264", "VP8"]
@@ -178,3 +186,21 @@ def test_the_converter_keeps_white_white_and_takes_read_only_pixels() -> None:
     picture = YuvConverter().convert(pixels)
     planes = [bytes(plane)[0] for plane in picture.planes]
     assert planes == [235, 128, 128]
+
+
+def test_large_frames_are_shared_out_among_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """832x480 is one thread's work at every rate, 1080p60 four's; a small machine keeps half of its processors."""
+    monkeypatch.setattr("os.cpu_count", lambda: 16)
+    assert [threads_for(832, 480, Fraction(fps)) for fps in (16, 60)] == [1, 1]
+    assert [threads_for(1920, 1080, Fraction(fps)) for fps in (16, 30, 60)] == [1, 2, 4]
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert threads_for(1920, 1080, Fraction(60)) == 1
+
+
+def test_1080p60_is_told_as_what_it_is() -> None:
+    """The stream's own header names level 4.2, the first that has 1080p at 60 frames/s (H.264, table A-1)."""
+    encoder, large = create_encoder("H264", Fraction(60), 12_000, 20_000), np.full((1080, 1920, 3), 90, np.uint8)
+    packet = encoder.encode(YuvConverter().convert(large), 0)
+    assert packet is not None
+    profile, _, level = bytes(packet).partition(b"\x00\x00\x01\x67")[2][:3]
+    assert (profile, level) == (66, 42)

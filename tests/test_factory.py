@@ -1,10 +1,13 @@
 """From a configuration to a pipeline that can be warmed up."""
 
+from pathlib import Path
+
 import pytest
 
 from pipeline.config import ModelConfig, WanConfig
 from pipeline.errors import ConfigError
-from pipeline.factory import build
+from pipeline.factory import build, check_pocket, find_device
+from stream.config import load
 
 
 def test_pocket_tells_its_start() -> None:
@@ -37,6 +40,38 @@ def test_a_whole_clip_is_warmed_up_by_single_steps() -> None:
     wan = WanConfig(size="tiny", device="cpu", width=64, height=64, sampling="clips", image_entry="none", clip_steps=3)
     assert len(build(model, wan).warm_up(told.append)) == 1
     assert told == ["warming up: step 1 of 2", "warming up: step 2 of 2"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (ModelConfig(fps=50), "model.fps: 50 is no multiple of 4, in which pocket counts; take 48"),
+        (ModelConfig(height=481), "model.height: 481 is odd"),
+        (ModelConfig(kind="wan", width=1920), "model.width is pocket's; set wan.width"),
+        (ModelConfig(kind="wan", device="cuda"), "model.device is pocket's; set wan.device"),
+    ],
+)
+def test_what_pocket_cannot_make_is_refused(wrong: ModelConfig, says: str) -> None:
+    """A rate or size that there can't be, and pocket's settings for another model, say what would do."""
+    with pytest.raises(ConfigError, match=says):
+        build(wrong)
+
+
+def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """cuda without a GPU is an error that says what a CPU can make; auto takes the CPU."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ConfigError, match=r"no CUDA GPU here; a CPU makes model\.device=cpu model\.width=832"):
+        build(ModelConfig(device="cuda"))
+    assert find_device("auto").type == find_device("cpu").type == "cpu"
+
+
+def test_the_configuration_for_a_gpu_is_pockets_at_1080p60() -> None:
+    """configs/pocket_1080p60.yaml is read by the server, and asks for what its name says, in one process."""
+    config = load(Path(__file__).parents[1] / "configs" / "pocket_1080p60.yaml")
+    model = config.model
+    assert (model.device, model.width, model.height, model.fps) == ("cuda", 1920, 1080, 60)
+    assert config.engine.kind == "thread"
+    check_pocket(model)
 
 
 def test_a_model_of_another_kind_is_refused() -> None:

@@ -132,7 +132,7 @@ def prepare(setting: Setting, progress: Progress) -> Run:
         decision, pipeline = built(setting, progress)
         pipeline.warm_up(progress)
         asked = wanted(pipeline)
-        device = decision.machine.device if decision is not None else torch.device("cpu")
+        device = decision.machine.device if decision else factory.find_device(setting.config.model.device)
         run = Run(setting, decision, pipeline, device, asked, pipeline.open(asked))
     progress("filling the window")
     for _ in range(fills(decision)):
@@ -201,7 +201,9 @@ def facts(run: Run) -> dict[str, Any]:
         "latents_per_chunk": video.latents_per_chunk,
     }
     if run.decision is None:
-        return told | {"dtype": model.dtype, "steps": model.steps}
+        with switched(run.setting):
+            compiled, graph = may_compile(run.device), may_record(run.device)
+        return told | {"dtype": model.dtype, "steps": model.steps, "compiled": compiled, "graph": graph}
     wan, placement = run.decision.wan, run.decision.placement
     dtype = str(dtype_of(model, run.decision.machine)).removeprefix("torch.")
     with switched(run.setting):

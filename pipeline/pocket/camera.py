@@ -9,8 +9,8 @@ import math
 from dataclasses import dataclass, replace
 
 from pipeline.pocket.latents import CAMERA_RATES, LATENTS_PER_SECOND
+from pipeline.pocket.view import NOMINAL, View
 
-WIDTH, HEIGHT = 832, 480
 FREE_S = 3.3
 TURN_S = 0.9
 OUTSIDE_SHARE = 0.13
@@ -26,7 +26,7 @@ DEAD_ZONE = 0.03
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where the view lies: centre in picture px from the middle, log zoom, roll of the picture in rad (clockwise)."""
+    """Where the view lies: centre in units from the middle, log zoom, roll of the picture in rad (clockwise)."""
 
     x: float = 0.0
     y: float = 0.0
@@ -34,7 +34,7 @@ class Pose:
     roll: float = 0.0
 
     def affine(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-        """Rows that map a screen point (px from its middle) to a picture point (px from its middle)."""
+        """Rows that map a screen point (units from its middle) to a picture point (units from its middle)."""
         scale = math.exp(-self.zoom)
         cos, sin = scale * math.cos(self.roll), scale * math.sin(self.roll)
         return (cos, sin, self.x), (-sin, cos, self.y)
@@ -62,19 +62,19 @@ class Camera:
     axes: tuple[Axis, Axis, Axis, Axis] = (Axis(), Axis(), Axis(), Axis())
 
 
-def outside_share(pose: Pose) -> float:
+def outside_share(pose: Pose, view: View = NOMINAL) -> float:
     """Share of the view that lies outside the picture, 0..1: the view's quadrangle less what the picture covers.
 
     >>> outside_share(REST), outside_share(Pose(x=1e6))
     (0.0, 1.0)
     """
     (a, b, c), (d, e, f) = pose.affine()
-    corners = [(sx * WIDTH / 2, sy * HEIGHT / 2) for sx, sy in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
-    view = [(a * x + b * y + c, d * x + e * y + f) for x, y in corners]
-    seen = view
-    for axis, limit in ((0, WIDTH / 2), (1, HEIGHT / 2)):
+    width, height = view.extent
+    corners = [(sx * width / 2, sy * height / 2) for sx, sy in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+    shown = seen = [(a * x + b * y + c, d * x + e * y + f) for x, y in corners]
+    for axis, limit in ((0, width / 2), (1, height / 2)):
         seen = _clip(_clip(seen, axis, 1.0, limit), axis, -1.0, limit)
-    return max(0.0, 1 - _area(seen) / _area(view))
+    return max(0.0, 1 - _area(seen) / _area(shown))
 
 
 def _clip(corners: list[tuple[float, float]], axis: int, sign: float, limit: float) -> list[tuple[float, float]]:
@@ -99,7 +99,9 @@ def soften(velocity: float) -> float:
     return math.copysign(max(0.0, abs(velocity) - DEAD_ZONE), velocity)
 
 
-def glide(camera: Camera, velocity: tuple[float, float, float, float]) -> tuple[list[Pose], Camera]:
+def glide(
+    camera: Camera, velocity: tuple[float, float, float, float], view: View = NOMINAL
+) -> tuple[list[Pose], Camera]:
     """Go through one latent towards its velocity (nominal units: right, down, in, clockwise).
 
     Returns:
@@ -109,20 +111,39 @@ def glide(camera: Camera, velocity: tuple[float, float, float, float]) -> tuple[
     axes = tuple(_hear(axis, v) for axis, v in zip(camera.axes, goal, strict=True))
     # A new move begins with the velocity that is really there, turned or not, so that the path has no corner.
     begin = [
-        v if new.way == old.way else v * old.way
-        for v, old, new in zip(camera.velocity, camera.axes, axes, strict=True)
+        v if new.way == old.way else v * old.way for v, old, new in zip(camera.velocity, camera.axes, axes, strict=True)
     ]
-    assist = _needs_room(camera.pose, goal, axes)
+    assist = _needs_room(camera.pose, goal, axes, view)
     pose, poses = camera.pose, [camera.pose]
     dt = 1 / LATENTS_PER_SECOND / SUBSTEPS
-    axes = tuple(_plan(pose, index, axis, goal) for index, axis in enumerate(axes))
+    axes = tuple(_plan(pose, index, axis, goal, view) for index, axis in enumerate(axes))
+    ways = [axis.way for axis in axes]
     for step in range(SUBSTEPS):
         share = (step + 0.5) / SUBSTEPS
-        now = [v0 + (v1 - v0) * share for v0, v1 in zip(begin, goal, strict=True)]
-        axes = tuple(_ease(axis, dt) for axis in axes)
-        pose = _move(pose, [v * axis.way for v, axis in zip(now, axes, strict=True)], assist, dt)
+        ways = [_ease(way, axis.aim, dt) for way, axis in zip(ways, axes, strict=True)]
+        now = [(v0 + (v1 - v0) * share) * way for v0, v1, way in zip(begin, goal, ways, strict=True)]
+        pose = _move(pose, now, assist, dt)
         poses.append(pose)
+    axes = tuple(replace(axis, way=way) for axis, way in zip(axes, ways, strict=True))
     return poses, Camera(pose, goal, axes)  # type: ignore[arg-type]
+
+
+def pose_at(poses: list[Pose], frame: int, frames: int) -> Pose:
+    """Give the pose at ``frame / frames`` of a latent, from the even ones of :func:`glide`.
+
+    Between two of those every velocity is constant, so going straight there is exact. A moment that two rates have in
+    common has one pose.
+    """
+    step, rest = divmod(frame * (len(poses) - 1), frames)
+    here = poses[step]
+    if not rest:
+        return here
+    there, share = poses[step + 1], rest / frames
+    return Pose(*(a + (b - a) * share for a, b in zip(_numbers(here), _numbers(there), strict=True)))
+
+
+def _numbers(pose: Pose) -> tuple[float, float, float, float]:
+    return pose.x, pose.y, pose.zoom, pose.roll
 
 
 def _hear(axis: Axis, velocity: float) -> Axis:
@@ -133,7 +154,7 @@ def _hear(axis: Axis, velocity: float) -> Axis:
     return replace(axis, asked=0) if not sign else Axis(asked=sign)
 
 
-def _plan(pose: Pose, index: int, axis: Axis, goal: tuple[float, ...]) -> Axis:
+def _plan(pose: Pose, index: int, axis: Axis, goal: tuple[float, ...], view: View) -> Axis:
     """Turn round when the free time is over and going on would show too much border."""
     if not axis.asked:
         return axis
@@ -141,8 +162,8 @@ def _plan(pose: Pose, index: int, axis: Axis, goal: tuple[float, ...]) -> Axis:
     # A turn lasts TURN_S and covers half of that at full speed.
     ahead[index] = goal[index] * axis.aim
     there = _move(pose, ahead, 0.0, TURN_S / 2 + 0.5 / LATENTS_PER_SECOND)
-    share = outside_share(there)
-    worse = share > outside_share(pose)
+    share = outside_share(there, view)
+    worse = share > outside_share(pose, view)
     if index == 2:
         low, high = ZOOM_IN_LIMITS if axis.asked > 0 else ZOOM_OUT_LIMITS
         if (there.zoom > high and ahead[2] > 0) or (there.zoom < low and ahead[2] < 0 and axis.asked > 0):
@@ -151,18 +172,18 @@ def _plan(pose: Pose, index: int, axis: Axis, goal: tuple[float, ...]) -> Axis:
     return replace(axis, aim=-axis.aim) if worse and share > limit else axis
 
 
-def _ease(axis: Axis, dt: float) -> Axis:
+def _ease(way: float, aim: float, dt: float) -> float:
     step = 2 * dt / TURN_S
-    return replace(axis, way=axis.way + max(-step, min(step, axis.aim - axis.way)))
+    return way + max(-step, min(step, aim - way))
 
 
-def _needs_room(pose: Pose, goal: tuple[float, ...], axes: tuple[Axis, ...]) -> float:
+def _needs_room(pose: Pose, goal: tuple[float, ...], axes: tuple[Axis, ...], view: View) -> float:
     """Zoom in per second when a sideways move or a roll would else show border before its free time is over."""
     sideways = [goal[0] * axes[0].way, goal[1] * axes[1].way, 0.0, goal[3] * axes[3].way]
     left = max((FREE_S - a.held_s for a, v in zip(axes, sideways, strict=True) if abs(v) > 0.3), default=0.0)
     if left <= 0 or abs(goal[2]) > 0.1:
         return 0.0
-    return ASSIST_PER_S if outside_share(_move(pose, sideways, 0.0, left)) > 0.05 else 0.0
+    return ASSIST_PER_S if outside_share(_move(pose, sideways, 0.0, left), view) > 0.05 else 0.0
 
 
 def _move(pose: Pose, velocity: list[float], assist: float, dt: float) -> Pose:

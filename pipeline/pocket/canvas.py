@@ -14,12 +14,15 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.geometry import cover_crop
+from pipeline.pocket.view import NOMINAL, ROOM, View
 from pipeline.types import Pixels
 
+CPU = torch.device("cpu")
 SCALE = 2
-# Canvas px around the picture on each side; the camera's governor keeps the view well inside.
-MARGIN = (192, 320)
+# Canvas px of the nominal view around the picture on each side; the camera's governor keeps the view well inside.
+MARGIN = (SCALE * ROOM[0], SCALE * ROOM[1])
 BLUR_LEVELS = 5
+# Canvas px of the nominal view to a pixel in which a sky's edge is looked for.
 PLATE_SCALE = 4
 LEAST_SKY = 0.03
 # Mean grey difference (0..1) to the surroundings under which a sky has nothing in it that could be seen to move.
@@ -31,7 +34,7 @@ class Canvas:
     """What one picture gives the decoder.
 
     ``texture float32 [1, 3, H, W]`` in 0..255 at SCALE, with margins; ``rest uint8 [H, W, 3]`` the resting view.
-    ``sky float32 [1, 1, H / 4, W / 4]`` says where the sky is, in 0..1, and ``plate`` is the texture with all that
+    ``sky float32 [1, 1, h, w]`` says coarsely where the sky is, in 0..1, and ``plate`` is the texture with all that
     stands before the sky taken out: a cloud that moves on leaves sky behind, not the ghost of a tower.
     """
 
@@ -45,25 +48,33 @@ class Canvas:
         """Height and width of the texture."""
         return int(self.texture.shape[2]), int(self.texture.shape[3])
 
+    @property
+    def view(self) -> View:
+        """The frame that it was made for."""
+        return View(self.rest.shape[1], self.rest.shape[0])
 
-def prepare(image: Pixels, width: int, height: int) -> Canvas:
-    """Make the canvas of a whole upright picture ``uint8 [H, W, 3]``; all of it may flow until the sky is known."""
+
+def prepare(image: Pixels, width: int, height: int, device: torch.device = CPU) -> Canvas:
+    """Make the canvas of a whole upright picture ``uint8 [H, W, 3]``; all of it may flow until the sky is known.
+
+    The picture is scaled on the CPU, so that the view at rest is the same on every device.
+    """
     picture = Image.fromarray(image)
     left, top, right, bottom = cover_crop(picture.width, picture.height, (width, height))
     box = (left, top, picture.width - right, picture.height - bottom)
     view = np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC, box=box))
     factor = SCALE * width / (box[2] - box[0])
-    rooms = (left, top, right, bottom)
-    known = [int(min(m, room * factor)) for m, room in zip((MARGIN[1], MARGIN[0]) * 2, rooms, strict=True)]
+    rooms, frame = (left, top, right, bottom), View(width, height)
+    margins = [SCALE * room for room in (frame.room[1], frame.room[0])] * 2
+    known = [int(min(m, room * factor)) for m, room in zip(margins, rooms, strict=True)]
     x0, y0, x1, y1 = (edge + sign * k / factor for edge, sign, k in zip(box, (-1, -1, 1, 1), known, strict=True))
     size = (SCALE * width + known[0] + known[2], SCALE * height + known[1] + known[3])
-    texture = _float(np.asarray(picture.resize(size, Image.Resampling.BICUBIC, box=(x0, y0, x1, y1))))
+    texture = _float(np.asarray(picture.resize(size, Image.Resampling.BICUBIC, box=(x0, y0, x1, y1))), device)
     core = texture[..., known[1] : known[1] + SCALE * height, known[0] : known[0] + SCALE * width]
     # One back-projection: nearest spreading of the difference makes the averages exact.
-    core += F.interpolate(_float(view) - F.avg_pool2d(core, SCALE), scale_factor=SCALE)
-    full = _surround(texture, (known[0], known[1], known[2], known[3]))
-    everywhere = full.new_ones(1, 1, full.shape[2] // PLATE_SCALE, full.shape[3] // PLATE_SCALE)
-    return Canvas(full, torch.from_numpy(view.copy()), everywhere, full)
+    core += F.interpolate(_float(view, device) - F.avg_pool2d(core, SCALE), scale_factor=SCALE)
+    full = _surround(texture, (known[0], known[1], known[2], known[3]), frame)
+    return Canvas(full, torch.from_numpy(view.copy()).to(device), full.new_ones(1, 1, *_plate_size(frame)), full)
 
 
 def with_sky(canvas: Canvas, guess: Tensor) -> Canvas:
@@ -73,7 +84,7 @@ def with_sky(canvas: Canvas, guess: Tensor) -> Canvas:
     """
     if float(guess.mean()) < LEAST_SKY:
         return canvas
-    small = F.avg_pool2d(canvas.texture, PLATE_SCALE)
+    small = _shrink(canvas.texture, _plate_size(canvas.view))
     margins = [m // PLATE_SCALE for m in (MARGIN[1], MARGIN[1], MARGIN[0], MARGIN[0])]
     rows, columns = small.shape[2] - 2 * margins[2], small.shape[3] - 2 * margins[0]
     coarse = F.interpolate(guess, size=(rows, columns), mode="bilinear", align_corners=False)
@@ -85,6 +96,20 @@ def with_sky(canvas: Canvas, guess: Tensor) -> Canvas:
     behind = F.interpolate(_fill(small, sure), size=canvas.texture.shape[2:], mode="bilinear", align_corners=False)
     wide = F.interpolate(sure, size=canvas.texture.shape[2:], mode="bilinear", align_corners=False)
     return replace(canvas, sky=sky, plate=_with_clouds(torch.lerp(behind, canvas.texture, wide), grey, sure))
+
+
+def _plate_size(view: View) -> tuple[int, int]:
+    """Height and width of the canvas where a sky's edge is looked for, the same for a view of any resolution."""
+    width, height = (round(SCALE * side / PLATE_SCALE) for side in view.extent)
+    return height + 2 * MARGIN[0] // PLATE_SCALE, width + 2 * MARGIN[1] // PLATE_SCALE
+
+
+def _shrink(plane: Tensor, size: tuple[int, int]) -> Tensor:
+    """Mean over areas, to a height and width."""
+    factor = plane.shape[2] // size[0]
+    if (size[0] * factor, size[1] * factor) == tuple(plane.shape[2:]):
+        return F.avg_pool2d(plane, factor)
+    return F.interpolate(plane, size=size, mode="area")
 
 
 def _hanging(sky: Tensor) -> Tensor:
@@ -115,7 +140,7 @@ def _with_clouds(plate: Tensor, grey: Tensor, sure: Tensor) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     total = torch.zeros_like(grey)
     for cells, weight in ((5, 1.0), (11, 0.6), (24, 0.35), (55, 0.2)):
-        noise = torch.rand(1, 1, cells, 2 * cells, generator=generator)
+        noise = torch.rand(1, 1, cells, 2 * cells, generator=generator).to(grey.device)
         total += weight * F.interpolate(noise, size=grey.shape[2:], mode="bicubic", align_corners=False)
     cover = ((total / 2.15 - 0.5) * 5).clamp(0, 1) * 0.6 * amount
     cover = F.interpolate(cover, size=plate.shape[2:], mode="bilinear", align_corners=False)
@@ -163,23 +188,26 @@ def _fill(picture: Tensor, known: Tensor) -> Tensor:
     return out
 
 
-def _float(pixels: Pixels) -> Tensor:
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float().contiguous()
+def _float(pixels: Pixels, device: torch.device) -> Tensor:
+    return torch.from_numpy(pixels.copy()).to(device).permute(2, 0, 1)[None].float().contiguous()
 
 
-def _surround(texture: Tensor, known: tuple[int, int, int, int]) -> Tensor:
+def _surround(texture: Tensor, known: tuple[int, int, int, int], view: View = NOMINAL) -> Tensor:
     """Fill the margins that the picture itself does not reach."""
-    left, top, right, bottom = (m - k for m, k in zip((MARGIN[1], MARGIN[0]) * 2, known, strict=True))
+    rooms = (SCALE * view.room[1], SCALE * view.room[0]) * 2
+    left, top, right, bottom = (room - k for room, k in zip(rooms, known, strict=True))
     if not (left or top or right or bottom):
         return texture
     mirrored = F.pad(texture, (left, right, top, bottom), mode="reflect")
     height, width = mirrored.shape[2:]
-    # At half size: what is far is blurred anyway, and what is near is pasted back whole.
-    small = out = F.avg_pool2d(mirrored, 2)
-    rows, columns = 2 * torch.arange(small.shape[2]), 2 * torch.arange(small.shape[3])
+    # At half the nominal size: what is far is blurred anyway, and what is near is pasted back whole.
+    half = round(height / (2 * view.scale)), round(width / (2 * view.scale))
+    small = out = _shrink(mirrored, half)
+    rows = torch.arange(half[0], device=texture.device) * (height / half[0])
+    columns = torch.arange(half[1], device=texture.device) * (width / half[1])
     dy = torch.maximum(top - rows, rows - (height - 1 - bottom)).clamp(min=0).float()
     dx = torch.maximum(left - columns, columns - (width - 1 - right)).clamp(min=0).float()
-    level = torch.log2(1 + torch.maximum(dy[:, None], dx[None]) / 3).clamp(max=BLUR_LEVELS)
+    level = torch.log2(1 + torch.maximum(dy[:, None], dx[None]) / (3 * view.scale)).clamp(max=BLUR_LEVELS)
     for k in range(1, BLUR_LEVELS + 1):
         if k > 1:
             small = F.avg_pool2d(F.pad(small, (1, 1, 1, 1), mode="replicate"), 4, 2)

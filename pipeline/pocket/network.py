@@ -162,7 +162,7 @@ class PocketNetwork(nn.Module):
         """Keys (un-rotated) and values of a clean latent ``[B, 12, 1, 32, 56]``; it sees the picture and itself."""
         window = [(rotate(k, self.rotation(0)), v) for k, v in scene.sink]
         time = self.transformer.embed_time(latent.new_zeros(len(latent), 1, dtype=torch.float32))
-        tokens = self._tokens(latent, latent, scene)
+        tokens = self.tokens(latent, latent, scene.add)
         place = self.rotation(self.config.window + 1)
         return self.transformer(tokens, time + silence.pooled, window, silence.cross, place)[1]
 
@@ -181,12 +181,16 @@ class PocketNetwork(nn.Module):
             ``[B, 12, 1, 32, 56]``.
         """
         time = self.transformer.embed_time(1000 * sigma[:, None]) + text.pooled
-        tokens = self._tokens(noisy, last, scene)
+        tokens = self.tokens(noisy, last, scene.add)
         patches, _ = self.transformer(tokens, time, window, text.cross, self.rotation(self.config.window + 1))
+        return self.estimate(patches, last)
+
+    def tokens(self, noisy: Tensor, last: Tensor, add: Tensor) -> Tensor:
+        """Give the transformer's tokens of a noisy latent and the last one; ``add`` is a scene's."""
+        place = self.coordinates.to(noisy.dtype).expand(len(noisy), -1, -1, -1, -1)
+        return self.transformer.patchify(torch.cat([noisy, last, place], dim=1)) + self.position + add
+
+    def estimate(self, patches: Tensor, last: Tensor) -> Tensor:
+        """Give the clean latent from the transformer's patches: a change of the last one."""
         rows, columns = GRID[0] // self.config.patch, GRID[1] // self.config.patch
         return self.gate * last + self.transformer.unpatchify(patches, (1, rows, columns))
-
-    def _tokens(self, noisy: Tensor, last: Tensor, scene: Scene) -> Tensor:
-        place = self.coordinates.to(noisy.dtype).expand(len(noisy), -1, -1, -1, -1)
-        x = self.transformer.patchify(torch.cat([noisy, last, place], dim=1))
-        return x + self.position + scene.add

@@ -17,7 +17,7 @@ from torch import Tensor
 from pipeline.causal import CausalPipeline
 from pipeline.config import ModelConfig
 from pipeline.factory import build
-from pipeline.pocket.camera import HEIGHT, WIDTH, Pose
+from pipeline.pocket.camera import Pose
 from pipeline.pocket.canvas import MARGIN, SCALE, Canvas, prepare, with_sky
 from pipeline.pocket.data import encode_intents
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
@@ -26,6 +26,7 @@ from pipeline.pocket.latents import CHANNELS, GRID, LATENTS_PER_SECOND
 from pipeline.pocket.masks import guess
 from pipeline.pocket.network import MASKS
 from pipeline.pocket.truth import Intents, advance, target
+from pipeline.pocket.view import HEIGHT, WIDTH
 from pipeline.types import Conditioning, Pixels
 
 FRAMES_PER_LATENT = 4

@@ -9,11 +9,12 @@ import numpy as np
 from PIL import Image
 
 from pipeline.geometry import cover_crop
-from pipeline.pocket.camera import HEIGHT, WIDTH, outside_share
+from pipeline.pocket.camera import outside_share
 from pipeline.pocket.effects import effect_class, level, read
 from pipeline.pocket.language import DEFAULT_REGION, Effect, Intents, Prompt, held_out_prompts
 from pipeline.pocket.measure import Look, camera_class, half_way, look, psnr, similarity
 from pipeline.pocket.takes import FPS, Player, Take, script, view
+from pipeline.pocket.view import HEIGHT, WIDTH
 from pipeline.types import Pixels
 
 Result = dict[str, Any]
