@@ -19,7 +19,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from stream.bandwidth import Probe
 from stream.clock import VIDEO_CLOCK_HZ
 from stream.extensions import ExtensionHeader
-from stream.pacing import Backlog, spread
+from stream.pacing import BURST_PACKETS, BURST_PACKETS_FREE, Backlog, spread
 from stream.retransmission import Retransmissions, SentFrame, SentPacket, copies
 from stream.subscription import Subscription, SubscriptionEnded, VideoPacket
 from stream.twcc import Feedback, SentPackets
@@ -153,7 +153,8 @@ class VideoSender:
         frame = SentFrame(self._sequence, (self._origin + packet.pts) & 0xFFFFFFFF, packet.payloads)
         self._sequence = (self._sequence + len(frame.payloads)) & 0xFFFF
         since_s, self._last_pts = (packet.pts - self._last_pts) / VIDEO_CLOCK_HZ, packet.pts
-        burst, gap_s = spread(len(frame.payloads), max(FRAME_LEAST_S, min(since_s, FRAME_MOST_S)))
+        most = BURST_PACKETS_FREE if self.subscription and self.subscription.link_is_free else BURST_PACKETS
+        burst, gap_s = spread(len(frame.payloads), max(FRAME_LEAST_S, min(since_s, FRAME_MOST_S)), most)
         if packet.is_keyframe:
             self._kept.forget()
         self._kept.keep(frame)

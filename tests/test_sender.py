@@ -20,6 +20,7 @@ from stream.extensions import TRANSPORT_CC
 from stream.retransmission import HISTORY_FRAMES
 from stream.sender import UNSENT_BYTES, VideoSender
 from stream.subscription import VideoPacket
+from stream.twcc import PacketResult
 
 STEP = 5625
 PRIVATE = "_RTCRtpSender__"
@@ -269,6 +270,27 @@ async def test_a_frame_of_many_packets_leaves_over_half_its_interval(stage: Stag
     assert sent_at[9] - sent_at[0] < 0.004
     assert sent_at[-1] - sent_at[0] >= 0.0115
     assert sent_at[10] - sent_at[9] >= 0.003
+
+
+async def test_a_frame_leaves_at_once_where_the_link_is_free(stage: Stage) -> None:
+    """Forty packets in one lot, where they are seen to arrive as fast as they are sent; not else, and not more."""
+    await stage.publish(1)
+    assert stage.video.subscription is not None
+    link = stage.video.subscription.link
+    assert link is not None
+    now = asyncio.get_running_loop().time()
+    link.report_arrivals([PacketResult(now - at / 1000, 5 + now - at / 1000, 1000) for at in range(100, 0, -1)], now)
+    lots: list[int] = []
+    stage.video._send_part = lambda frame, first, end: lots.append(first)
+    await stage.video._send(packet_of(40, 2 * STEP))
+    assert lots == [0]
+    lots.clear()
+    await stage.video._send(packet_of(41, 3 * STEP))
+    assert lots == [0, 21]
+    lots.clear()
+    link.is_measured = False
+    await stage.video._send(packet_of(40, 4 * STEP))
+    assert lots == [0, 10, 20, 30]
 
 
 def packet_of(payloads: int, pts: int) -> VideoPacket:
