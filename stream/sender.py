@@ -102,8 +102,11 @@ class VideoSender:
 
     def report_arrivals(self, feedback: Feedback) -> None:
         """Take what the receiver says of the packets' arrival, and probe its link where that is due."""
-        if self.subscription is not None:
-            self.subscription.report_arrivals(self._sent.match(feedback))
+        if (subscription := self.subscription) is not None:
+            results = self._sent.match(feedback)
+            subscription.report_arrivals(results)
+            for sequence in self._kept.missing(results, subscription.link_rtt, self._loop.time()):
+                self._send_missing(sequence, subscription)
             self._begin_probe()
 
     async def _run(self, codec: RTCRtpCodecParameters) -> None:
@@ -207,23 +210,26 @@ class VideoSender:
         size = len(payload) + OVERHEAD_BYTES
         self._wire_bytes += size
         is_numbered = self._extension.is_numbered
-        extension = self._extension.number(self._sent.add(size, self._loop.time()) if is_numbered else 0)
+        sequence = (frame.sequence + number) & 0xFFFF
+        extension = self._extension.number(self._sent.add(size, self._loop.time(), sequence) if is_numbered else 0)
         is_last = number == len(frame.payloads) - 1
         header = pack(
             "!BBHLL",
             VERSION_WITH_EXTENSION if extension else VERSION,
             self._payload_type | (MARKER if is_last else 0),
-            (frame.sequence + number) & 0xFFFF,
+            sequence,
             frame.timestamp,
             self._sender._ssrc,
         )
         return header + extension + payload
 
     async def _retransmit(self, sequence_number: int) -> None:
-        """Send a packet again that was reported lost; when too much is, ask for a keyframe instead."""
-        subscription = self.subscription
-        if subscription is None:
-            return
+        """Send a packet again that the receiver asks for."""
+        if self.subscription is not None:
+            self._send_missing(sequence_number, self.subscription)
+
+    def _send_missing(self, sequence_number: int, subscription: Subscription) -> None:
+        """Send a packet again that was lost; when too much is, ask for a keyframe instead."""
         kbps, rtt = subscription.link_kbps, subscription.link_rtt
         packet = self._kept.request(sequence_number, kbps, rtt, self._loop.time())
         if packet is not None:

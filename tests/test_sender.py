@@ -20,7 +20,7 @@ from stream.extensions import TRANSPORT_CC
 from stream.retransmission import HISTORY_FRAMES
 from stream.sender import UNSENT_BYTES, VideoSender
 from stream.subscription import VideoPacket
-from stream.twcc import PacketResult
+from stream.twcc import Feedback, PacketResult
 
 STEP = 5625
 PRIVATE = "_RTCRtpSender__"
@@ -328,6 +328,26 @@ async def test_on_a_long_path_a_packet_is_sent_again_twice(stage: Stage) -> None
     first, second = stage.packets()
     assert first.payload == second.payload
     assert second.sequence_number == (first.sequence_number + 1) % 2**16
+
+
+async def test_on_a_long_path_a_packet_reported_lost_is_sent_again_unasked() -> None:
+    """The request may be lost as the packet was: what the report of all arrivals lacks goes twice."""
+    stage = Stage(FakeSender((*EXTENSIONS, TRANSPORT_CC)))
+    await asyncio.sleep(0)
+    await stage.publish(1)
+    assert stage.video.subscription is not None
+    assert stage.video.subscription.link is not None
+    sent = stage.packets()
+    numbers = [packet.extensions.transport_sequence_number for packet in sent]
+    stage.sender.transport.sent.clear()
+    # The round trip is taken from the time between sending and report.
+    await asyncio.sleep(0.13)
+    assert numbers[0] == 0
+    stage.video.report_arrivals(Feedback(0, 1, [0.001, None, *[0.002] * (len(sent) - 2)]))
+    again = stage.packets()
+    assert [packet.payload[2:] for packet in again] == [sent[1].payload] * 2
+    await stage.broadcast.close()
+    await stage.running
 
 
 async def test_more_loss_than_the_link_can_take_again_is_mended_by_a_keyframe(stage: Stage) -> None:
