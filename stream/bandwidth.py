@@ -138,6 +138,8 @@ class BandwidthEstimator:
             self.rate >= self._limit
             and len(self._arrivals) >= FREE_PACKETS
             and len(self._arrivals) == len(self._results)
+            # What has just begun to wait is no share yet.
+            and not self._arrivals[-1].has_waited
             and self._waited <= FREE_SHARE * len(self._arrivals)
         )
 

@@ -148,11 +148,11 @@ def test_a_link_is_free_where_bursts_pass(path: Path, expected: bool) -> None:
 
 
 def test_a_link_is_not_free_before_it_has_shown_it() -> None:
-    """Nor when it has become narrow."""
+    """Nor from the first packets on that come late."""
     estimator = BandwidthEstimator(FLOOR, LIMIT, 0.0)
     assert not estimator.is_free
     link = SimulatedLink(Path(capped), estimator)
     link.run(5)
     assert estimator.is_free
-    link.run(1)
+    link.run(0.3)
     assert not estimator.is_free
