@@ -25,6 +25,11 @@ DRAIN_S = 1.0
 DRAIN_MOST = 0.5
 SETTLE_QUEUES = 2.5
 
+# A link is free if of so many packets none was lost and hardly any waited: those of a burst, then, neither.
+FREE_PACKETS = 60
+FREE_WAIT_S = 0.005
+FREE_SHARE = 0.1
+
 HEAVY_LOSS = 0.10
 POLICED_LOSS = 0.30
 LOSS_WINDOW_S = 2.0
@@ -63,6 +68,7 @@ class _Arrival:
     arrived: float
     size: int
     delay: float
+    has_waited: bool
 
 
 class BandwidthEstimator:
@@ -80,6 +86,7 @@ class BandwidthEstimator:
         self._base_turn = now
         self._arrivals: deque[_Arrival] = deque()
         self._results: deque[PacketResult] = deque()
+        self._waited = 0
         self._rtts: deque[float] = deque(maxlen=10)
         self._fell = now
         self._drained_by: float | None = now
@@ -124,6 +131,18 @@ class BandwidthEstimator:
         """Tell whether a probe is still to go on: it ends early when packets begin to wait."""
         return probe is self._probe
 
+    @property
+    def is_free(self) -> bool:
+        """Whether packets pass as fast as they are sent, also those of a burst: no limit is near."""
+        return (
+            self.rate >= self._limit
+            and len(self._arrivals) >= FREE_PACKETS
+            and len(self._arrivals) == len(self._results)
+            # What has just begun to wait is no share yet.
+            and not self._arrivals[-1].has_waited
+            and self._waited <= FREE_SHARE * len(self._arrivals)
+        )
+
     def queue_s(self) -> float:
         """Tell how long packets waited of late, at least."""
         window = self._window()
@@ -138,9 +157,11 @@ class BandwidthEstimator:
             if result.arrived is not None:
                 delay = result.arrived - result.sent
                 self._bases[1] = min(self._bases[1], delay)
-                self._arrivals.append(_Arrival(result.sent, result.arrived, result.size, delay))
+                has_waited = delay > min(self._bases) + FREE_WAIT_S
+                self._arrivals.append(_Arrival(result.sent, result.arrived, result.size, delay, has_waited))
+                self._waited += has_waited
         while self._arrivals and self._arrivals[0].sent < now - LOSS_WINDOW_S:
-            self._arrivals.popleft()
+            self._waited -= self._arrivals.popleft().has_waited
         while self._results[0].sent < now - LOSS_WINDOW_S:
             self._results.popleft()
             if not self._results:

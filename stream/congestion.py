@@ -45,6 +45,11 @@ class Link:
         self.estimator.report(results, now)
         self.rate, self.rtt = self.estimator.rate, self.estimator.rtt
 
+    @property
+    def is_free(self) -> bool:
+        """Whether packets are seen to pass as fast as they are sent."""
+        return self.is_measured and self.estimator.is_free
+
     def next_probe(self, now: float) -> Probe | None:
         """Give the probe that is to begin now, if one is due."""
         return self.estimator.next_probe(now) if self.is_measured else None

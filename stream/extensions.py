@@ -1,35 +1,54 @@
-"""RTP header extensions that aiortc does not know: agreed on in the answer, and laid out in each packet (RFC 8285)."""
+"""RTP header extensions that aiortc does not know: offered, agreed on, and laid out in each packet (RFC 8285)."""
 
 from struct import pack, pack_into
 
-from aiortc import RTCRtpTransceiver
+from aiortc import RTCRtpTransceiver, RTCSessionDescription
 from aiortc.codecs import is_rtx
-from aiortc.rtcrtpparameters import RTCRtcpFeedback
+from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpHeaderExtensionParameters
 from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap, pack_header_extensions, unpack_header_extensions
-from aiortc.sdp import MediaDescription
+from aiortc.sdp import MediaDescription, SessionDescription
 
 TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 # Least and most delay in steps of 10 ms, 12 bits each: show every frame as soon as it is whole.
 AT_ONCE = bytes(3)
+# As which they are offered: aiortc's own are 1 to 3.
+OFFERED_IDS = {4: TRANSPORT_CC, 5: PLAYOUT_DELAY}
+FEEDBACK = RTCRtcpFeedback(type="transport-cc")
 ABS_SEND_TIME_MODULO = 1 << 24
 SEQUENCE_MODULO = 1 << 16
 
 
-def accept_extensions(transceiver: RTCRtpTransceiver, offered: MediaDescription) -> int | None:
-    """Have the answer agree to transport-wide feedback and to playout delay where offered; gives the latter's id.
+def offer_extensions(offer: RTCSessionDescription) -> RTCSessionDescription:
+    """Offer transport-wide feedback and playout delay with the video of an offer of aiortc's, which has neither.
 
-    aiortc would leave both out. To be called between the offer and the answer. Feedback is agreed on only if the
-    extension and the RTCP message are offered both.
+    To be called before the offer is set; :func:`accept_extensions` takes what the answer has of it.
     """
-    ids = {extension.uri: extension for extension in offered.rtp.headerExtensions}
-    feedback = RTCRtcpFeedback(type="transport-cc")
-    able = {codec.payloadType for codec in offered.rtp.codecs if feedback in codec.rtcpFeedback}
+    description = SessionDescription.parse(offer.sdp)
+    for media in description.media:
+        if media.kind == "video":
+            media.rtp.headerExtensions += [
+                RTCRtpHeaderExtensionParameters(id=number, uri=uri) for number, uri in OFFERED_IDS.items()
+            ]
+            for codec in media.rtp.codecs:
+                if not is_rtx(codec):
+                    codec.rtcpFeedback.append(FEEDBACK)
+    return RTCSessionDescription(sdp=str(description), type=offer.type)
+
+
+def accept_extensions(transceiver: RTCRtpTransceiver, theirs: MediaDescription) -> int | None:
+    """Agree to transport-wide feedback and to playout delay where they have it; gives the latter's id.
+
+    aiortc would leave both out. To be called after their offer is set and before it is answered, or after their
+    answer is. Feedback is agreed on only if they have the extension and the RTCP message both.
+    """
+    ids = {extension.uri: extension for extension in theirs.rtp.headerExtensions}
+    able = {codec.payloadType for codec in theirs.rtp.codecs if FEEDBACK in codec.rtcpFeedback}
     if TRANSPORT_CC in ids and able:
         transceiver._headerExtensions.append(ids[TRANSPORT_CC])
         for codec in transceiver._codecs:
             if codec.payloadType in able and not is_rtx(codec):
-                codec.rtcpFeedback.append(feedback)
+                codec.rtcpFeedback.append(FEEDBACK)
     if PLAYOUT_DELAY not in ids:
         return None
     transceiver._headerExtensions.append(ids[PLAYOUT_DELAY])

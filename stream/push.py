@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable
 
-from aiortc import RTCSessionDescription
+from aiortc import RTCRtpTransceiver, RTCSessionDescription
 from aiortc.codecs import get_capabilities
+from aiortc.sdp import SessionDescription
 
 from stream.broadcast import Broadcast
 from stream.destination import AddressRule, Destination
 from stream.errors import StreamError
+from stream.extensions import accept_extensions, offer_extensions
 from stream.link import UNANSWERABLE, LinkEvents, LinkSettings, SendingLink
 from stream.sdp import finish_answer, read_answer
 from stream.sender import VideoTrack
@@ -18,14 +20,17 @@ from stream.whip_client import WhipClient
 class PushLink(SendingLink):
     """Offers the stream's H.264 and sends it to who answers."""
 
+    _transceiver: RTCRtpTransceiver
+
     async def offer(self) -> str:
         """Give the offer, with all candidates."""
         connection = self.connection
-        video = connection.addTransceiver(VideoTrack(), direction="sendonly")
+        video = self._transceiver = connection.addTransceiver(VideoTrack(), direction="sendonly")
         video.setCodecPreferences(
             [one for one in get_capabilities("video").codecs if one.mimeType in ("video/H264", "video/rtx")]
         )
-        gathering = asyncio.ensure_future(connection.setLocalDescription(await connection.createOffer()))
+        offer = offer_extensions(await connection.createOffer())
+        gathering = asyncio.ensure_future(connection.setLocalDescription(offer))
         try:
             await asyncio.shield(gathering)
         except asyncio.CancelledError:
@@ -39,9 +44,16 @@ class PushLink(SendingLink):
         """Take the answer and connect. Raises StreamError ``bad_gateway`` for one that can't be used."""
         try:
             await self.connection.setRemoteDescription(RTCSessionDescription(sdp=answer, type="answer"))
+            self._accept_extensions(SessionDescription.parse(answer))
         except UNANSWERABLE as error:
             raise StreamError("bad_gateway", f"The far end's answer can't be used: {error}.") from error
         self._await_connection()
+
+    def _accept_extensions(self, answer: SessionDescription) -> None:
+        # The sender is told of them when the connection stands, which it can't yet.
+        theirs = next((media for media in answer.media if media.kind == "video"), None)
+        if theirs is not None and self._video is not None:
+            self._video.playout_delay_id = accept_extensions(self._transceiver, theirs)
 
 
 class WhipPush:

@@ -19,7 +19,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from stream.bandwidth import Probe
 from stream.clock import VIDEO_CLOCK_HZ
 from stream.extensions import ExtensionHeader
-from stream.pacing import Backlog, spread
+from stream.pacing import BURST_PACKETS, BURST_PACKETS_FREE, Backlog, spread
 from stream.retransmission import Retransmissions, SentFrame, SentPacket, copies
 from stream.subscription import Subscription, SubscriptionEnded, VideoPacket
 from stream.twcc import Feedback, SentPackets
@@ -102,8 +102,11 @@ class VideoSender:
 
     def report_arrivals(self, feedback: Feedback) -> None:
         """Take what the receiver says of the packets' arrival, and probe its link where that is due."""
-        if self.subscription is not None:
-            self.subscription.report_arrivals(self._sent.match(feedback))
+        if (subscription := self.subscription) is not None:
+            results = self._sent.match(feedback)
+            subscription.report_arrivals(results)
+            for sequence in self._kept.missing(results, subscription.link_rtt, self._loop.time()):
+                self._send_missing(sequence, subscription)
             self._begin_probe()
 
     async def _run(self, codec: RTCRtpCodecParameters) -> None:
@@ -153,7 +156,8 @@ class VideoSender:
         frame = SentFrame(self._sequence, (self._origin + packet.pts) & 0xFFFFFFFF, packet.payloads)
         self._sequence = (self._sequence + len(frame.payloads)) & 0xFFFF
         since_s, self._last_pts = (packet.pts - self._last_pts) / VIDEO_CLOCK_HZ, packet.pts
-        burst, gap_s = spread(len(frame.payloads), max(FRAME_LEAST_S, min(since_s, FRAME_MOST_S)))
+        most = BURST_PACKETS_FREE if self.subscription and self.subscription.link_is_free else BURST_PACKETS
+        burst, gap_s = spread(len(frame.payloads), max(FRAME_LEAST_S, min(since_s, FRAME_MOST_S)), most)
         if packet.is_keyframe:
             self._kept.forget()
         self._kept.keep(frame)
@@ -206,23 +210,26 @@ class VideoSender:
         size = len(payload) + OVERHEAD_BYTES
         self._wire_bytes += size
         is_numbered = self._extension.is_numbered
-        extension = self._extension.number(self._sent.add(size, self._loop.time()) if is_numbered else 0)
+        sequence = (frame.sequence + number) & 0xFFFF
+        extension = self._extension.number(self._sent.add(size, self._loop.time(), sequence) if is_numbered else 0)
         is_last = number == len(frame.payloads) - 1
         header = pack(
             "!BBHLL",
             VERSION_WITH_EXTENSION if extension else VERSION,
             self._payload_type | (MARKER if is_last else 0),
-            (frame.sequence + number) & 0xFFFF,
+            sequence,
             frame.timestamp,
             self._sender._ssrc,
         )
         return header + extension + payload
 
     async def _retransmit(self, sequence_number: int) -> None:
-        """Send a packet again that was reported lost; when too much is, ask for a keyframe instead."""
-        subscription = self.subscription
-        if subscription is None:
-            return
+        """Send a packet again that the receiver asks for."""
+        if self.subscription is not None:
+            self._send_missing(sequence_number, self.subscription)
+
+    def _send_missing(self, sequence_number: int, subscription: Subscription) -> None:
+        """Send a packet again that was lost; when too much is, ask for a keyframe instead."""
         kbps, rtt = subscription.link_kbps, subscription.link_rtt
         packet = self._kept.request(sequence_number, kbps, rtt, self._loop.time())
         if packet is not None:

@@ -155,6 +155,11 @@ class Subscription:
         return self.link_kbps < OUTPACED_SHARE * self._broadcast.target_kbps
 
     @property
+    def link_is_free(self) -> bool:
+        """Whether packets are seen to pass the link as fast as they are sent."""
+        return self.link is not None and self.link.is_free
+
+    @property
     def link_rtt(self) -> float:
         """The link's round trip in seconds."""
         return 0.0 if self.link is None else self.link.rtt

@@ -34,11 +34,15 @@ class Feedback:
 
 @dataclass(frozen=True, slots=True)
 class PacketResult:
-    """What became of a packet: sent by our clock, arrived by the receiver's, None where it is lost; seconds, bytes."""
+    """What became of a packet: sent by our clock, arrived by the receiver's, None where it is lost; seconds, bytes.
+
+    ``sequence`` is the RTP sequence number of the video packet that it is, or is a copy of.
+    """
 
     sent: float
     arrived: float | None
     size: int
+    sequence: int = 0
 
 
 def split_rtcp(data: bytes) -> tuple[list[Feedback], bytes]:
@@ -113,14 +117,14 @@ class SentPackets:
 
     def __init__(self) -> None:
         self._next = 0
-        self._waiting: dict[int, tuple[float, int]] = {}
+        self._waiting: dict[int, tuple[float, int, int]] = {}
         self._reference: int | None = None
 
-    def add(self, size: int, now: float) -> int:
+    def add(self, size: int, now: float, sequence: int = 0) -> int:
         """Give the transport-wide sequence number of a packet of so many bytes that is sent now."""
         number = self._next
         self._next = (number + 1) % SEQUENCE_MODULO
-        self._waiting[number] = (now, size)
+        self._waiting[number] = (now, size, sequence)
         if len(self._waiting) > KEPT_PACKETS:
             del self._waiting[next(iter(self._waiting))]
         return number
@@ -132,8 +136,9 @@ class SentPackets:
         for offset, arrival in enumerate(feedback.arrivals):
             packet = self._waiting.pop((feedback.first + offset) % SEQUENCE_MODULO, None)
             if packet is not None:
+                sent, size, sequence = packet
                 arrived = None if arrival is None else reference_s + arrival
-                results.append(PacketResult(packet[0], arrived, packet[1]))
+                results.append(PacketResult(sent, arrived, size, sequence))
         return results
 
     def _unwrap(self, reference: int) -> int:

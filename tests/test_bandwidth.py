@@ -128,3 +128,31 @@ def test_a_new_limit_is_tried_at_once() -> None:
     assert link.estimator.rate < CAP * 1.2
     link.estimator.set_limit(4000.0)
     assert link.estimator.rate == 4000.0
+
+
+FREE = {
+    "wide": (Path(wide), True),
+    "20 Mbit/s": (Path(lambda t: 20_000.0), False),
+    "loss": (Path(wide, loss=0.02), False),
+    "jitter": (Path(wide, jitter_s=0.03), False),
+    "narrow": (Path(lambda t: CAP), False),
+    "small bucket": (Path(lambda t: 4000.0, burst_bytes=10_000), False),
+}
+
+
+@pytest.mark.parametrize(("path", "expected"), FREE.values(), ids=FREE)
+def test_a_link_is_free_where_bursts_pass(path: Path, expected: bool) -> None:
+    """Where packets are lost, or those of a frame wait for each other, or the rate was lowered, it is not."""
+    link = run(path, 5)
+    assert link.estimator.is_free == expected
+
+
+def test_a_link_is_not_free_before_it_has_shown_it() -> None:
+    """Nor from the first packets on that come late."""
+    estimator = BandwidthEstimator(FLOOR, LIMIT, 0.0)
+    assert not estimator.is_free
+    link = SimulatedLink(Path(capped), estimator)
+    link.run(5)
+    assert estimator.is_free
+    link.run(0.3)
+    assert not estimator.is_free

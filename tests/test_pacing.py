@@ -4,17 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.pacing import BURST_PACKETS, Allowance, Backlog, spread
+from stream.pacing import BURST_PACKETS, BURST_PACKETS_FREE, Allowance, Backlog, spread
 
 
-@given(st.integers(1, 400), st.floats(1 / 60, 1 / 8))
-def test_a_frame_is_out_within_half_its_interval(packets: int, frame_s: float) -> None:
-    """In bursts of ten packets at most, the last one begun by then."""
-    burst, gap_s = spread(packets, frame_s)
+@given(st.integers(1, 400), st.floats(1 / 60, 1 / 8), st.sampled_from([BURST_PACKETS, BURST_PACKETS_FREE]))
+def test_a_frame_is_out_within_half_its_interval(packets: int, frame_s: float, most: int) -> None:
+    """In bursts of ten packets at most, or of forty, the last one begun by then."""
+    burst, gap_s = spread(packets, frame_s, most)
     bursts = -(-packets // burst)
-    assert burst <= BURST_PACKETS
+    assert burst <= most
     assert gap_s * (bursts - 1) <= frame_s / 2 + 1e-9
-    assert (gap_s > 0) == (packets > BURST_PACKETS)
+    assert (gap_s > 0) == (packets > most)
 
 
 def test_a_backlog_empties_at_the_rate_of_its_link() -> None:

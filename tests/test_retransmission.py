@@ -1,6 +1,7 @@
 """What is missing is sent again: once in a while, and not beyond what the link can take."""
 
 from stream.retransmission import HISTORY_FRAMES, Retransmissions, SentFrame
+from stream.twcc import PacketResult
 
 RATE, RTT = 1000.0, 0.1
 
@@ -63,3 +64,33 @@ def test_padding_goes_through_the_last_frame() -> None:
     assert Retransmissions().padding(0) is None
     packets = [kept(2).padding(count) for count in range(4)]
     assert [(packet.frame.timestamp, packet.number) for packet in packets if packet] == [(1, 0), (1, 1), (1, 2), (1, 0)]
+
+
+LONG_RTT = 0.15
+
+
+def report(*packets: tuple[int, bool]) -> list[PacketResult]:
+    """Report packets and whether they arrived."""
+    return [PacketResult(0.0, 1.0 if arrived else None, 1000, sequence) for sequence, arrived in packets]
+
+
+def test_on_a_long_path_what_is_reported_lost_is_missing() -> None:
+    """Once, though two copies are lost; on a short one a request is soon enough."""
+    lost = report((1, True), (2, False), (3, True), (2, False))
+    assert kept(4, first=0).missing(lost, LONG_RTT, 1.0) == [2]
+    assert kept(4, first=0).missing(lost, 0.02, 1.0) == []
+
+
+def test_what_arrived_as_a_copy_is_not_missing() -> None:
+    """Whichever of the two is reported first."""
+    retransmissions = kept(4, first=0)
+    assert retransmissions.missing(report((2, False), (2, True)), LONG_RTT, 1.0) == []
+    assert retransmissions.missing(report((2, False)), LONG_RTT, 1.1) == []
+
+
+def test_what_was_asked_for_is_missing_only_when_its_copies_are_lost() -> None:
+    """A report of the first loss that comes after the request tells nothing new: copies are on their way."""
+    retransmissions = kept(4, first=0)
+    assert retransmissions.request(2, RATE, LONG_RTT, 1.0) is not None
+    assert retransmissions.missing(report((2, False)), LONG_RTT, 1.05) == []
+    assert retransmissions.missing(report((2, False), (2, False)), LONG_RTT, 1.16) == [2]

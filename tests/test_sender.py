@@ -20,6 +20,7 @@ from stream.extensions import TRANSPORT_CC
 from stream.retransmission import HISTORY_FRAMES
 from stream.sender import UNSENT_BYTES, VideoSender
 from stream.subscription import VideoPacket
+from stream.twcc import Feedback, PacketResult
 
 STEP = 5625
 PRIVATE = "_RTCRtpSender__"
@@ -271,6 +272,27 @@ async def test_a_frame_of_many_packets_leaves_over_half_its_interval(stage: Stag
     assert sent_at[10] - sent_at[9] >= 0.003
 
 
+async def test_a_frame_leaves_at_once_where_the_link_is_free(stage: Stage) -> None:
+    """Forty packets in one lot, where they are seen to arrive as fast as they are sent; not else, and not more."""
+    await stage.publish(1)
+    assert stage.video.subscription is not None
+    link = stage.video.subscription.link
+    assert link is not None
+    now = asyncio.get_running_loop().time()
+    link.report_arrivals([PacketResult(now - at / 1000, 5 + now - at / 1000, 1000) for at in range(100, 0, -1)], now)
+    lots: list[int] = []
+    stage.video._send_part = lambda frame, first, end: lots.append(first)
+    await stage.video._send(packet_of(40, 2 * STEP))
+    assert lots == [0]
+    lots.clear()
+    await stage.video._send(packet_of(41, 3 * STEP))
+    assert lots == [0, 21]
+    lots.clear()
+    link.is_measured = False
+    await stage.video._send(packet_of(40, 4 * STEP))
+    assert lots == [0, 10, 20, 30]
+
+
 def packet_of(payloads: int, pts: int) -> VideoPacket:
     """Make a frame of so many packets."""
     return VideoPacket(pts, False, cast(EncodedPacket, av.Packet(b"frame")), [bytes(1000)] * payloads, (64, 48))
@@ -306,6 +328,26 @@ async def test_on_a_long_path_a_packet_is_sent_again_twice(stage: Stage) -> None
     first, second = stage.packets()
     assert first.payload == second.payload
     assert second.sequence_number == (first.sequence_number + 1) % 2**16
+
+
+async def test_on_a_long_path_a_packet_reported_lost_is_sent_again_unasked() -> None:
+    """The request may be lost as the packet was: what the report of all arrivals lacks goes twice."""
+    stage = Stage(FakeSender((*EXTENSIONS, TRANSPORT_CC)))
+    await asyncio.sleep(0)
+    await stage.publish(1)
+    assert stage.video.subscription is not None
+    assert stage.video.subscription.link is not None
+    sent = stage.packets()
+    numbers = [packet.extensions.transport_sequence_number for packet in sent]
+    stage.sender.transport.sent.clear()
+    # The round trip is taken from the time between sending and report.
+    await asyncio.sleep(0.13)
+    assert numbers[0] == 0
+    stage.video.report_arrivals(Feedback(0, 1, [0.001, None, *[0.002] * (len(sent) - 2)]))
+    again = stage.packets()
+    assert [packet.payload[2:] for packet in again] == [sent[1].payload] * 2
+    await stage.broadcast.close()
+    await stage.running
 
 
 async def test_more_loss_than_the_link_can_take_again_is_mended_by_a_keyframe(stage: Stage) -> None:
