@@ -70,4 +70,4 @@ def test_what_is_saved_is_a_few_megabytes() -> None:
     assert isinstance(model, CausalPipeline)
     state = model.open(under())
     state.cache.latents = state.cache.ring.shape[2]
-    assert state.cache.ring.nbytes < len(model.save(state)) < 32e6
+    assert 20e6 < len(model.save(state)) < 32e6
