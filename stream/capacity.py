@@ -60,6 +60,11 @@ class Capacity:
         """How many streams take capacity."""
         return len(self._running)
 
+    @property
+    def company(self) -> int:
+        """How many other streams share a stream's model, at the model with the most of them."""
+        return max(0, math.ceil(len(self._running) / max(1, self._replicas())) - 1)
+
     def load(self, level: int, streams: int) -> float:
         """Give the share of its time that so many streams would take of the model with the most of them, at a rung."""
         return math.ceil(streams / max(1, self._replicas())) * self._loads[level] * self._slowness
@@ -98,7 +103,8 @@ class Capacity:
     def take_spare(self) -> bool:
         """Take the time to make one chunk again; False when the other streams leave none, and nothing is taken.
 
-        What they leave is saved up to a chunk's making. A stream alone harms nobody, and need not ask twice.
+        What they leave is saved up to a chunk's making, where one stream more would find its place: a chunk that is
+        made again is as urgent as any. A stream alone harms nobody, and need not ask twice.
         """
         streams, cost_s = len(self._running), self._loads[self.level] * self._slowness * self._playing
         now, models = self._now(), max(1, self._replicas())
@@ -107,7 +113,7 @@ class Capacity:
         self._spared_at = now
         if streams <= models:
             return True
-        if self._spared_s < cost_s:
+        if self._spared_s < cost_s or self.load(self.level, streams + 1) > _FULL:
             return False
         self._spared_s -= cost_s
         return True

@@ -90,8 +90,9 @@ class Generation:
         self.latency: Latency = config.latency
         self.bitrate_kbps = config.bitrate_kbps
         self._rung = 0
-        times, spare = GenerationTime(engine.chunk_seconds), services.capacity.take_spare
-        pace = Pace(self._buffer_s(), lambda: self.quality, times, self._chunk_made, spare)
+        times, capacity = GenerationTime(engine.chunk_seconds), services.capacity
+        pace = Pace(self._buffer_s(), lambda: self.quality, times, self._chunk_made)
+        pace.take_spare, pace.company = capacity.take_spare, lambda: capacity.company
         self._producer = ChunkProducer(stream_id, engine, self.playout, self.control, pace)
         self._producing: asyncio.Task[None] | None = None
         self._pumping = self._own(self._pump(), "playout")

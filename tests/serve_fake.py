@@ -1,8 +1,9 @@
 """The real server with a fake model: ``python -m tests.serve_fake [CONFIG.yaml] [key=value ...]``.
 
 ``$FAKE_WARM_UP_S`` delays the model's start, ``$FAKE_FAILURE`` makes it fail; ``$FAKE_CHUNK_S`` holds the seconds that
-a chunk takes at each quality, ``$FAKE_MODES`` the modes, both with commas between. ``$FAKE_STAGES`` holds the stages
-of its warm-up, with semicolons between, after each of which it waits at the gate of port ``$FAKE_GATE`` if it is named;
+a chunk of ``$FAKE_LATENTS`` latents takes at each quality, ``$FAKE_MODES`` the modes, both with commas between.
+``$FAKE_STAGES`` holds the stages of its warm-up, with semicolons between, after each of which it waits at the gate of
+port ``$FAKE_GATE`` if it is named;
 ``$FAKE_NEEDS`` is what it says that it needs, ``$FAKE_RESUMABLE`` makes its streams such that can be saved.
 """
 
@@ -30,6 +31,7 @@ def build(model: ModelConfig, wan: WanConfig, progress: Progress) -> Pipeline[An
         progress,
         resumable="FAKE_RESUMABLE" in os.environ,
         seconds=tuple(seconds),
+        latents_per_chunk=int(os.environ.get("FAKE_LATENTS", "1")),
         modes=cast(tuple[Mode, ...], tuple(modes)),
         stages=tuple(filter(None, os.environ.get("FAKE_STAGES", "").split(";"))),
         gate=int(os.environ.get("FAKE_GATE", "0")),

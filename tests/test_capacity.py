@@ -181,6 +181,12 @@ def test_what_streams_leave_can_be_taken_once() -> None:
     assert not machine.capacity.take_spare()
     machine.time += 0.02
     assert [machine.capacity.take_spare() for _ in range(2)] == [True, False]
+    # With three there is no place for a fourth at 0.96, nor for a chunk that is as urgent.
+    machine = Machine(0.07, 0.05, 0.04, 0.01)
+    for stream_id in "abc":
+        machine.capacity.admit(stream_id)
+    machine.time += 100.0
+    assert not machine.capacity.take_spare()
 
 
 def test_models_leave_their_time_each() -> None:
@@ -190,3 +196,14 @@ def test_models_leave_their_time_each() -> None:
         machine.capacity.admit(stream_id)
     machine.time += 100.0
     assert [machine.capacity.take_spare() for _ in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize(("replicas", "company"), [(1, [0, 0, 1, 2]), (2, [0, 0, 0, 1])])
+def test_company_is_at_the_fullest_model(replicas: int, company: list[int]) -> None:
+    """Nobody alone has any; streams over several models are with those of their own."""
+    machine = Machine(0.02, 0.02, 0.02, 0.01, replicas=replicas)
+    told = [machine.capacity.company]
+    for stream_id in "abc":
+        machine.capacity.admit(stream_id)
+        told.append(machine.capacity.company)
+    assert told == company
