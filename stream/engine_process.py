@@ -1,6 +1,7 @@
 """An engine in a process of its own, whose death costs its streams and nothing else."""
 
 import asyncio
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -19,6 +20,7 @@ from pipeline.types import Chunk, Pixels
 from stream.engine_calls import ReceivedPictures, Request, SentPictures, Stage, failure, result
 from stream.engine_jobs import Build, EngineInfo, Job, PipelineHost, ScheduledEngine, completed
 from stream.errors import StreamError
+from stream.shared_frames import SharedFrames
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +31,8 @@ _END_S = 2.0
 class ProcessEngine(ScheduledEngine):
     """An engine whose model lives in a spawned process; a fresh one takes its place when it dies.
 
-    ``build`` must be picklable. Pictures and frames cross as one buffer each, read and written in a thread.
+    ``build`` must be picklable. Pictures cross as one buffer each, frames through memory that both sides share, read
+    and written in a thread.
     The process ends with this one, however this one ends.
     """
 
@@ -39,6 +42,7 @@ class ProcessEngine(ScheduledEngine):
         self._pipe_thread = ThreadPoolExecutor(1, "engine-pipe")
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
+        self._frames: SharedFrames | None = None
         self._relaunch: asyncio.Task[None] | None = None
         self._sent_pictures = SentPictures()
 
@@ -55,26 +59,26 @@ class ProcessEngine(ScheduledEngine):
     async def _launch(self, progress: Progress) -> EngineInfo:
         spawning = self._pipe_thread.submit(_spawn, self._build)
         try:
-            process, connection = await asyncio.wrap_future(spawning)
+            process, connection, frames = await asyncio.wrap_future(spawning)
         except asyncio.CancelledError:
             spawning.add_done_callback(_discard)
             raise
-        self._process, self._connection = process, connection
+        self._process, self._connection, self._frames = process, connection, frames
         asyncio.get_running_loop().add_reader(process.sentinel, self._lost, process)
         return await self._ask(Request("warm_up", "", ()), None, progress)
 
     async def _execute(self, job: Job) -> Any:
         if self._process is None and self._relaunch is None:
-            self._relaunch = asyncio.create_task(self._start_afresh(None, None), name="engine-relaunch")
+            self._relaunch = asyncio.create_task(self._start_afresh(), name="engine-relaunch")
         if self._relaunch is not None:
             await asyncio.wait({self._relaunch})
         return await self._ask(*self._sent_pictures.split(job))
 
     async def _ask(self, request: Request, picture: Pixels | None, progress: Progress = silent) -> Any:
-        process, connection = self._process, self._connection
-        if process is None or connection is None:
+        process, connection, frames = self._process, self._connection, self._frames
+        if process is None or connection is None or frames is None:
             raise StreamError("internal", "The engine's process could not be started.")
-        exchange = self._pipe_thread.submit(_exchange, connection, request, picture, progress)
+        exchange = self._pipe_thread.submit(_exchange, connection, frames, request, picture, progress)
         error = await completed(exchange)
         if isinstance(error, EOFError | OSError):
             self._lost(process)
@@ -89,19 +93,25 @@ class ProcessEngine(ScheduledEngine):
         if process is not self._process:
             return
         asyncio.get_running_loop().remove_reader(process.sentinel)
-        connection, self._process, self._connection = self._connection, None, None
+        connection, frames = self._connection, self._frames
+        self._process = self._connection = self._frames = None
         self._sent_pictures.clear()
         if self._worker is None or self._relaunch is not None:
-            self._pipe_thread.submit(_bury, process, connection)
+            self._pipe_thread.submit(_bury, process, connection, frames)
             return
         logger.error("engine: process %s ended by itself; starting another", process.pid)
-        self._relaunch = asyncio.create_task(self._start_afresh(process, connection), name="engine-relaunch")
+        self._relaunch = asyncio.create_task(self._start_afresh(process, connection, frames), name="engine-relaunch")
         self._lose_streams("The process that made this video ended.")
 
-    async def _start_afresh(self, process: BaseProcess | None, connection: Connection | None) -> None:
+    async def _start_afresh(
+        self,
+        process: BaseProcess | None = None,
+        connection: Connection | None = None,
+        frames: SharedFrames | None = None,
+    ) -> None:
         try:
             if process is not None:
-                await asyncio.wrap_future(self._pipe_thread.submit(_bury, process, connection))
+                await asyncio.wrap_future(self._pipe_thread.submit(_bury, process, connection, frames))
             self._info = await self._launched()
         except (PipelineError, StreamError) as error:
             # The next call tries again.
@@ -118,11 +128,11 @@ class ProcessEngine(ScheduledEngine):
             asyncio.get_running_loop().remove_reader(process.sentinel)
             # The thread may be waiting for an answer, and is freed by this.
             process.terminate()
-            await asyncio.wrap_future(self._pipe_thread.submit(_bury, process, self._connection))
+            await asyncio.wrap_future(self._pipe_thread.submit(_bury, process, self._connection, self._frames))
         self._pipe_thread.shutdown(wait=False, cancel_futures=True)
 
 
-def _spawn(build: Build) -> tuple[BaseProcess, Connection]:
+def _spawn(build: Build) -> tuple[BaseProcess, Connection, SharedFrames]:
     # A forked child would inherit locks of threads that it does not have.
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
@@ -131,19 +141,26 @@ def _spawn(build: Build) -> tuple[BaseProcess, Connection]:
     process.start()
     # Held open here as well, it would never show the end of the other side.
     theirs.close()
-    return process, ours
+    assert process.pid is not None
+    frames = SharedFrames.make()
+    # One that is dead already is noticed by the first call.
+    with contextlib.suppress(OSError):
+        frames.send(ours, process.pid)
+    return process, ours, frames
 
 
-def _discard(spawning: "Future[tuple[BaseProcess, Connection]]") -> None:
+def _discard(spawning: "Future[tuple[BaseProcess, Connection, SharedFrames]]") -> None:
     if not spawning.cancelled() and spawning.exception() is None:
-        process, connection = spawning.result()
+        process, connection, frames = spawning.result()
         process.terminate()
-        _bury(process, connection)
+        _bury(process, connection, frames)
 
 
-def _bury(process: BaseProcess, connection: Connection | None) -> None:
+def _bury(process: BaseProcess, connection: Connection | None, frames: SharedFrames | None) -> None:
     if connection is not None:
         connection.close()
+    if frames is not None:
+        frames.close()
     process.join(_END_S)
     if process.is_alive():
         process.kill()
@@ -151,7 +168,9 @@ def _bury(process: BaseProcess, connection: Connection | None) -> None:
     process.close()
 
 
-def _exchange(connection: Connection, request: Request, picture: Pixels | None, progress: Progress) -> Any:
+def _exchange(
+    connection: Connection, frames: SharedFrames, request: Request, picture: Pixels | None, progress: Progress
+) -> Any:
     """Send a call, pass its stages on, wait for its answer. Raises EOFError or OSError when the other side is gone."""
     connection.send(request)
     if picture is not None:
@@ -160,7 +179,8 @@ def _exchange(connection: Connection, request: Request, picture: Pixels | None, 
         progress(answer.text)
     if not isinstance(answer, _Announced):
         return answer
-    return replace(answer.chunk, frames=_receive_pixels(connection, answer.shape))
+    taken = frames.take(answer.shape) if answer.is_shared else _receive_pixels(connection, answer.shape)
+    return replace(answer.chunk, frames=taken)
 
 
 def _receive_pixels(connection: Connection, shape: tuple[int, ...]) -> Pixels:
@@ -171,10 +191,11 @@ def _receive_pixels(connection: Connection, shape: tuple[int, ...]) -> Pixels:
 
 @dataclass(frozen=True, slots=True)
 class _Announced:
-    """A chunk without its frames, and the shape of the frames that follow."""
+    """A chunk without its frames, and the shape of those; they follow where they are not in shared memory."""
 
     chunk: Chunk
     shape: tuple[int, ...]
+    is_shared: bool
 
 
 class _Child:
@@ -185,6 +206,7 @@ class _Child:
         self._build = build
         self._host: PipelineHost[Any] | None = None
         self._pictures = ReceivedPictures()
+        self._frames = SharedFrames.receive(connection)
 
     def read(self) -> Request:
         """Wait for a call, with its picture put back. Raises EOFError or OSError when the parent is gone."""
@@ -214,9 +236,10 @@ class _Child:
         if not isinstance(value, Chunk):
             self._connection.send(value)
             return
-        frames = np.ascontiguousarray(value.frames)
-        self._connection.send(_Announced(replace(value, frames=_NO_FRAMES), frames.shape))
-        self._connection.send_bytes(frames.data.cast("B"))
+        is_shared = self._frames.put(value.frames)
+        self._connection.send(_Announced(replace(value, frames=_NO_FRAMES), value.frames.shape, is_shared))
+        if not is_shared:
+            self._connection.send_bytes(np.ascontiguousarray(value.frames).data.cast("B"))
 
 
 def serve(connection: Connection, build: Build, log_level: int) -> None:
