@@ -47,7 +47,8 @@ class Capabilities:
 
     ``quality`` runs from best to least; rung 0 is the nominal one. ``truncatable_latents`` is how far
     back :meth:`pipeline.interface.Pipeline.truncate` reaches. ``needs`` says in a sentence what the model must have
-    to run.
+    to run. ``settled`` is what settings left to the machine have come to, as ``section.key=value``: with these and the
+    others it makes the same bytes on another start.
     """
 
     model: str
@@ -60,6 +61,7 @@ class Capabilities:
     truncatable_latents: int
     examples: tuple[str, ...]
     needs: str = ""
+    settled: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

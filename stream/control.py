@@ -34,12 +34,14 @@ class Snapshot:
     """What the next chunk is made under, and in which take: another take begins the model's state anew.
 
     ``making`` is None until the chunk is there. ``saved`` is what the take goes on from, if it does not begin anew.
+    ``opening`` is what the take was opened under, once it is.
     """
 
     conditioning: Conditioning
     take: int
     making: Making | None = None
     saved: bytes | None = None
+    opening: Conditioning | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -27,12 +27,14 @@ class Room:
 class DueFrame:
     """A frame whose time has come: uint8 [H, W, 3], index in the stream, timestamp in 90 kHz ticks.
 
-    ``opens`` tells, on the first frame of a chunk, what that chunk was made under; else it is None.
+    ``chunk`` is what it came in, whole as it was made. ``opens`` tells, on the first frame of a chunk, what that chunk was made under; else
+    it is None.
     """
 
     pixels: Pixels
     index: int
     pts: int
+    chunk: Chunk
     opens: Snapshot | None
 
 
@@ -54,6 +56,7 @@ class _Waiting:
     chunk: Chunk
     first_frame: int
     made_under: Snapshot
+    whole: Chunk
     sent: int = 0
 
     @property
@@ -153,7 +156,7 @@ class PlayoutBuffer:
         """Add a chunk in the room that was granted for it; False, and no change, when that has gone stale."""
         if room.ticket != self._ticket:
             return False
-        self._waiting.append(_Waiting(chunk, room.first_frame, made_under))
+        self._waiting.append(_Waiting(chunk, room.first_frame, made_under, chunk))
         self._changed.ring()
         return True
 
@@ -246,4 +249,4 @@ class PlayoutBuffer:
         if self._gap_expected:
             self._gap_expected = False
             self._changed.ring()
-        return DueFrame(pixels, self.last_frame, self.last_pts, opens)
+        return DueFrame(pixels, self.last_frame, self.last_pts, head.whole, opens)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipeline.types import Chunk
+from pipeline.types import Chunk, Conditioning
 from stream.control import Control, Making, Snapshot
 from stream.engine import Engine
 from stream.playout import PlayoutBuffer, Room
@@ -88,6 +88,7 @@ class ChunkProducer:
         self._playout = playout
         self._control = control
         self._take: int | None = None
+        self._opening: Conditioning | None = None
         self._rewind: int | None = None
         self._hurry = 0
         self._prompt = ""
@@ -186,6 +187,7 @@ class ChunkProducer:
         if not is_first:
             await self._engine.close_stream(self._id)
         await self._engine.open(self._id, snapshot.conditioning, snapshot.saved)
+        self._opening = snapshot.conditioning
         self._open_s = self._playout.timer.time() - began
         logger.info("stream %s: take %s begins", self._id, snapshot.take)
 
@@ -196,7 +198,7 @@ class ChunkProducer:
 
     def _deliver(self, room: Room, chunk: Chunk, snapshot: Snapshot) -> bool:
         """Put the chunk into playout; False when it is not wanted any more, nor is its context."""
-        if not self._playout.put(room, chunk, snapshot):
+        if not self._playout.put(room, chunk, replace(snapshot, opening=self._opening)):
             return False
         logger.debug("stream %s: frames %s+%s made", self._id, room.first_frame, len(chunk.frames))
         if self._control.revision != chunk.revision:
