@@ -27,8 +27,8 @@ class Room:
 class DueFrame:
     """A frame whose time has come: uint8 [H, W, 3], index in the stream, timestamp in 90 kHz ticks.
 
-    ``chunk`` is what it came in, whole as it was made. ``opens`` tells, on the first frame of a chunk, what that chunk was made under; else
-    it is None.
+    ``chunk`` is what it came in, whole as it was made. ``opens`` tells, on the first frame of a chunk, what that chunk
+    was made under; else it is None.
     """
 
     pixels: Pixels

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,27 @@ async def test_wan_again_byte_for_byte(tmp_path: Path, first_alone: bool) -> Non
     assert {made.prompt for made in remade} == {"a lake", "a lake at night"}
 
 
+async def direct_cuts(studio: Studio) -> None:
+    """Prompts that come in the middle of chunks of two latents, which are cut between them."""
+    await studio.do(SetMode, mode="t2v")
+    await studio.do(Start, seed=2)
+    await studio.clock.advance(2.2)
+    for prompt in ("snow", "rain", "night"):
+        await studio.do(Pause)
+        await studio.do(SetPrompt, prompt=prompt)
+        await studio.do(Resume)
+        await studio.clock.advance(0.7)
+
+
+async def test_chunks_that_were_cut(tmp_path: Path) -> None:
+    """A chunk that was cut between its latents is made whole, and the model goes back to the cut."""
+    session, sent = await film(tmp_path, wan_parts.pipeline(), direct_cuts)
+    remade = list(replay(wan_parts.pipeline(), session))
+    assert np.array_equal(frames(remade), sent)
+    assert all(made.is_same for made in remade)
+    assert any(after.latent < chunk.latent + chunk.latents for chunk, after in pairwise(session.chunks))
+
+
 async def direct_a_remade_take(studio: Studio) -> None:
     """The first chunk of a take is made, and made again under a prompt that comes before anything of it is sent."""
     await studio.go_live()
@@ -136,7 +158,9 @@ async def direct_a_remade_take(studio: Studio) -> None:
     await studio.clock.advance(1.5)
     await studio.upload(red=50)
     await studio.clock.advance(0.25)
+    await studio.do(Pause)
     await studio.do(SetPrompt, prompt="a lake in snow")
+    await studio.do(Resume)
     await studio.clock.advance(1.2)
 
 
