@@ -100,7 +100,11 @@ def _build_pocket(config: ModelConfig, progress: Progress) -> Pipeline[Any]:
         view=View(config.width, config.height),
         frames_per_latent=config.fps // LATENTS_PER_SECOND,
     )
-    settled = (f"model.dtype={str(dtype).removeprefix('torch.')}", f"model.threads={torch.get_num_threads()}")
+    settled = (
+        f"model.dtype={str(dtype).removeprefix('torch.')}",
+        f"model.threads={torch.get_num_threads()}",
+        f"model.device={device.type}",
+    )
     pipeline.capabilities = replace(pipeline.capabilities, settled=settled)
     return pipeline
 

@@ -14,10 +14,10 @@ import numpy as np
 from pipeline.config import ModelConfig, WanConfig
 from pipeline.errors import ConfigError
 from pipeline.identity import Settings, as_overrides, fingerprints
-from pipeline.interface import Pipeline
+from pipeline.interface import Pipeline, Resumable, Swapping
 from pipeline.progress import ProgressBar
 from pipeline.session import SentChunk, Session
-from pipeline.types import Chunk, Conditioning
+from pipeline.types import Chunk, Conditioning, Pixels
 from pipeline.video_file import write_captioned_mp4
 
 
@@ -75,28 +75,57 @@ def replay(pipeline: Pipeline[Any], session: Session, quality: int | None = None
     A model that makes more or fewer frames of a latent than the stream's did is cut in proportion. Raises ConfigError
     where its chunks have another number of latents, and PipelineError as the pipeline does.
     """
-    pictures = session.pictures()
-    state, take, here = None, None, 0
+    stage = _Stage(pipeline, session, session.pictures())
     try:
         for number, sent in enumerate(session.chunks):
             rung = sent.quality if quality is None else quality
-            wanted = session.conditioning(sent.under, rung, pictures)
-            if sent.take != take:
-                if state is not None:
-                    pipeline.close(state)
-                take, here = sent.take, 0
-                state = pipeline.open(session.conditioning(sent.opened, rung, pictures))
-            assert state is not None
-            if sent.latent != here:
-                pipeline.truncate(state, sent.latent)
-            chunk = pipeline.generate_chunk(state, wanted)
-            pipeline.commit(state)
+            wanted = stage.enter(sent, rung)
+            chunk = pipeline.generate_chunk(stage.state, wanted)
+            pipeline.commit(stage.state)
             _check(session, sent, chunk)
-            here = chunk.first_latent + chunk.latents
+            stage.here = chunk.first_latent + chunk.latents
             yield _cut(chunk, wanted, sent, session.sent(number))
     finally:
-        if state is not None:
-            pipeline.close(state)
+        stage.close()
+
+
+class _Stage:
+    """The take that a replay is in: the pipeline's state, and the latent that its next chunk begins with."""
+
+    def __init__(self, pipeline: Pipeline[Any], session: Session, pictures: dict[str, Pixels]) -> None:
+        self._pipeline, self._session, self._pictures = pipeline, session, pictures
+        self.state: Any = None
+        self.here = 0
+
+    def enter(self, sent: SentChunk, quality: int) -> Conditioning:
+        """Go to where a chunk begins; gives what it is made under. Raises PipelineError."""
+        for number, saved in sent.opened:
+            self._begin(sent, self._session.conditioning(number, quality, self._pictures), saved)
+        if self.state is None:
+            raise ConfigError(f"{self._session.path}: its chunk at frame {sent.frame} is of a take that never began")
+        if sent.latent != self.here:
+            self._pipeline.truncate(self.state, sent.latent)
+        return self._session.conditioning(sent.under, quality, self._pictures)
+
+    def _begin(self, sent: SentChunk, opening: Conditioning, saved: str) -> None:
+        pipeline = self._pipeline
+        if self.state is not None and opening.enter != "cut" and isinstance(pipeline, Swapping):
+            # Out of the take before, as that was when the last frame that was sent of it was on its way.
+            pipeline.truncate(self.state, sent.latent)
+            self.state, self.here = pipeline.swap(self.state, opening), sent.latent
+            return
+        self.close()
+        self.state, self.here = pipeline.open(opening), 0
+        if saved:
+            if not isinstance(pipeline, Resumable):
+                raise ConfigError(f"{self._session.path}: this model can't go on from what another saved")
+            pipeline.restore(self.state, self._session.state(saved))
+
+    def close(self) -> None:
+        """Free the state."""
+        if self.state is not None:
+            self._pipeline.close(self.state)
+            self.state = None
 
 
 def _check(session: Session, sent: SentChunk, chunk: Chunk) -> None:

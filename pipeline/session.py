@@ -25,7 +25,7 @@ from pipeline.picture import PictureError, read_picture
 from pipeline.types import Conditioning, Pixels
 
 VERSION = 1
-PICTURES = "pictures"
+PICTURES, STATES = "pictures", "states"
 APART = ("image", "quality")
 """Fields of a conditioning that a log keeps elsewhere: a picture by its hash, the quality with each chunk."""
 
@@ -37,8 +37,10 @@ class SentChunk:
     """A chunk of which a frame was sent.
 
     ``frame`` is the stream's index of its first frame and ``pts`` that one's timestamp in 90 kHz ticks; ``latent``
-    counts in the take. ``under`` numbers the conditioning that it was made under, ``opened`` the one that its take
-    was opened under. ``sha256`` is of all its frames' bytes as they were made, sent or not.
+    counts in the take. ``under`` numbers the conditioning that it was made under. ``opened`` has the takes that were
+    opened since the chunk before, its own last: the number of the conditioning that each was opened under, and the hash
+    of the saved state that it went on from, or nothing. ``sha256`` is of all its frames' bytes as they were made, sent
+    or not.
     """
 
     frame: int
@@ -50,13 +52,13 @@ class SentChunk:
     fps: Fraction
     quality: int
     under: int
-    opened: int
+    opened: tuple[tuple[int, str], ...]
     sha256: str
 
     def line(self) -> Line:
         """Give the log's line.
 
-        >>> chunk = SentChunk(4, 22500, 1, 1, 1, 4, Fraction(16), 0, 2, 1, "ab")
+        >>> chunk = SentChunk(4, 22500, 1, 1, 1, 4, Fraction(16), 0, 2, ((1, ""),), "ab")
         >>> SentChunk.read(chunk.line()) == chunk
         True
         """
@@ -71,7 +73,8 @@ class SentChunk:
         """Read a line. Raises KeyError, TypeError, ValueError or ZeroDivisionError for one that is none."""
         values: dict[str, Any] = {member.name: line[member.name] for member in fields(cls)}
         values["fps"] = Fraction(line["fps"])
-        numbers = [value for name, value in values.items() if name not in ("fps", "sha256")]
+        values["opened"] = tuple((int(number), str(saved)) for number, saved in line["opened"])
+        numbers = [value for name, value in values.items() if name not in ("fps", "opened", "sha256")]
         if not all(type(number) is int and number >= 0 for number in numbers) or not values["fps"] > 0:
             raise ValueError("a number is missing, or below 0")
         return cls(**values)
@@ -93,6 +96,11 @@ def picture_sha256(pixels: Pixels) -> str:
 def picture_path(folder: Path, sha256: str) -> Path:
     """Give the file of a picture beside the logs of a folder."""
     return folder / PICTURES / f"{sha256}.png"
+
+
+def state_path(folder: Path, sha256: str) -> Path:
+    """Give the file of a model's saved state beside the logs of a folder."""
+    return folder / STATES / f"{sha256}.bin"
 
 
 @dataclass(slots=True, eq=False)
@@ -125,9 +133,20 @@ class Session:
 
     def pictures(self) -> dict[str, Pixels]:
         """Read the pictures that chunks were made under, by hash. Raises ConfigError for one missing or changed."""
-        numbers = {number for chunk in self.chunks for number in (chunk.under, chunk.opened)}
+        numbers = {number for chunk in self.chunks for number in _numbers(chunk)}
         wanted = {self.conditionings[number]["picture"] for number in sorted(numbers)} - {None}
         return {sha256: self._picture(sha256) for sha256 in sorted(wanted)}
+
+    def state(self, sha256: str) -> bytes:
+        """Read a saved state. Raises ConfigError for one missing or changed."""
+        path = state_path(self.path.parent, Path(sha256).name)
+        try:
+            saved = path.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"{path}, a state of this log, can't be read: {error.strerror}") from error
+        if hashlib.sha256(saved).hexdigest() != sha256:
+            raise ConfigError(f"{path} is not what the stream went on from: its hash is another")
+        return saved
 
     def _picture(self, sha256: str) -> Pixels:
         path = picture_path(self.path.parent, Path(sha256).name)
@@ -191,8 +210,12 @@ def _take_in(session: Session, line: Line) -> None:
             session.frames = int(line["frames"])
 
 
+def _numbers(chunk: SentChunk) -> list[int]:
+    return [chunk.under, *(number for number, _ in chunk.opened)]
+
+
 def _take_in_chunk(session: Session, chunk: SentChunk) -> None:
-    if not {chunk.under, chunk.opened} <= session.conditionings.keys():
+    if not set(_numbers(chunk)) <= session.conditionings.keys():
         raise ValueError("its conditioning is not told before it")
     if session.chunks and chunk.frame <= session.chunks[-1].frame:
         raise ValueError("its frame is not after that of the chunk before")

@@ -201,9 +201,11 @@ class Commands:
             command.turn.follow({"type": "recording", "url": url})
 
     def _use_picture(self, command: Command) -> None:
+        assert isinstance(command.message, TAKES_PICTURE)
         if isinstance(command.outcome, StreamError):
             raise command.outcome
         assert command.outcome is not None
+        self._generation.check_entry(command.message.policy)
         picture = command.outcome
         if isinstance(command.message, UploadImage):
             self._settle(
@@ -216,7 +218,8 @@ class Commands:
             )
         else:
             command.turn.settle(None)
-        self._generation.set_picture(picture, self._applied("image_applied", command))
+        enter = command.message.policy, command.message.over_s
+        self._generation.set_picture(picture, enter, self._applied("image_applied", command))
 
     def _note(self, command: Command, shown: Shown) -> None:
         """Have the session's log tell that a command took effect."""

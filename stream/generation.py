@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.types import Chunk, Mode, Pixels, Policy
+from pipeline.types import Chunk, Mode, PicturePolicy, Pixels, Policy
 from stream.capacity import Capacity
 from stream.clock import Timer
 from stream.config import StreamConfig
@@ -218,9 +218,20 @@ class Generation:
         self.control.set_prompt(prompt, policy, answer)
         self._changed()
 
-    def set_picture(self, picture: Picture, answer: Answer) -> None:
-        """Change the picture: a new take in i2v, kept for later in t2v."""
-        self.control.set_picture(picture, answer)
+    def check_entry(self, policy: PicturePolicy) -> None:
+        """Raise StreamError ``not_supported`` for a way of a picture into a running video that the model lacks."""
+        policies = self._services.engine.capabilities.picture_policies
+        if policy not in policies:
+            known = ", ".join(policies)
+            raise StreamError("not_supported", f"This model can't {policy} to a picture; it can {known}.")
+
+    def set_picture(self, picture: Picture, enter: tuple[PicturePolicy, float], answer: Answer) -> None:
+        """Change the picture: a new take in i2v, kept for later in t2v.
+
+        ``enter`` is how it comes into a video that runs, and the seconds of a blend.
+        """
+        policy, over_s = enter
+        self.control.set_picture(picture, answer, policy if self.state != "idle" else "cut", over_s)
         self._changed()
 
     def configure(

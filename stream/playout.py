@@ -88,12 +88,13 @@ class PlayoutBuffer:
         self._ticket = 0
         self._gap_expected = True
         self._held = False
-        self._last_take: int | None = None
         self.running = False
         self.last_frame: int | None = None
         """Index of the frame sent last."""
         self.last_pts: int | None = None
         """Its timestamp in 90 kHz ticks."""
+        self.last_take: int | None = None
+        """The take that it is of."""
         self.underruns = 0
         """How many times a frame came too late for its slot while the video was to go on."""
 
@@ -240,9 +241,9 @@ class PlayoutBuffer:
         self.last_frame, self.last_pts = head.first_frame + head.sent, self._clock.pts(self._next_slot)
         self._next_slot += 1
         # Between takes the screen may stand still: a model that begins anew takes its time.
-        if self._held and not self._gap_expected and head.made_under.take == self._last_take:
+        if self._held and not self._gap_expected and head.made_under.take == self.last_take:
             self.underruns += 1
-        self._held, self._last_take = False, head.made_under.take
+        self._held, self.last_take = False, head.made_under.take
         head.sent += 1
         if head.first_frame + head.sent == head.end_frame:
             self._waiting.popleft()

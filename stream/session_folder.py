@@ -1,22 +1,25 @@
 """Session logs as files: where they lie, how much they may take, what becomes of a full disk. Blocking."""
 
 import errno
+import hashlib
 import json
 import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from PIL import Image
 
-from pipeline.session import PICTURES, picture_path, picture_sha256
+from pipeline.session import PICTURES, STATES, picture_path, picture_sha256, state_path
 from pipeline.types import Pixels
 from stream.recording import DISK_FULL, FREE_BYTES, free_bytes
 
 SUFFIX = ".jsonl"
-PICTURES_KNOWN = 4
+KNOWN = 4
+
+KeptT = TypeVar("KeptT", Pixels, bytes)
 
 
 class LogEnds(Exception):
@@ -44,11 +47,13 @@ class SessionFolder:
         """Create an empty log that only this user can read. Raises LogEnds where there is no room, or no folder."""
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (self.path / PICTURES).mkdir(mode=0o700, exist_ok=True)
+            for beside in (PICTURES, STATES):
+                (self.path / beside).mkdir(mode=0o700, exist_ok=True)
             logs, pictures = _sizes(self.path, SUFFIX), _sizes(self.path / PICTURES, ".png")
+            states = _sizes(self.path / STATES, ".bin")
             if len(logs) >= self._bounds.count:
                 raise LogEnds(f"there are the {self._bounds.count} logs that stream.session_logs_count allows")
-            self._used = sum(logs) + sum(pictures)
+            self._used = sum(logs) + sum(pictures) + sum(states)
             self.take(1)
             descriptor = os.open(self.path / f"{name}{SUFFIX}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as error:
@@ -69,10 +74,22 @@ class SessionFolder:
         path = picture_path(self.path, sha256)
         if path.exists():
             return sha256
+        # The hardest compression takes a second, and saves a tenth.
+        self._keep(path, lambda partial: Image.fromarray(pixels).save(partial, "PNG", compress_level=1))
+        return sha256
+
+    def keep_state(self, saved: bytes) -> str:
+        """Keep what a model saved of a stream, unless it is there; gives its hash. Raises LogEnds."""
+        sha256 = hashlib.sha256(saved).hexdigest()
+        path = state_path(self.path, sha256)
+        if not path.exists():
+            self._keep(path, lambda partial: partial.write_bytes(saved))
+        return sha256
+
+    def _keep(self, path: Path, write: Callable[[Path], object]) -> None:
         partial = path.with_suffix(f".{os.getpid()}.part")
         try:
-            # The hardest compression takes a second, and saves a tenth.
-            Image.fromarray(pixels).save(partial, "PNG", compress_level=1)
+            write(partial)
             self.take(partial.stat().st_size)
             partial.chmod(0o600)
             partial.replace(path)
@@ -80,7 +97,6 @@ class SessionFolder:
             raise explain(error) from error
         finally:
             partial.unlink(missing_ok=True)
-        return sha256
 
 
 class LogFile:
@@ -90,7 +106,7 @@ class LogFile:
         self._folder = folder
         self._file = file
         self._end = 0
-        self._known: deque[tuple[Pixels, str]] = deque(maxlen=PICTURES_KNOWN)
+        self._known: deque[tuple[Pixels | bytes, str]] = deque(maxlen=KNOWN)
 
     def write(self, line: dict[str, Any]) -> None:
         """Add a line, whole or not at all. Raises LogEnds."""
@@ -107,11 +123,18 @@ class LogFile:
 
     def keep_picture(self, pixels: Pixels) -> str:
         """Keep a picture beside the log, once; gives its hash. Raises LogEnds."""
+        return self._keep(pixels, self._folder.keep_picture)
+
+    def keep_state(self, saved: bytes) -> str:
+        """Keep a saved state beside the log, once; gives its hash. Raises LogEnds."""
+        return self._keep(saved, self._folder.keep_state)
+
+    def _keep(self, value: KeptT, keep: Callable[[KeptT], str]) -> str:
         for known, sha256 in self._known:
-            if known is pixels:
+            if known is value:
                 return sha256
-        sha256 = self._folder.keep_picture(pixels)
-        self._known.append((pixels, sha256))
+        sha256 = keep(value)
+        self._known.append((value, sha256))
         return sha256
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from pipeline.session import VERSION, SentChunk, conditioning_line
 from pipeline.types import Conditioning, Pixels
 from stream.clock import Timer
 from stream.config import StreamConfig
+from stream.control import Opening
 from stream.playout import DueFrame
 from stream.protocol import ClientMessage
 from stream.session_folder import LogBounds, LogEnds, LogFile, SessionFolder
@@ -141,6 +142,7 @@ class _Writer:
         self._logs = logs
         self._file: LogFile | None = None
         self._conditionings: deque[tuple[Conditioning, int]] = deque(maxlen=2)
+        self._openings: tuple[Opening, ...] = ()
         self._number = 0
         self.is_over = False
 
@@ -178,7 +180,7 @@ class _Writer:
         assert frame.opens is not None
         chunk, opens = frame.chunk, frame.opens
         under = self._conditioning(opens.conditioning)
-        opened = under if opens.opening is None else self._conditioning(opens.opening)
+        opened = tuple(self._opening(opening) for opening in self._new(opens.openings))
         digest = hashlib.sha256(np.ascontiguousarray(chunk.frames).data).hexdigest()
         sent = SentChunk(
             frame=frame.index,
@@ -208,6 +210,15 @@ class _Writer:
         self._opened().write({"type": "end", "frames": frames})
         self._opened().close()
         self.is_over = True
+
+    def _new(self, openings: tuple[Opening, ...]) -> tuple[Opening, ...]:
+        """Give the openings since those of the chunk before."""
+        before, self._openings = self._openings, openings
+        return openings[sum(one is other for one, other in zip(before, openings, strict=False)) :]
+
+    def _opening(self, opening: Opening) -> tuple[int, str]:
+        saved = "" if opening.saved is None else self._opened().keep_state(opening.saved)
+        return self._conditioning(opening.conditioning), saved
 
     def _conditioning(self, conditioning: Conditioning) -> int:
         """Give the number of a conditioning, and write it if it is new."""

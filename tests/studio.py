@@ -88,15 +88,15 @@ class Studio:
         await self.stream.handle(director or self.director, kind(id=self.last_id, **values))
         return self.last_id
 
-    async def announce(self, data: bytes) -> UploadImage:
+    async def announce(self, data: bytes, **entry: Any) -> UploadImage:
         self.last_id += 1
         digest = hashlib.sha256(data).hexdigest()
-        message = UploadImage(self.last_id, len(data), "image/png", digest)
+        message = UploadImage(self.last_id, len(data), "image/png", digest, **entry)
         await self.stream.handle(self.director, message)
         return message
 
-    async def upload(self, red: int = 100) -> int:
-        message = await self.announce(png(red))
+    async def upload(self, red: int = 100, **entry: Any) -> int:
+        message = await self.announce(png(red), **entry)
         await self.stream.upload_complete(self.director, message, png(red))
         return message.id
 

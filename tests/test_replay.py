@@ -1,5 +1,6 @@
 """The log of a live stream makes its video again: the same bytes, or better ones, by the command line."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +21,7 @@ from pipeline.interface import Pipeline
 from pipeline.replay import Remade, replay
 from pipeline.session import Session, read_session
 from stream.config import StreamConfig
-from stream.protocol import Configure, Pause, Reset, Resume, SetMode, SetPrompt, Start, Stop, UseFrame
+from stream.protocol import Bookmark, Configure, Pause, Reset, Resume, Rewind, SetMode, SetPrompt, Start, Stop, UseFrame
 from stream.session_log import SessionLogs
 from tests import pocket_parts, wan_parts
 from tests.fakes import FakePipeline
@@ -78,6 +79,80 @@ async def direct_pictures(studio: Studio) -> None:
     await studio.do(UseFrame)
     await studio.captured()
     await studio.clock.advance(0.5)
+
+
+async def direct_swaps(studio: Studio) -> None:
+    """Pictures by flush and by blend, one over another, before anything of one is sent, and after such a cut."""
+    await studio.upload()
+    await studio.do(Start, seed=11)
+    await studio.do(SetPrompt, prompt="pan left")
+    await studio.clock.advance(0.6)
+    await studio.upload(red=200, policy="blend", over_s=0.7)
+    await studio.clock.advance(0.4)
+    await studio.do(UseFrame, policy="flush")
+    await studio.captured()
+    await studio.clock.advance(0.5)
+    await studio.do(Configure, latency="smooth")
+    await studio.clock.advance(0.7)
+    for first in ("cut", "flush"):
+        await studio.upload(red=60, policy=first)
+        await studio.clock.advance(0.12)
+        await studio.do(Pause)
+        await studio.upload(red=250, policy="blend", over_s=0.5)
+        await studio.do(Resume)
+        await studio.clock.advance(0.8)
+
+
+async def test_pictures_that_came_in_while_it_ran(tmp_path: Path) -> None:
+    """A swap out of a running take is made again out of the same moment of it."""
+    session, sent = await film(tmp_path, pocket_parts.pipeline(), direct_swaps)
+    model = pocket_parts.pipeline()
+    remade = list(replay(model, session))
+    assert np.array_equal(frames(remade), sent)
+    assert all(made.is_same for made in remade)
+    entries = [[session.conditionings[number]["enter"] for number, _ in chunk.opened] for chunk in session.chunks]
+    assert [entry for entry in entries if entry] == [
+        ["cut"],
+        ["blend"],
+        ["flush"],
+        ["cut", "blend"],
+        ["flush", "blend"],
+    ]
+    assert model._open == 0
+
+
+async def direct_bookmarks(studio: Studio) -> None:
+    """A bookmark, and back to it; a blend that comes before anything of that is sent."""
+    await studio.upload()
+    await studio.do(Start, seed=11)
+    await studio.do(SetPrompt, prompt="pan left")
+    await studio.clock.advance(0.8)
+    number = await studio.do(Bookmark)
+    await studio.clock.advance(0.5)
+    async with asyncio.timeout(5):
+        while studio.answer(number)["type"] != "bookmarked":
+            await studio.clock.advance(0.01)
+    bookmark = studio.answer(number)["bookmark"]
+    await studio.do(SetPrompt, prompt="night")
+    await studio.clock.advance(0.5)
+    await studio.do(Rewind, bookmark=bookmark)
+    await studio.clock.advance(0.8)
+
+
+async def test_a_take_that_goes_on_from_a_bookmark(tmp_path: Path) -> None:
+    """The state that was gone back to lies beside the log, by its hash."""
+    session, sent = await film(tmp_path, pocket_parts.pipeline(), direct_bookmarks)
+    remade = list(replay(pocket_parts.pipeline(), session))
+    assert np.array_equal(frames(remade), sent)
+    assert all(made.is_same for made in remade)
+    (saved,) = {saved for chunk in session.chunks for _, saved in chunk.opened} - {""}
+    path = tmp_path / "states" / f"{saved}.bin"
+    path.write_bytes(b"other")
+    with pytest.raises(ConfigError, match="its hash is another"):
+        list(replay(pocket_parts.pipeline(), session))
+    path.unlink()
+    with pytest.raises(ConfigError, match="can't be read"):
+        list(replay(pocket_parts.pipeline(), session))
 
 
 async def direct_modes(studio: Studio) -> None:
@@ -171,7 +246,8 @@ async def test_a_take_is_opened_as_it_was(tmp_path: Path) -> None:
     assert np.array_equal(frames(list(replay(fake, session))), sent)
     assert [revision for name, revision in fake.calls if name == "open"] == [2, 3]
     (begun,) = [chunk for chunk in session.chunks if chunk.latent == 0][1:]
-    assert [session.conditionings[number]["revision"] for number in (begun.opened, begun.under)] == [3, 4]
+    numbers = begun.opened[0][0], begun.under
+    assert [session.conditionings[number]["revision"] for number in numbers] == [3, 4]
 
 
 async def test_a_remade_chunk_is_followed_by_its_latent(tmp_path: Path) -> None:
