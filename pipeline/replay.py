@@ -41,9 +41,8 @@ class Tally:
     def __str__(self) -> str:
         if self.same == self.chunks:
             return f"all {self.chunks} chunks are the live stream's, byte for byte"
-        return (
-            f"{self.same} of {self.chunks} chunks are the live stream's, byte for byte, up to frame {self.first_other}"
-        )
+        told = f"{self.same} of {self.chunks} chunks are the live stream's, byte for byte"
+        return f"{told}; the first other one is at frame {self.first_other}"
 
 
 def overrides_of(session: Session) -> list[str]:
