@@ -258,21 +258,22 @@ export class Session {
 
   /** Makes the newest frame of who publishes into the stream its picture. */
   async useCameraFrame() {
-    await this.#useFrame("use_camera_frame");
+    await this.#useFrame("use_camera_frame", this.#entryFields());
   }
 
   /** Makes the frame on the screen the stream's picture. */
   async useFrame() {
-    await this.#useFrame("use_frame");
+    // Camera and light are in it already: with the motion kept they would be seen twice.
+    await this.#useFrame("use_frame", {});
   }
 
-  /** @param {"use_frame" | "use_camera_frame"} type */
-  async #useFrame(type) {
+  /** @param {"use_frame" | "use_camera_frame"} type @param {Record<string, unknown>} fields */
+  async #useFrame(type, fields) {
     const before = this.#picture;
     // Answered only when it is on the screen, which before a start is not soon; what state tells of it is shown.
     this.#picture = null;
     this.#view.changed();
-    if (await this.#send("picture", type, this.#entryFields())) return;
+    if (await this.#send("picture", type, fields)) return;
     this.#picture ??= before;
     this.#view.changed();
   }

@@ -330,8 +330,10 @@ test("a picture comes into a running video by the softest way there is, or as th
   session.usePicture(/** @type {any} */ (PICTURE));
   await settle();
   session.chooseEntry("flush");
+  await session.useCameraFrame();
+  equal(calls.at(-1), ["use_camera_frame", { policy: "flush", over_s: 1 }]);
   await session.useFrame();
-  equal(calls.at(-1), ["use_frame", { policy: "flush", over_s: 1 }]);
+  equal(calls.at(-1), ["use_frame", {}]);
   session.chooseEntry("cut");
   session.usePicture(/** @type {any} */ ({ ...PICTURE }));
   await settle();

@@ -329,7 +329,7 @@ def logged(folder: Path) -> list[dict[str, Any]]:
 
 
 async def test_a_picture_dropped_onto_the_video_fades_in(tmp_path: Path, open_page: Callable[..., Any]) -> None:
-    """Where the model can, it fades in while the video runs, or comes in as chosen; a frame on the screen does too."""
+    """Where the model can, it fades in while the video runs; the frame on the screen becomes the picture by a cut."""
     with serving(f"stream.session_logs={tmp_path}", FAKE_SWAPPING="1") as server:
         page = await open_page(server.url)
         await start_with_picture(page)
@@ -338,7 +338,6 @@ async def test_a_picture_dropped_onto_the_video_fades_in(tmp_path: Path, open_pa
         await page.evaluate(DROP, as_file(picture(size=(300, 200)), "lake.png"))
         await expect(page.locator("#picture-name")).to_have_text("lake.png")
         await expect(page.locator("#picture-facts")).to_contain_text("300 \u00d7 200", timeout=PATIENCE_MS)
-        await page.select_option("#entry-policy", "flush")
         await page.click("#use-frame")
         await expect(page.locator("#picture-facts")).to_contain_text("64 \u00d7 32", timeout=PATIENCE_MS)
         first = await page.evaluate(FRAMES)
@@ -354,7 +353,7 @@ async def test_a_picture_dropped_onto_the_video_fades_in(tmp_path: Path, open_pa
     assert [one for one in told if one[0] in ("upload_image", "use_frame")] == [
         ("upload_image", "cut", "director-1"),
         ("upload_image", "blend", "director-1"),
-        ("use_frame", "flush", "director-1"),
+        ("use_frame", "cut", "director-1"),
     ]
 
 
