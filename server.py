@@ -121,6 +121,7 @@ def make_app(
     from stream.congestion import BitrateBounds
     from stream.metrics import Metrics
     from stream.registry import Streams
+    from stream.session_log import SessionLogs
     from stream.signalling import Dependencies, build_app
 
     limits = config.stream
@@ -138,8 +139,31 @@ def make_app(
         return f"{what}: {engine.stage}" if engine.stage else what
 
     metrics = Metrics(lambda: streams, lambda: engine.busy_s)
-    streams = Streams(engine, limits, make_sink, capabilities, metrics)
+    sessions = SessionLogs.of(limits, partial(describe_model, config, engine))
+    streams = Streams(engine, limits, make_sink, capabilities, metrics, sessions=sessions)
     return build_app(Dependencies(streams, capabilities, config.server, limits, metrics, not_ready))
+
+
+def describe_model(config: "Config", engine: "Engine") -> dict[str, Any]:
+    """Tell a session's log what makes its video: the model, its weights, its settings."""
+    from pipeline.errors import ConfigError
+    from pipeline.identity import fingerprints, settings_of, settings_sha256
+
+    settings, video = settings_of(config.model, config.wan), engine.format
+    try:
+        weights = fingerprints(config.model, config.wan)
+    except (ConfigError, OSError) as error:
+        logger.warning("the weights can't be told from others in session logs: %s", error)
+        weights = {}
+    return {
+        "vivant": VERSION,
+        "model": engine.capabilities.model,
+        "weights": weights,
+        "config": settings,
+        "config_sha256": settings_sha256(settings),
+        "settled": list(engine.capabilities.settled),
+        "format": {"width": video.width, "height": video.height, "fps": str(video.fps)},
+    }
 
 
 async def serve(config: "Config", tls: ssl.SSLContext | None, build: BuildPipeline) -> int:

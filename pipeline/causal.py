@@ -16,10 +16,11 @@ from pipeline.errors import CapacityError, ConditioningError, TruncationError
 from pipeline.interface import Progress, silent
 from pipeline.pocket.canvas import Canvas, prepare, with_sky
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
+from pipeline.pocket.fade import decode, fade_from
 from pipeline.pocket.gpu_decoder import GpuDecoder
 from pipeline.pocket.gpu_passes import LATENT_SHAPE, GpuPasses
 from pipeline.pocket.latents import LATENTS_PER_SECOND
-from pipeline.pocket.network import MASKS, PICTURE_SIZE, PocketNetwork, Text
+from pipeline.pocket.network import MASKS, PICTURE_SIZE, PocketNetwork, Scene, Text
 from pipeline.pocket.view import NOMINAL, View
 from pipeline.saving import restore_state, save_state
 from pipeline.schedule import noise, renoise, sigmas
@@ -90,6 +91,7 @@ class CausalPipeline:
             modes=("i2v",),
             image_entry="anchor",
             policies=("auto",),
+            picture_policies=("cut", "flush", "blend"),
             sizes=((self.format.width, self.format.height),),
             quality=tuple(QualityLevel(r.name, Fraction(LATENTS_PER_SECOND * r.frames)) for r in self._rungs),
             max_streams=max_streams,
@@ -131,21 +133,34 @@ class CausalPipeline:
         image = self._admit(conditioning)
         if self._open >= self.capabilities.max_streams:
             raise CapacityError(f"all {self.capabilities.max_streams} streams of this model are taken")
-        canvas = prepare(image, self.format.width, self.format.height, self._device)
-        scene = self._network.encode_picture(self._picture(canvas))
-        canvas = with_sky(canvas, scene.masks[:, MASKS.index("sky")][:, None].float().sigmoid())
-        rest = torch.zeros(LATENT_SHAPE, device=self._device)
-        window, spare = self._network.config.window, self.capabilities.truncatable_latents
-        context = self._network.encode_context(rest.to(self._dtype), scene, self._silence)
-        cache = KVCache(scene.sink, context, window, spare)
+        canvas, scene, cache = self._see(image)
         self._open += 1
+        rest = torch.zeros(LATENT_SHAPE, device=self._device)
         begin = Boundary(0, 0, 0, rest, Motion.at_rest(self._device))
-        return StreamState(conditioning.seed, self._decoder.take_in(canvas), scene, cache, begin)
+        return StreamState(conditioning.seed, canvas, scene, cache, begin)
+
+    @torch.inference_mode()
+    def swap(self, state: StreamState, conditioning: Conditioning) -> StreamState:
+        """Go on under another picture: camera, weather and the newest latents stay, read anew beside the picture."""
+        canvas, scene, cache = self._see(self._admit(conditioning))
+        self.commit(state)
+        here = state.now.latents
+        known = [boundary.last for boundary in (*state.past, state.now) if boundary.latents > 0][-cache.window :]
+        cache.latents = here - len(known)
+        length_s = conditioning.enter_s if conditioning.enter == "blend" else 0.0
+        fade = fade_from(state.canvas, state.fade, here, length_s)
+        state.canvas, state.scene, state.cache = canvas, scene, cache
+        state.seed, state.floor, state.fade = conditioning.seed, here, fade
+        for clean in known:
+            self._write(state, clean)
+        return state
 
     @torch.inference_mode()
     def generate_chunk(self, state: StreamState, conditioning: Conditioning) -> Chunk:
         """Make the next chunk; the state moves only if this returns."""
         self._admit(conditioning)
+        if state.fade is not None and state.fade.is_over(state.now.latents - self.capabilities.truncatable_latents):
+            state.fade = None  # nothing goes back to it any more, and it holds a picture
         if not 0 <= conditioning.quality < len(self._rungs):
             raise ConditioningError(f"quality {conditioning.quality} is not one of 0..{len(self._rungs) - 1}")
         rung = self._rungs[conditioning.quality]
@@ -163,7 +178,8 @@ class CausalPipeline:
                     stages.lap("context")
                 clean = self._sample(state, here, text, sigmas(rung.steps))
                 stages.lap("denoise")
-                pixels, motion = self._decoder.decode(here.motion, clean[0, :, 0], state.canvas, rung.frames)
+                seen = state.canvas, state.fade
+                pixels, motion = decode(self._decoder, (here.motion, here.latents), clean[0, :, 0], seen, rung.frames)
                 stages.lap("decode")
                 # A GPU makes the next ones in the same place.
                 frames.append(pixels if index + 1 == self.format.latents_per_chunk else pixels.clone())
@@ -201,7 +217,7 @@ class CausalPipeline:
         """Go back to the boundary before ``latent``. Raises TruncationError where there is none to go back to."""
         if latent == state.now.latents:
             return
-        kept = [b for b in state.past if b.latents <= latent]
+        kept = [b for b in state.past if b.latents <= latent and latent >= state.floor]
         if not kept or kept[-1].latents != latent:
             raise TruncationError(f"latent {latent} is no boundary of the last {len(state.past)}")
         self.commit(state)
@@ -231,6 +247,16 @@ class CausalPipeline:
         if conditioning.image is None:
             raise ConditioningError("a picture is needed to begin: upload one first")
         return conditioning.image
+
+    def _see(self, image: np.ndarray) -> tuple[Canvas, Scene, KVCache]:
+        """Read a picture, and begin a cache beside it at rest."""
+        canvas = prepare(image, self.format.width, self.format.height, self._device)
+        scene = self._network.encode_picture(self._picture(canvas))
+        canvas = with_sky(canvas, scene.masks[:, MASKS.index("sky")][:, None].float().sigmoid())
+        window, spare = self._network.config.window, self.capabilities.truncatable_latents
+        rest = torch.zeros(LATENT_SHAPE, dtype=self._dtype, device=self._device)
+        context = self._network.encode_context(rest, scene, self._silence)
+        return self._decoder.take_in(canvas), scene, KVCache(scene.sink, context, window, spare)
 
     def _picture(self, canvas: Canvas) -> Tensor:
         """The view at rest as the network reads it, ``[1, 3, 128, 224]`` in -1..1."""

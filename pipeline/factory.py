@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,7 @@ def _build_pocket(config: ModelConfig, progress: Progress) -> Pipeline[Any]:
     dtype = _faster_dtype(device) if config.dtype == "auto" else getattr(torch, config.dtype)
     weights.load(network, Path(config.weights) if config.weights else POCKET_WEIGHTS, dtype, device)
     encode = tokenizer(network.config.text.length)
-    return CausalPipeline(
+    pipeline = CausalPipeline(
         network,
         lambda text: torch.from_numpy(encode(text))[None],
         steps=config.steps,
@@ -99,6 +100,13 @@ def _build_pocket(config: ModelConfig, progress: Progress) -> Pipeline[Any]:
         view=View(config.width, config.height),
         frames_per_latent=config.fps // LATENTS_PER_SECOND,
     )
+    settled = (
+        f"model.dtype={str(dtype).removeprefix('torch.')}",
+        f"model.threads={torch.get_num_threads()}",
+        f"model.device={device.type}",
+    )
+    pipeline.capabilities = replace(pipeline.capabilities, settled=settled)
+    return pipeline
 
 
 def _faster_dtype(device: "torch.device") -> "torch.dtype":

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,15 @@ from pipeline.batch import Job, Order, Report, check_mode, plan, run
 from pipeline.config import ModelConfig, WanConfig
 from pipeline.errors import ConfigError, PipelineError
 from pipeline.factory import build as build_pipeline
+from pipeline.identity import settings_of
 from pipeline.interface import Pipeline, Progress
 from pipeline.offline import Shot, frames_of, generate, parse_prompt
 from pipeline.picture import MOST_PIXELS, decode_picture, read_picture
 from pipeline.progress import ProgressBar
 from pipeline.prompt_lists import Item, read_pairs, read_prompts
 from pipeline.published import frames_of_latents, is_published, published_config
+from pipeline.replay import check_weights, overrides_of, write_replay
+from pipeline.session import Session, read_session
 from pipeline.settings import load
 from pipeline.video_file import write_mp4
 
@@ -27,6 +30,8 @@ examples:
   python -m pipeline.generate PICTURE OUT.mp4 --prompt 0:'the camera pans left' --prompt 4.5:'snow falls' --seconds 10
   python -m pipeline.generate --pairs pairs.tsv --output videos --frames 81 --seed 7
   python -m pipeline.generate --config configs/pocket.yaml model.steps=1 --pairs FOLDER --output videos
+  python -m pipeline.generate --replay LOG.jsonl --output videos
+  python -m pipeline.generate --replay LOG.jsonl --output videos --quality 0 model.steps=4
 
 A list is made again from where it was stopped: what is finished, under the same settings, stays as it is.
 Exit status: 0 all there, 1 something could not be made, 2 misused, 130 stopped by Ctrl+C.
@@ -65,9 +70,10 @@ def arguments() -> argparse.ArgumentParser:
     add("--output", "--output_folder", type=Path, metavar="DIR", help="where a list's videos go")
     add("--frames", type=int, metavar="N", help=f"frames of each video ({FRAMES})")
     add("--seed", type=int, metavar="S", help=f"the same for every item ({SEED})")
-    add("--quality", type=int, default=0, metavar="N", help="0 is best")
+    add("--quality", type=int, metavar="N", help="0 is best (0; of a log's video, as it was)")
     add("--i2v", action="store_true", help="from pictures, as --pairs does by itself")
-    add("--force", action="store_true", help="make again what is there already")
+    add("--replay", type=Path, metavar="LOG", help="a live stream's session log: its video again, prompts as subtitles")
+    add("--force", action="store_true", help="make again what is there already; go on where a log does not fit")
     add("--prompt", type=parse_prompt, action="append", metavar="SECOND:WORDS", help="of the one video; repeatable")
     add("--seconds", type=float, metavar="S", help="length of the one video (10)")
     add("--weights", "--checkpoint_path", default="", metavar="FILE", help="short for model.weights=FILE")
@@ -86,17 +92,22 @@ def main(words: Sequence[str] | None = None, build: BuildPipeline = build_pipeli
     args = arguments().parse_intermixed_args(words)
     try:
         check(args)
-        config = configure(args)
+        session = None if args.replay is None else read_session(args.replay, args.force)
+        config = configure(args, session)
         items = listed(args)
     except ConfigError as error:
         return fail(str(error), MISUSED)
     try:
+        if session is not None and not args.force:
+            check_weights(session, config.model, config.wan)
         # Before the model, whose start may take minutes.
         for picture in positionals(args)[:-1]:
             read_picture(Path(picture))
         pipeline = build(config.model, config.wan, tell)
-        if args.quality not in range(len(pipeline.capabilities.quality)):
+        if (args.quality or 0) not in range(len(pipeline.capabilities.quality)):
             raise ConfigError(f"--quality goes from 0 to {len(pipeline.capabilities.quality) - 1} for this model")
+        if session is not None:
+            return make_again(pipeline, session, args)
         check_mode(pipeline, is_from_pictures(args))
         return make_one(pipeline, args) if items is None else make_list(pipeline, items, args, config)
     except ConfigError as error:
@@ -109,8 +120,10 @@ def main(words: Sequence[str] | None = None, build: BuildPipeline = build_pipeli
 
 def check(args: argparse.Namespace) -> None:
     """Raise ConfigError for arguments that do not go together, or out of bounds."""
-    lists = [f"--{name}" for name in ("prompts", "pairs", "data_path") if getattr(args, name) is not None]
+    lists = [f"--{name}" for name in ("prompts", "pairs", "data_path", "replay") if getattr(args, name) is not None]
     files = positionals(args)
+    if args.replay is not None:
+        check_replay(args, lists, files)
     if len(lists) + bool(files) != 1:
         given = " and ".join([*lists, *files[:1]]) or "nothing"
         raise ConfigError(f"give one of --prompts FILE, --pairs PATH, or PICTURE OUT.mp4 --prompt WORDS; got {given}")
@@ -136,6 +149,18 @@ def check(args: argparse.Namespace) -> None:
         raise ConfigError(f"--output {args.output} is a file; name a folder")
 
 
+def check_replay(args: argparse.Namespace, lists: Sequence[str], files: Sequence[str]) -> None:
+    """Raise ConfigError for what a log says already, or for a list beside it."""
+    said = [
+        name for name in ("config", "seed", "frames", "num_output_frames", "seconds", "prompt") if getattr(args, name)
+    ]
+    if said or files or len(lists) > 1:
+        what = f"--{said[0]}" if said else files[0] if files else lists[0]
+        raise ConfigError(f"--replay LOG --output DIR takes all from the log but key=value and --quality; got {what}")
+    if args.output is None:
+        raise ConfigError("--replay LOG needs --output DIR")
+
+
 def positionals(args: argparse.Namespace) -> list[str]:
     """The words that are no settings: files of the one video."""
     return [word for word in args.words if "=" not in word]
@@ -146,9 +171,9 @@ def is_from_pictures(args: argparse.Namespace) -> bool:
     return args.i2v or args.pairs is not None or len(positionals(args)) == 2
 
 
-def configure(args: argparse.Namespace) -> GenerateConfig:
-    """Read the configuration and what the command line says over it. Raises ConfigError."""
-    path, overrides = args.config, list[str]()
+def configure(args: argparse.Namespace, session: Session | None = None) -> GenerateConfig:
+    """Read the configuration, a log's or a file's, and what the command line says over it. Raises ConfigError."""
+    path, overrides = args.config, [] if session is None else overrides_of(session)
     if path is not None and is_published(path):
         path, overrides = None, published_config(path)
     if args.weights:
@@ -186,8 +211,8 @@ def make_one(pipeline: Pipeline[Any], args: argparse.Namespace) -> int:
     *pictures, out = map(Path, positionals(args))
     size = pipeline.format.width, pipeline.format.height
     image = decode_picture(pictures[0].read_bytes(), MOST_PIXELS, size).pixels if pictures else None
-    shot = Shot(args.prompt, image, chosen_seed(args), args.quality)
-    frames = length(args, pipeline.capabilities.quality[args.quality].fps)
+    shot = Shot(args.prompt, image, chosen_seed(args), args.quality or 0)
+    frames = length(args, pipeline.capabilities.quality[shot.quality].fps)
     progress = ProgressBar(1, sys.stderr)
     progress.begin(out.name, frames)
     try:
@@ -202,17 +227,26 @@ def make_one(pipeline: Pipeline[Any], args: argparse.Namespace) -> int:
 def make_list(pipeline: Pipeline[Any], items: Sequence[Item], args: argparse.Namespace, config: GenerateConfig) -> int:
     """Make what is missing of a list, and sum up. Raises OSError."""
     jobs = plan(items, chosen_seed(args), args.num_samples)
-    fps = pipeline.capabilities.quality[args.quality].fps
-    order = Order(args.output, length(args, fps), args.quality, material(config), args.force)
+    quality = args.quality or 0
+    fps = pipeline.capabilities.quality[quality].fps
+    order = Order(args.output, length(args, fps), quality, material(config), args.force)
     return sum_up(run(pipeline, jobs, order, ProgressBar(len(jobs), sys.stderr)), jobs, order)
+
+
+def make_again(pipeline: Pipeline[Any], session: Session, args: argparse.Namespace) -> int:
+    """Make the video of a log. Raises PipelineError, OSError."""
+    args.output.mkdir(parents=True, exist_ok=True)
+    out = args.output / f"{session.path.stem}.mp4"
+    tally = write_replay(pipeline, session, out, args.quality)
+    print(f"{out}: {tally}")
+    return DONE
 
 
 def material(config: GenerateConfig) -> dict[str, Any]:
     """The settings that a video follows from."""
-    sections = {"model": config.model} | ({} if config.model.kind == "pocket" else {"wan": config.wan})
     told: dict[str, Any] = {
-        name: {key: value for key, value in asdict(section).items() if key not in IMMATERIAL}
-        for name, section in sections.items()
+        name: {key: value for key, value in section.items() if key not in IMMATERIAL}
+        for name, section in settings_of(config.model, config.wan).items()
     }
     weights = Path(config.model.weights)
     if config.model.weights and weights.is_file():

@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 from pipeline.types import Capabilities, Chunk, Conditioning, VideoFormat
 
 StateT = TypeVar("StateT")
+SwappedT = TypeVar("SwappedT")
 SavedT = TypeVar("SavedT", contravariant=True)
 
 Progress = Callable[[str], None]
@@ -54,6 +55,19 @@ class Pipeline(Protocol[StateT]):
 
     def close(self, state: StateT) -> None:
         """Free the state's slot; idempotent."""
+        ...
+
+
+@runtime_checkable
+class Swapping(Protocol[SwappedT]):
+    """A pipeline besides that can go on under another picture: by every policy of its capabilities but ``cut``."""
+
+    def swap(self, state: SwappedT, conditioning: Conditioning) -> SwappedT:
+        """Begin a take out of the one before, as ``enter`` says, and give its state in place of that one.
+
+        Latents count on, and there is no going back to before this. A state in its slot, so nothing is closed. Raises
+        ConditioningError, and leaves the state as it was then.
+        """
         ...
 
 

@@ -21,8 +21,11 @@ from pipeline.state import Boundary, StreamState
 def save_state(state: StreamState) -> bytes:
     """Save a stream: boundaries, what is pending, the part of the cache's ring that was written.
 
-    The picture and what is computed from it alone are left out; for pocket that leaves 14 MB in bfloat16.
+    The picture and what is computed from it alone are left out; for pocket that leaves 14 MB in bfloat16. Raises
+    PipelineError while a picture fades into another.
     """
+    if state.fade is not None and not state.fade.is_over(state.now.latents):
+        raise PipelineError("a picture is fading in; a stream is saved when that is over")
     used = min(state.cache.latents, state.cache.slots)
     tensors = {"ring": state.cache.ring[:, :, :used].contiguous()}
     boundaries = [*state.past, state.now]
@@ -32,6 +35,7 @@ def save_state(state: StreamState) -> bytes:
     numbers = {
         "seed": state.seed,
         "latents": state.cache.latents,
+        "floor": state.floor,
         "is_pending": state.pending is not None,
         "boundaries": [_numbers(boundary) for boundary in boundaries],
     }
@@ -51,7 +55,7 @@ def restore_state(state: StreamState, saved: bytes) -> None:
     if numbers["seed"] != state.seed or kept[:, :, :used].shape != ring.shape:
         raise PipelineError("the saved stream is not one of this model under this seed")
     kept[:, :, :used] = ring
-    state.cache.latents = numbers["latents"]
+    state.cache.latents, state.floor = numbers["latents"], numbers["floor"]
     boundaries = [
         _boundary(told, *(tensors[f"{kind}.{number}"].to(kept.device) for kind in ("last", "recent")))
         for number, told in enumerate(numbers["boundaries"])

@@ -8,6 +8,7 @@ from torch import Tensor
 from pipeline.cache import KVCache
 from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.decoder import Motion
+from pipeline.pocket.fade import Fade
 from pipeline.pocket.network import Scene
 
 
@@ -27,7 +28,8 @@ class StreamState:
     """One stream of an anchored causal model.
 
     ``now`` is the boundary that the next chunk begins at, ``past`` older ones, newest last. ``pending`` is the
-    clean latent ``[1, C, 1, h, w]`` whose context is not in the cache yet.
+    clean latent ``[1, C, 1, h, w]`` whose context is not in the cache yet. ``floor`` is the latent at which the picture
+    came, before which there is no going back, ``fade`` the picture that it comes out of.
     """
 
     seed: int
@@ -37,4 +39,6 @@ class StreamState:
     now: Boundary
     past: deque[Boundary] = field(default_factory=deque[Boundary])
     pending: Tensor | None = None
+    floor: int = 0
+    fade: Fade | None = None
     closed: bool = False

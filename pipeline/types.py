@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 Mode = Literal["t2v", "i2v"]
 Policy = Literal["blend", "recache", "flush", "cut", "auto"]
+PicturePolicy = Literal["cut", "flush", "blend"]
+"""How another picture comes in: as a take that begins anew, with the motion going on, or as that by a cross-fade."""
 ImageEntry = Literal["none", "first_latent", "clip", "anchor"]
 Pixels = npt.NDArray[np.uint8]
 
@@ -47,7 +49,8 @@ class Capabilities:
 
     ``quality`` runs from best to least; rung 0 is the nominal one. ``truncatable_latents`` is how far
     back :meth:`pipeline.interface.Pipeline.truncate` reaches. ``needs`` says in a sentence what the model must have
-    to run.
+    to run. ``settled`` is what settings left to the machine have come to, as ``section.key=value``: with these and the
+    others it makes the same bytes on another start.
     """
 
     model: str
@@ -60,6 +63,8 @@ class Capabilities:
     truncatable_latents: int
     examples: tuple[str, ...]
     needs: str = ""
+    settled: tuple[str, ...] = ()
+    picture_policies: tuple[PicturePolicy, ...] = ("cut",)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +73,8 @@ class Conditioning:
 
     ``image`` is the whole upright sRGB picture, ``uint8 [H, W, 3]``, or None. The pipeline scales it to
     cover the format and crops the centre (:func:`pipeline.geometry.cover_crop`). ``revision`` grows by
-    one with every command, ``quality`` indexes :attr:`Capabilities.quality`.
+    one with every command, ``quality`` indexes :attr:`Capabilities.quality`. ``enter`` is how its take comes out of the
+    one before, ``enter_s`` the seconds of a cross-fade.
     """
 
     mode: Mode
@@ -78,6 +84,8 @@ class Conditioning:
     revision: int = 0
     policy: Policy = "auto"
     quality: int = 0
+    enter: PicturePolicy = "cut"
+    enter_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ def describe(
         "image_entry": model.image_entry,
         "needs": model.needs,
         "policies": list(model.policies),
+        "picture_policies": list(model.picture_policies),
         "publish": [*WEB_SCHEMES, *muxable_schemes()],
         "codecs": sorted(get_args(Codec)),
         "limits": {

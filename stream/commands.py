@@ -38,6 +38,7 @@ from stream.protocol import (
 )
 from stream.recorder import PacketSource, Recorder
 from stream.replies import Message, ReplyLine, Turn
+from stream.session_log import Given, SessionLog
 
 FREE_OF_PICTURES: TypeAlias = (
     Hello | SetPrompt | Pause | Resume | Stop | Configure | RecordStart | RecordStop | Bookmark | Ping
@@ -50,11 +51,15 @@ TAKES_PICTURE: TypeAlias = UploadImage | UseFrame | UseCameraFrame
 
 @dataclass(slots=True, eq=False)
 class Command:
-    """A command that has its turn; ``received`` is loop time. A picture's ``outcome`` is missing at first."""
+    """A command that has its turn; ``received`` is loop time. A picture's ``outcome`` is missing at first.
+
+    ``by`` names who gave it, for the session's log.
+    """
 
     message: ClientMessage
     turn: Turn
     received: float
+    by: str
     outcome: Picture | StreamError | None = None
 
 
@@ -66,6 +71,7 @@ class Stream(Protocol):
     services: Services
     recorder: Recorder
     bookmarks: Bookmarks
+    log: SessionLog
 
     def tell_others(self, line: ReplyLine, message: Message) -> None:
         """Send a message to every director but the one of this line."""
@@ -117,6 +123,7 @@ class Commands:
                 generation.reset(seed, self._applied("reset_applied", command))
                 command.turn.settle(None)
             case Configure(fps=fps, bitrate_kbps=kbps, latency=latency):
+                self._note(command, generation.shown)
                 self._settle(command, "configured", **generation.configure(fps, kbps, latency))
             case Ping(t=t):
                 now_ms = round(asyncio.get_running_loop().time() * 1000, 3)
@@ -194,9 +201,11 @@ class Commands:
             command.turn.follow({"type": "recording", "url": url})
 
     def _use_picture(self, command: Command) -> None:
+        assert isinstance(command.message, TAKES_PICTURE)
         if isinstance(command.outcome, StreamError):
             raise command.outcome
         assert command.outcome is not None
+        self._generation.check_entry(command.message.policy)
         picture = command.outcome
         if isinstance(command.message, UploadImage):
             self._settle(
@@ -209,12 +218,19 @@ class Commands:
             )
         else:
             command.turn.settle(None)
-        self._generation.set_picture(picture, self._applied("image_applied", command))
+        enter = command.message.policy, command.message.over_s
+        self._generation.set_picture(picture, enter, self._applied("image_applied", command))
+
+    def _note(self, command: Command, shown: Shown) -> None:
+        """Have the session's log tell that a command took effect."""
+        picture = command.outcome.pixels if isinstance(command.outcome, Picture) else None
+        self._stream.log.applied(Given(command.message, command.by, command.received, picture), shown.frame)
 
     def _done(self, type: str, command: Command) -> Answer:
         """Make the answer that is a command's first reply."""
 
         def answer(shown: Shown) -> None:
+            self._note(command, shown)
             command.turn.settle(frame_reply(type, command.message.id, shown), shown.pts)
             self._tell_state()
 
@@ -229,6 +245,7 @@ class Commands:
         def answer(shown: Shown) -> None:
             if not waits:
                 generation.meter.command(command_life(command.received, shown.making, shown.at))
+            self._note(command, shown)
             command.turn.follow(frame_reply(type, command.message.id, shown), shown.pts)
 
         return answer

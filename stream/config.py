@@ -60,6 +60,9 @@ class StreamConfig:
     recordings: str = "~/.local/share/vivant/recordings"
     recording_s: float = ranged(3600.0, 1.0, 86_400.0)
     recordings_bytes: int = ranged(10_737_418_240, 1_048_576, 10**15)
+    session_logs: str = ""
+    session_logs_bytes: int = ranged(1_073_741_824, 1_048_576, 10**15)
+    session_logs_count: int = ranged(1000, 1, 1_000_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from pipeline.types import Conditioning, Mode, Pixels, Policy
+from pipeline.types import Conditioning, Mode, PicturePolicy, Pixels, Policy
 
 AckT = TypeVar("AckT")
 
@@ -30,16 +30,27 @@ class Making:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Opening:
+    """What a take was opened under, and the saved state that it goes on from."""
+
+    conditioning: Conditioning
+    saved: bytes | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
     """What the next chunk is made under, and in which take: another take begins the model's state anew.
 
     ``making`` is None until the chunk is there. ``saved`` is what the take goes on from, if it does not begin anew.
+    ``openings`` is how the take came to be, once it is open: it, and before it those that it comes out of, as far back
+    as no frame of theirs was sent by then.
     """
 
     conditioning: Conditioning
     take: int
     making: Making | None = None
     saved: bytes | None = None
+    openings: tuple[Opening, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +82,10 @@ class Control(Generic[PictureT, AckT]):
         self.take = 0
         self._policy: Policy = "auto"
         self._saved: bytes | None = None
+        self._enter: PicturePolicy = "cut"
+        self._enter_s = 0.0
+        self._goes_on = False
+        """Whether a chunk was made under the newest take, or that one comes out of one of which it was."""
         self._acks: list[tuple[int, AckT]] = []
         self._take_acks: list[tuple[int, AckT]] = []
         self._kept_acks: list[AckT] = []
@@ -90,11 +105,17 @@ class Control(Generic[PictureT, AckT]):
             self._acks += [(self.revision, kept) for kept in self._kept_acks]
             self._kept_acks = []
 
-    def set_picture(self, picture: PictureT, ack: AckT) -> None:
-        """Ask for another picture: a new take in i2v; in t2v it is kept, and answered when the mode turns."""
+    def set_picture(self, picture: PictureT, ack: AckT, enter: PicturePolicy = "cut", enter_s: float = 0.0) -> None:
+        """Ask for another picture: a new take in i2v; in t2v it is kept, and answered when the mode turns.
+
+        ``enter`` is how the take comes out of the one before, where that is not to end anyway.
+        """
         self.picture = picture
         if self.mode == "i2v":
+            is_cut = enter == "cut" or not self._goes_on
             self._begin_anew()
+            if not is_cut:
+                self._goes_on, self._enter, self._enter_s = True, enter, enter_s
             self._fold(ack)
         else:
             self._kept_acks.append(ack)
@@ -112,9 +133,15 @@ class Control(Generic[PictureT, AckT]):
         self.begin_take(to.seed, ack)
         self._saved = to.saved
 
+    @property
+    def carries(self) -> bool:
+        """Whether the newest take comes out of the one before."""
+        return self._enter != "cut"
+
     def _begin_anew(self) -> None:
         self.take += 1
         self._saved = None
+        self._goes_on, self._enter, self._enter_s = False, "cut", 0.0
 
     def _fold(self, ack: AckT) -> None:
         self.revision += 1
@@ -131,7 +158,10 @@ class Control(Generic[PictureT, AckT]):
             revision=self.revision,
             policy=self._policy,
             quality=quality,
+            enter=self._enter,
+            enter_s=self._enter_s,
         )
+        self._goes_on = True
         return Snapshot(conditioning, self.take, saved=self._saved)
 
     def answered_by(self, revision: int) -> list[AckT]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from pipeline.errors import PipelineError
-from pipeline.interface import Pipeline, Progress, Resumable
+from pipeline.interface import Pipeline, Progress, Resumable, Swapping
 from pipeline.types import Capabilities, Chunk, Conditioning, VideoFormat
 from stream.errors import StreamError
 from stream.journal import Journal
@@ -54,7 +54,11 @@ class PipelineHost(Generic[StateT]):
         return EngineInfo(self._pipeline.format, self._pipeline.capabilities, seconds, is_resumable)
 
     def open(self, stream_id: str, conditioning: Conditioning, saved: bytes | None = None) -> None:
-        """Begin a take, or go on with one that was saved, instead of the one before if any."""
+        """Begin a take, or go on with one that was saved, instead of the one before if any, or out of it."""
+        before = self._states.get(stream_id)
+        if before is not None and conditioning.enter != "cut" and isinstance(self._pipeline, Swapping):
+            self._states[stream_id] = self._pipeline.swap(before, conditioning)
+            return
         self.close_stream(stream_id)
         self._states[stream_id] = self._pipeline.open(conditioning)
         if saved is not None:

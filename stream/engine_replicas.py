@@ -102,7 +102,9 @@ class ReplicatedEngine(ABC):
         await self._pool.start(await self._prepare())
 
     async def open(self, stream_id: str, conditioning: Conditioning, saved: bytes | None = None) -> None:
-        """Begin a take, or go on with one that was saved, where there is most time left."""
+        """Begin a take, or go on with one that was saved, where there is most time left, or where the one before is."""
+        if conditioning.enter != "cut" and stream_id in self._homes:
+            return await self._at_home(stream_id, lambda replica: replica.open(stream_id, conditioning))
         await self.close_stream(stream_id)
         while True:
             replica = self._place(stream_id, await self._pool.some())

@@ -10,11 +10,11 @@ from fractions import Fraction
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.types import Chunk, Mode, Pixels, Policy
+from pipeline.types import Chunk, Mode, PicturePolicy, Pixels, Policy
 from stream.capacity import Capacity
 from stream.clock import Timer
 from stream.config import StreamConfig
-from stream.control import Control, Making, Restart, Snapshot
+from stream.control import Control, Making, Restart
 from stream.engine import Engine
 from stream.errors import StreamError
 from stream.meter import Meter, Observer
@@ -23,6 +23,7 @@ from stream.playout import DueFrame, PlayoutBuffer
 from stream.producer import ChunkProducer, GenerationTime, Pace
 from stream.protocol import Latency, StreamState
 from stream.recorder import Recordings
+from stream.session_log import SessionLogs
 from stream.sink import MakeSink
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Services:
     recordings: Recordings
     fork: Callable[[Restart[Picture]], tuple[str, str]]
     """Makes a stream that goes on from there; gives its id and control token. Raises ``at_capacity``."""
+    sessions: SessionLogs
 
 
 class Generation:
@@ -85,8 +87,8 @@ class Generation:
         self.playout = PlayoutBuffer(services.timer)
         self.sink = make_sink(stream_id, self.playout.take_slot)
         self.meter = Meter(services.timer, services.observer)
-        self.on_chunk: Callable[[int, Snapshot], None] | None = None
-        """Called with each chunk's first frame index when that is sent, and what the chunk was made under."""
+        self.on_chunk: Callable[[DueFrame], None] | None = None
+        """Called with each chunk's first frame when that is sent."""
         self.latency: Latency = config.latency
         self.bitrate_kbps = config.bitrate_kbps
         self._rung = 0
@@ -111,6 +113,11 @@ class Generation:
     def shown(self) -> Shown:
         """The frame sent last."""
         return Shown(self.playout.last_frame or 0, self.playout.last_pts, self._services.timer.time())
+
+    @property
+    def frames_sent(self) -> int:
+        """How many frames were sent, over all takes."""
+        return 0 if self.playout.last_frame is None else self.playout.last_frame + 1
 
     def start(self, seed: int | None, answer: Answer) -> None:
         """Go live in a new take, under a random seed if none is given.
@@ -212,9 +219,20 @@ class Generation:
         self.control.set_prompt(prompt, policy, answer)
         self._changed()
 
-    def set_picture(self, picture: Picture, answer: Answer) -> None:
-        """Change the picture: a new take in i2v, kept for later in t2v."""
-        self.control.set_picture(picture, answer)
+    def check_entry(self, policy: PicturePolicy) -> None:
+        """Raise StreamError ``not_supported`` for a way of a picture into a running video that the model lacks."""
+        policies = self._services.engine.capabilities.picture_policies
+        if policy not in policies:
+            known = ", ".join(policies)
+            raise StreamError("not_supported", f"This model can't {policy} to a picture; it can {known}.")
+
+    def set_picture(self, picture: Picture, enter: tuple[PicturePolicy, float], answer: Answer) -> None:
+        """Change the picture: a new take in i2v, kept for later in t2v.
+
+        ``enter`` is how it comes into a video that runs, and the seconds of a blend.
+        """
+        policy, over_s = enter
+        self.control.set_picture(picture, answer, policy if self.state != "idle" else "cut", over_s)
         self._changed()
 
     def configure(
@@ -275,7 +293,7 @@ class Generation:
     def _after(self, frame: DueFrame, shown: Shown) -> None:
         if frame.opens is not None:
             if self.on_chunk is not None:
-                self.on_chunk(frame.index, frame.opens)
+                self.on_chunk(frame)
             self._answer_all(self.control.answered_by(frame.opens.conditioning.revision), shown)
         self._answer_all(self._take_next_frame_answers(), shown)
         if self._pauses:

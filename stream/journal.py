@@ -1,6 +1,6 @@
 """What a stream was asked, kept where its model can't take it along when it dies."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.types import Conditioning
@@ -38,6 +38,10 @@ class Journal:
         self.calls.append((method, arguments))
 
     def checkpoint(self, saved: bytes) -> None:
-        """Begin anew from a state that was saved."""
+        """Begin anew from a state that was saved, in the take that was opened last."""
+        for method, arguments in self.calls:
+            if method == "open":
+                # What it came out of is in the state.
+                self.opening = replace(arguments[0], enter="cut")
         self.saved = saved
         self.calls.clear()

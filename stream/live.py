@@ -31,6 +31,7 @@ from stream.protocol import (
 )
 from stream.recorder import Recorder
 from stream.replies import Director, Message, ReplyLine
+from stream.session_log import SessionLog
 from stream.sink import FrameSink, MakeSink
 
 __all__ = ["Director", "FrameSink", "LiveStream", "Message", "Services"]
@@ -45,6 +46,7 @@ class _Seat:
     """A director's place: its replies in order, its commands that wait for an upload."""
 
     line: ReplyLine
+    name: str
     is_peer: bool = True
     """Whether it counts as a director who is there."""
     waiting: list[Command] = field(default_factory=list[Command])
@@ -70,9 +72,12 @@ class LiveStream:
         self._changed = changed
         self.generation = Generation(stream_id, services, make_sink, self._generation_failed)
         self._seats: dict[Director, _Seat] = {}
+        self._peers_seated = 0
         self._viewers: set[object] = set()
         self.recorder = Recorder(stream_id, services.recordings, self._tell_all)
         self.bookmarks = Bookmarks(self.generation.save, services.picture_thread, services.config.bookmarks)
+        self.log = SessionLog(stream_id, services.sessions, services.timer)
+        self.generation.on_chunk = self.log.sent
         self._commands = Commands(self, self._tell_state)
         self.guests = Guests(self._tell_state)
         self._told: Message = self.state_message()
@@ -119,7 +124,10 @@ class LiveStream:
         """
         if self._ending is not None:
             raise StreamError("wrong_state", "The stream has ended; make another.")
-        self._seats.setdefault(director, _Seat(ReplyLine(director), is_peer))
+        if director not in self._seats:
+            self._peers_seated += is_peer
+            name = f"director-{self._peers_seated}" if is_peer else "http"
+            self._seats[director] = _Seat(ReplyLine(director), name, is_peer)
         self._changed(self)
 
     def detach_director(self, director: Director) -> None:
@@ -153,7 +161,7 @@ class LiveStream:
         """
         if (seat := self._seats.get(director)) is not None:
             turn = seat.line.take_turn(message.id)
-            seat.waiting.append(Command(message, turn, self.services.timer.time()))
+            seat.waiting.append(Command(message, turn, self.services.timer.time(), seat.name))
             if isinstance(message, UseFrame | UseCameraFrame):
                 self._capture(director, message)
             self._advance(seat)
@@ -249,6 +257,7 @@ class LiveStream:
         self._commands.close()
         await asyncio.wait({self._reporting, *self._captures})
         await self.generation.close()
+        await self.log.close(self.generation.frames_sent)
         self._changed(self)
 
     def _generation_failed(self, reason: str) -> None:

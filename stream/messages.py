@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, NotRequired, TypedDict
 
-from pipeline.types import ImageEntry, Mode, Policy
+from pipeline.types import ImageEntry, Mode, PicturePolicy, Policy
 from stream.errors import CODES
 from stream.protocol import Latency, Stats, StreamState
 from stream.rules import choice
@@ -64,7 +64,8 @@ class CapabilityLimits(TypedDict):
 class Capabilities(TypedDict):
     """What the model and the server can do; `sizes` are [width, height] in pixels, `fps` frames a second.
 
-    `needs` says what the model must have to run, `publish` the schemes that a stream can be published by.
+    `picture_policies` are the ways of a picture into a video that runs. `needs` says what the model must have to run,
+    `publish` the schemes that a stream can be published by.
     """
 
     version: str
@@ -76,6 +77,7 @@ class Capabilities(TypedDict):
     image_entry: ImageEntry
     needs: str
     policies: list[Policy]
+    picture_policies: list[PicturePolicy]
     codecs: list[str]
     publish: list[str]
     limits: CapabilityLimits

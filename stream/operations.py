@@ -23,6 +23,7 @@ from stream.bodies import (
 from stream.messages import REPLIES, Capabilities, ImageApplied, ImageUploaded, PromptAccepted
 from stream.protocol import ClientMessage, UploadImage
 from stream.rest import NewStream
+from stream.rules import FADE_S, PICTURE_POLICY
 
 Token = Literal["access", "control"]
 JSON, HTML, SDP, FRAGMENT = "application/json", "text/html", "application/sdp", "application/trickle-ice-sdpfrag"
@@ -72,7 +73,9 @@ QUERIES = {
         "With `applied` the answer is the command's last reply, which names the first frame made under it; "
         "without, its first. A reply that waits for a frame is waited for while the stream is live, for 30 s at "
         "most: then the answer is 202 with the last reply there was.",
-    )
+    ),
+    "policy": (dict(PICTURE_POLICY.schema), "How the picture comes into a video that runs; `cut` if left out."),
+    "over_s": (dict(FADE_S.schema), "The length of a `blend` in seconds; 0.5 if left out."),
 }
 HEADERS = {
     "Location": "Where what was made is found.",
@@ -152,10 +155,10 @@ STREAMS: dict[tuple[str, str], Operation] = {
             200: Answer("The picture is taken, or applied; `id` is 0.", _json(ImageUploaded | ImageApplied)),
             202: Answer("Taken, with no frame yet that shows it.", _json(ImageUploaded)),
         },
-        (*CHANGES, "bad_message", *PICTURE, "rate_limited"),
+        (*CHANGES, "bad_message", "not_supported", *PICTURE, "rate_limited"),
         Content(PICTURES, bytes),
         "control",
-        ("wait",),
+        ("wait", "policy", "over_s"),
     ),
     ("DELETE", "/streams/{stream}"): Operation(
         "Streams", "End a stream for everyone", {204: Answer("It has ended.")}, CHANGES, token="control"

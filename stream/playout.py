@@ -27,12 +27,14 @@ class Room:
 class DueFrame:
     """A frame whose time has come: uint8 [H, W, 3], index in the stream, timestamp in 90 kHz ticks.
 
-    ``opens`` tells, on the first frame of a chunk, what that chunk was made under; else it is None.
+    ``chunk`` is what it came in, whole as it was made. ``opens`` tells, on the first frame of a chunk, what that chunk
+    was made under; else it is None.
     """
 
     pixels: Pixels
     index: int
     pts: int
+    chunk: Chunk
     opens: Snapshot | None
 
 
@@ -54,6 +56,7 @@ class _Waiting:
     chunk: Chunk
     first_frame: int
     made_under: Snapshot
+    whole: Chunk
     sent: int = 0
 
     @property
@@ -85,12 +88,13 @@ class PlayoutBuffer:
         self._ticket = 0
         self._gap_expected = True
         self._held = False
-        self._last_take: int | None = None
         self.running = False
         self.last_frame: int | None = None
         """Index of the frame sent last."""
         self.last_pts: int | None = None
         """Its timestamp in 90 kHz ticks."""
+        self.last_take: int | None = None
+        """The take that it is of."""
         self.underruns = 0
         """How many times a frame came too late for its slot while the video was to go on."""
 
@@ -153,7 +157,7 @@ class PlayoutBuffer:
         """Add a chunk in the room that was granted for it; False, and no change, when that has gone stale."""
         if room.ticket != self._ticket:
             return False
-        self._waiting.append(_Waiting(chunk, room.first_frame, made_under))
+        self._waiting.append(_Waiting(chunk, room.first_frame, made_under, chunk))
         self._changed.ring()
         return True
 
@@ -237,13 +241,13 @@ class PlayoutBuffer:
         self.last_frame, self.last_pts = head.first_frame + head.sent, self._clock.pts(self._next_slot)
         self._next_slot += 1
         # Between takes the screen may stand still: a model that begins anew takes its time.
-        if self._held and not self._gap_expected and head.made_under.take == self._last_take:
+        if self._held and not self._gap_expected and head.made_under.take == self.last_take:
             self.underruns += 1
-        self._held, self._last_take = False, head.made_under.take
+        self._held, self.last_take = False, head.made_under.take
         head.sent += 1
         if head.first_frame + head.sent == head.end_frame:
             self._waiting.popleft()
         if self._gap_expected:
             self._gap_expected = False
             self._changed.ring()
-        return DueFrame(pixels, self.last_frame, self.last_pts, opens)
+        return DueFrame(pixels, self.last_frame, self.last_pts, head.whole, opens)

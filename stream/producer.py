@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.types import Chunk
-from stream.control import Control, Making, Snapshot
+from stream.control import Control, Making, Opening, Snapshot
 from stream.engine import Engine
 from stream.playout import PlayoutBuffer, Room
 
@@ -91,6 +91,7 @@ class ChunkProducer:
         self._playout = playout
         self._control = control
         self._take: int | None = None
+        self._openings: tuple[Opening, ...] = ()
         self._rewind: int | None = None
         self._hurry = 0
         self._prompt = ""
@@ -125,13 +126,18 @@ class ChunkProducer:
     def overtake(self) -> None:
         """Throw away what was made before the newest command and can be made again in time."""
         begin = max(self._playout.timer.time(), self._busy_until) + GUARD_S
-        if self._control.take != self._take:
+        if self._control.take != self._take and not self._control.carries:
             self._playout.drop_unsent(begin + self._estimate() + self._open_s)
             return
         # One chunk more may be in the making; what lies further back than the model can go stays.
         oldest = (
             self._head_latent + self._engine.format.latents_per_chunk - self._engine.capabilities.truncatable_latents
         )
+        if self._control.take != self._take:
+            # The take comes out of the one before, as that is at the last frame which is left of it.
+            latent = self._playout.drop_unsent(begin + self._estimate() + self._open_s, self._take, oldest)
+            self._rewind = self._rewind if latent is None else latent
+            return
         begin += self._rewind_s + self.pace.time.reading_s
         quality = self._soonest(begin, oldest)
         ready = begin + self.pace.time.estimate(quality)
@@ -186,10 +192,16 @@ class ChunkProducer:
     async def _open(self, snapshot: Snapshot) -> None:
         began = self._playout.timer.time()
         is_first = self._take is None
-        self._take, self._rewind, self._head_latent = snapshot.take, None, 0
-        if not is_first:
+        is_cut = snapshot.conditioning.enter == "cut"
+        is_out_of_unsent = not is_cut and self._playout.last_take != self._take
+        if is_cut and not is_first:
             await self._engine.close_stream(self._id)
+        elif self._rewind is not None and not is_first:
+            await self._go_back(self._rewind)
+        self._take, self._rewind, self._head_latent = snapshot.take, None, 0
         await self._engine.open(self._id, snapshot.conditioning, snapshot.saved)
+        opening = Opening(snapshot.conditioning, snapshot.saved)
+        self._openings = (*self._openings, opening) if is_out_of_unsent else (opening,)
         self._open_s = self._playout.timer.time() - began
         logger.info("stream %s: take %s begins", self._id, snapshot.take)
 
@@ -200,7 +212,7 @@ class ChunkProducer:
 
     def _deliver(self, room: Room, chunk: Chunk, snapshot: Snapshot) -> bool:
         """Put the chunk into playout; False when it is not wanted any more, nor is its context."""
-        if not self._playout.put(room, chunk, snapshot):
+        if not self._playout.put(room, chunk, replace(snapshot, openings=self._openings)):
             return False
         logger.debug("stream %s: frames %s+%s made", self._id, room.first_frame, len(chunk.frames))
         if self._control.revision != chunk.revision:

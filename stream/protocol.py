@@ -8,13 +8,15 @@ import json
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NoReturn, TypeVar, get_args
 
-from pipeline.types import Mode, Policy
+from pipeline.types import Mode, PicturePolicy, Policy
 from stream.errors import StreamError
 from stream.rules import (
+    FADE_S,
     INTEGER,
     MODE,
     NATURAL,
     NUMBER,
+    PICTURE_POLICY,
     POLICY,
     POSITIVE,
     RATE,
@@ -92,7 +94,10 @@ class SetPrompt(Command):
 
 @dataclass(frozen=True, slots=True)
 class UploadImage(Command):
-    """Announce ``size`` bytes of a picture, which follow as binary messages."""
+    """Announce ``size`` bytes of a picture, which follow as binary messages.
+
+    ``policy`` is how a picture comes into a video that runs, ``over_s`` the length of a ``blend`` in seconds.
+    """
 
     type = "upload_image"
     replies = ("image_uploaded", "image_applied")
@@ -100,6 +105,8 @@ class UploadImage(Command):
     mime: Annotated[str, TEXT]
     sha256: Annotated[str, SHA256]
     name: Annotated[str | None, TEXT] = None
+    policy: Annotated[PicturePolicy, PICTURE_POLICY] = "cut"
+    over_s: Annotated[float, FADE_S] = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +115,8 @@ class UseFrame(Command):
 
     type = "use_frame"
     replies = ("image_applied",)
+    policy: Annotated[PicturePolicy, PICTURE_POLICY] = "cut"
+    over_s: Annotated[float, FADE_S] = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +194,8 @@ class UseCameraFrame(Command):
 
     type = "use_camera_frame"
     replies = ("image_applied",)
+    policy: Annotated[PicturePolicy, PICTURE_POLICY] = "cut"
+    over_s: Annotated[float, FADE_S] = 0.5
 
 
 @dataclass(frozen=True, slots=True)

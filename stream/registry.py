@@ -19,6 +19,7 @@ from stream.live import LiveStream
 from stream.meter import Observer, Unobserved
 from stream.picture import Picture
 from stream.recorder import Recordings
+from stream.session_log import SessionLogs
 from stream.sink import MakeSink
 
 __all__ = ["MakeSink", "Streams"]
@@ -41,6 +42,7 @@ class Streams:
         describe: Mapping[str, Any],
         observer: Observer | None = None,
         timer: Timer | None = None,
+        sessions: SessionLogs | None = None,
     ) -> None:
         self._engine = engine
         self._config = config
@@ -54,6 +56,7 @@ class Streams:
         self._endings: set[asyncio.Task[None]] = set()
         self._pictures = ThreadPoolExecutor(1, "picture")
         self._recordings = Recordings.of(config)
+        self._sessions = sessions or SessionLogs.of(config)
         self._services: Services | None = None
         self._closed = False
         engine.on_death(self._engine_died)
@@ -129,6 +132,7 @@ class Streams:
             await asyncio.wait(set(self._endings))
         self._pictures.shutdown(wait=False, cancel_futures=True)
         self._recordings.thread.shutdown(wait=False)
+        self._sessions.thread.shutdown(wait=False)
 
     def _shared(self) -> Services:
         if self._services is None:
@@ -152,6 +156,7 @@ class Streams:
                 self._describe,
                 self._recordings,
                 self._fork,
+                self._sessions,
             )
         return self._services
 

@@ -77,7 +77,9 @@ class Replica(ScheduledEngine):
     async def _note(self, job: Job) -> None:
         """Enter a call that was carried out; here and not where it is awaited, since nobody may be awaiting it."""
         stream_id = job.stream_id
-        if job.method == "open":
+        if job.method == "open" and job.arguments[0].enter != "cut" and stream_id in self.journals:
+            self.journals[stream_id].add(job.method, job.arguments)
+        elif job.method == "open":
             self.journals[stream_id] = Journal(*job.arguments)
         elif job.method == "resume":
             self.journals[stream_id] = job.arguments[0]

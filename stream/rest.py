@@ -1,6 +1,7 @@
 """Streams over HTTP, for machines: made, looked at, commanded, ended without a peer."""
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from stream.protocol import (
     SetMode,
     SetPrompt,
     UploadImage,
+    UseFrame,
     check,
     fill,
     parse,
@@ -36,6 +38,7 @@ from stream.replies import Message
 from stream.request_director import command
 from stream.rules import MODE, POSITIVE, RATE, SEED, TEXT
 
+ENTRY = ("policy", "over_s")
 NO_ID = 0
 """The ``id`` of commands that a request means and does not spell."""
 RATE_RETRY_S = 1
@@ -130,7 +133,7 @@ class Rest:
     async def take_picture(self, request: web.Request) -> web.StreamResponse:
         """``PUT /streams/{stream}/image``: the bytes of a picture, whatever type they are said to be."""
         live = self._authorise(request)
-        waits = _asks_applied(request)
+        waits, entry = _asks_applied(request), _entry(request)
         self._check_rate(live)
         if live in self._uploading:
             # One at a time, or a client could hold ten megabytes with each of many connections.
@@ -142,7 +145,8 @@ class Rest:
             self._uploading.discard(live)
         live = self._authorise(request)  # that may have taken minutes: it may have ended
         digest = hashlib.sha256(data).hexdigest()
-        return await _answer(live, UploadImage(NO_ID, len(data), request.content_type, digest), waits, data)
+        message = UploadImage(NO_ID, len(data), request.content_type, digest, policy=entry.policy, over_s=entry.over_s)
+        return await _answer(live, message, waits, data)
 
     async def end(self, request: web.Request) -> web.StreamResponse:
         """``DELETE /streams/{stream}``"""
@@ -216,6 +220,15 @@ def _asks_applied(request: web.Request) -> bool:
     if wait not in (None, "applied"):
         raise StreamError("bad_message", "`wait` must be `applied`, or left out.")
     return wait is not None
+
+
+def _entry(request: web.Request) -> UseFrame:
+    """Read how a picture is to come into the video; the command of a frame has the same fields."""
+    wished: dict[str, Any] = {"id": NO_ID} | {name: request.query[name] for name in ENTRY if name in request.query}
+    # What is no number stays text, and is refused as that.
+    with contextlib.suppress(ValueError, KeyError):
+        wished["over_s"] = float(wished["over_s"])
+    return fill(UseFrame, wished)
 
 
 def _too_large(most: int) -> StreamError:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from pipeline.types import Mode, Policy
+from pipeline.types import Mode, PicturePolicy, Policy
 
 
 def _is_integer(value: Any) -> bool:
@@ -75,3 +75,5 @@ TEXT = Rule("a string of whole characters", {"type": "string"})
 SHA256 = Rule("64 hexadecimal digits", {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"})
 MODE = choice(get_args(Mode))
 POLICY = choice(get_args(Policy))
+PICTURE_POLICY = choice(get_args(PicturePolicy))
+FADE_S = Rule("a number from 0 to 10", {"type": "number", "minimum": 0, "maximum": 10})

@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -190,11 +190,27 @@ class ResumableFake(FakePipeline):
         state.latents = [(revision, frames, prompt) for revision, frames, prompt in latents]
 
 
-def build_fake(progress: Progress, resumable: bool = False, **options: Any) -> FakePipeline:
+class SwappingFake(ResumableFake):
+    """The fake, with takes that come out of others: its frames count on from what was made before."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Every way of a picture into a running video."""
+        return replace(super().capabilities, picture_policies=("cut", "flush", "blend"))
+
+    def swap(self, state: FakeState, conditioning: Conditioning) -> FakeState:
+        """Go on under another picture."""
+        self.calls.append(("swap", len(state.latents)))
+        state.seed = conditioning.seed
+        return state
+
+
+def build_fake(progress: Progress, resumable: bool = False, swapping: bool = False, **options: Any) -> FakePipeline:
     """Build the fake with these options, as engines want it; it tells of that if it has stages."""
     if options.get("stages"):
         progress("building")
-    return ResumableFake(**options) if resumable else FakePipeline(**options)
+    kind = SwappingFake if swapping else ResumableFake if resumable else FakePipeline
+    return kind(**options)
 
 
 class _Booked:

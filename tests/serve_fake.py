@@ -4,7 +4,8 @@
 a chunk of ``$FAKE_LATENTS`` latents takes at each quality, ``$FAKE_MODES`` the modes, both with commas between.
 ``$FAKE_STAGES`` holds the stages of its warm-up, with semicolons between, after each of which it waits at the gate of
 port ``$FAKE_GATE`` if it is named;
-``$FAKE_NEEDS`` is what it says that it needs, ``$FAKE_RESUMABLE`` makes its streams such that can be saved.
+``$FAKE_NEEDS`` is what it says that it needs, ``$FAKE_RESUMABLE`` makes its streams such that can be saved,
+``$FAKE_SWAPPING`` lets pictures come into them besides.
 """
 
 import os
@@ -30,6 +31,7 @@ def build(model: ModelConfig, wan: WanConfig, progress: Progress) -> Pipeline[An
     return build_fake(
         progress,
         resumable="FAKE_RESUMABLE" in os.environ,
+        swapping="FAKE_SWAPPING" in os.environ,
         seconds=tuple(seconds),
         latents_per_chunk=int(os.environ.get("FAKE_LATENTS", "1")),
         modes=cast(tuple[Mode, ...], tuple(modes)),

@@ -1,5 +1,6 @@
 """One stream on fakes, with one director and short ways to command it."""
 
+import asyncio
 import hashlib
 import io
 from collections.abc import Callable
@@ -11,16 +12,18 @@ from PIL import Image
 from pipeline.interface import Pipeline
 from stream.capacity import Capacity
 from stream.config import StreamConfig
-from stream.control import Restart
+from stream.control import Restart, Snapshot
 from stream.generation import Services
 from stream.live import LiveStream
 from stream.meter import Unobserved
 from stream.picture import Picture
+from stream.playout import DueFrame
 from stream.protocol import (
     Start,
     UploadImage,
 )
 from stream.recorder import Recordings
+from stream.session_log import SessionLogs
 from tests.fake_engine import FakeEngine
 from tests.fakes import FakeClock, FakeDirector, FakePipeline, FakeSink
 
@@ -29,6 +32,12 @@ def png(red: int) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (80, 40), (red, 0, 0)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def opened(frame: DueFrame) -> Snapshot:
+    """Give what the chunk that a frame opens was made under."""
+    assert frame.opens is not None
+    return frame.opens
 
 
 class Studio:
@@ -40,6 +49,7 @@ class Studio:
         max_streams: int = 4,
         pipeline: Pipeline[Any] | None = None,
         recordings: str = "",
+        sessions: SessionLogs | None = None,
     ) -> None:
         self.clock = FakeClock()
         self.engine = FakeEngine(self.clock, pipeline or FakePipeline(modes=modes), (0.1, 0.08, 0.06, 0.05))
@@ -59,6 +69,7 @@ class Studio:
             describe={"model": "fake"},
             recordings=Recordings.of(StreamConfig(recordings=recordings)),
             fork=self._fork,
+            sessions=sessions or SessionLogs.of(StreamConfig()),
         )
         self.stream = LiveStream("s", "token", services, self._sink, lambda stream: self.changes.append(stream.state))
         self.director = FakeDirector()
@@ -77,17 +88,21 @@ class Studio:
         await self.stream.handle(director or self.director, kind(id=self.last_id, **values))
         return self.last_id
 
-    async def announce(self, data: bytes) -> UploadImage:
+    async def announce(self, data: bytes, **entry: Any) -> UploadImage:
         self.last_id += 1
         digest = hashlib.sha256(data).hexdigest()
-        message = UploadImage(self.last_id, len(data), "image/png", digest)
+        message = UploadImage(self.last_id, len(data), "image/png", digest, **entry)
         await self.stream.handle(self.director, message)
         return message
 
-    async def upload(self, red: int = 100) -> int:
-        message = await self.announce(png(red))
+    async def upload(self, red: int = 100, **entry: Any) -> int:
+        message = await self.announce(png(red), **entry)
         await self.stream.upload_complete(self.director, message, png(red))
         return message.id
+
+    async def captured(self) -> None:
+        """Wait for the frames that are being made pictures."""
+        await asyncio.gather(*self.stream._captures)
 
     async def go_live(self, seed: int | None = 7) -> None:
         await self.upload()

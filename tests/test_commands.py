@@ -24,6 +24,7 @@ from stream.protocol import (
     UseCameraFrame,
     UseFrame,
 )
+from tests.fakes import SwappingFake
 from tests.studio import Studio, png
 
 
@@ -327,6 +328,56 @@ async def test_use_frame(studio: Studio) -> None:
     assert studio.sink.pixels[shown][5, 5, 0] == pixels[0, 0, 0]
     image = studio.director.of("state")[-1]["image"]
     assert image == {"sha256": hashlib.sha256(pixels.tobytes()).hexdigest(), "width": 64, "height": 32}
+
+
+async def test_a_picture_that_a_model_can_only_cut_to(studio: Studio) -> None:
+    """Another way in is refused with those that there are, for every command; picture and video stay."""
+    await studio.go_live()
+    studio.stream.guests.add_publisher(OneFrame(camera_frame(200)))
+    commands = [
+        await studio.upload(red=7, policy="flush"),
+        await studio.do(UseFrame, policy="blend"),
+        await studio.do(UseCameraFrame, policy="flush", over_s=1.0),
+    ]
+    await studio.captured()
+    for command in commands:
+        assert studio.error_code(command) == "not_supported"
+        assert "it can cut" in studio.answer(command)["message"]
+    await studio.clock.advance(0.5)
+    assert studio.sink.pixels[-1][5, 5, 0] > 90
+    assert studio.director.of("state")[-1]["image"]["width"] == 80
+
+
+async def test_a_picture_comes_out_of_the_take_before() -> None:
+    """By flush and blend the model's state goes on: frames that wait go, and it goes back to where those began."""
+    studio = Studio(pipeline=SwappingFake())
+    await studio.go_live()
+    await studio.do(Configure, latency="smooth")
+    await studio.clock.advance(1.6)
+    before, sent = len(studio.engine.pipeline.calls), studio.sink.frames[-1][1]
+    applied = await studio.upload(red=200, policy="blend", over_s=0.5)
+    await studio.clock.advance(1.0)
+    calls = studio.engine.pipeline.calls[before:]
+    frame = studio.answer(applied)["frame"]
+    assert calls[:2] == [("truncate", frame // 4), ("swap", frame // 4)]
+    assert "close" not in [name for name, _ in calls]
+    assert sent < frame <= sent + 8
+    assert [int(pixels[0, 0, 0]) for pixels in studio.sink.pixels] == list(range(len(studio.sink.pixels)))
+    await studio.close()
+
+
+async def test_a_picture_before_the_start_has_nothing_to_come_out_of() -> None:
+    """Whatever its way in, the take begins with it."""
+    studio = Studio(pipeline=SwappingFake())
+    await studio.upload(policy="blend")
+    await studio.do(Start, seed=1)
+    await studio.clock.advance(0.5)
+    await studio.do(Stop)
+    await studio.upload(policy="flush")
+    await studio.do(Start, seed=1)
+    await studio.clock.advance(0.5)
+    assert [name for name, _ in studio.engine.pipeline.calls if name in ("open", "swap")] == ["open", "open"]
+    await studio.close()
 
 
 async def test_use_camera_frame(studio: Studio) -> None:

@@ -95,3 +95,33 @@ def test_every_command_is_answered_once(steps: list[str]) -> None:
     control.set_mode("i2v", -1)
     answered += control.answered_by(control.revision)
     assert sorted(answered) == sorted([*given_at, -1])
+
+
+def test_a_picture_comes_in_as_asked() -> None:
+    """The newest picture's way in stands for its whole take, and for no other."""
+    control: Control[FakePicture, str] = Control("i2v")
+    control.begin_take(1, "start")
+    control.set_picture(FakePicture(1), "early", "blend", 2.0)
+    first = control.snapshot(0).conditioning
+    assert (first.enter, first.enter_s, control.carries) == ("cut", 0.0, False)
+    control.set_picture(FakePicture(2), "a", "flush", 0.5)
+    control.set_picture(FakePicture(3), "b", "blend", 2.0)
+    control.set_prompt("snow", "auto", "c")
+    for _ in range(2):
+        asked = control.snapshot(0).conditioning
+        assert (asked.enter, asked.enter_s, control.carries) == ("blend", 2.0, True)
+    control.set_picture(FakePicture(4), "d")
+    assert control.snapshot(0).conditioning.enter == "cut"
+    control.set_picture(FakePicture(5), "e", "flush", 0.5)
+    control.begin_take(2, "reset")
+    assert control.snapshot(0).conditioning.enter == "cut"
+
+
+def test_what_ends_a_take_is_not_undone_by_a_picture() -> None:
+    """A reset that waits for its chunk begins anew, whatever way a picture after it was to come in."""
+    control: Control[FakePicture, str] = Control("i2v")
+    control.begin_take(1, "start")
+    control.snapshot(0)
+    control.begin_take(2, "reset")
+    control.set_picture(FakePicture(1), "picture", "blend", 2.0)
+    assert control.snapshot(0).conditioning.enter == "cut"

@@ -164,6 +164,23 @@ async def test_what_was_saved_goes_on_in_another_stream(make: Make) -> None:
     assert (await engine.generate("a", under(), 0.0)).index == 4
 
 
+async def test_a_take_comes_out_of_the_one_before(make: Make) -> None:
+    """Where the model can, a take that is not cut to counts on from the one before; where it can't, it begins anew."""
+    for swapping, first in ((True, 8), (False, 0)):
+        engine = await make(swapping=swapping)
+        await engine.open("a", under())
+        for _ in range(2):
+            await engine.generate("a", under(), 0.0)
+        blue = np.full((5, 2, 3), 90, np.uint8)
+        other = Conditioning("i2v", "", blue, 1, enter="flush")
+        await engine.open("a", other)
+        chunk = await engine.generate("a", other, 0.0)
+        assert (chunk.first_frame, chunk.frames[0, 9, 9, 0]) == (first, 90 + first)
+        await engine.open("a", under())
+        assert (await engine.generate("a", under(), 0.0)).first_frame == 0
+        await engine.close_stream("a")
+
+
 async def test_a_model_may_not_be_resumable(make: Make) -> None:
     """It says so, before anything is asked of it."""
     assert not (await make()).is_resumable

@@ -10,7 +10,7 @@ from pipeline.types import Chunk, Conditioning
 from stream.engine_replicas import ReplicatedEngine
 from stream.errors import StreamError
 from tests.fake_replica import FakeReplicas
-from tests.fakes import DIE, FAIL, FakePipeline, FakeState, ResumableFake, settle
+from tests.fakes import DIE, FAIL, FakePipeline, FakeState, ResumableFake, SwappingFake, settle
 from tests.test_engine import neighbours, under
 
 MakePipeline = Callable[[int], FakePipeline]
@@ -119,6 +119,29 @@ async def test_going_back_is_remembered(start: Start) -> None:
     await engine.truncate("a", 2)
     engine.made[0].die()
     assert place(await chunk(engine, "a")) == (5, 8, 2)
+
+
+@pytest.mark.parametrize("after", [0, 1, 3])
+async def test_a_take_that_came_out_of_another_goes_on_too(start: Start, after: int) -> None:
+    """It stays where the one before was; after a death it is as it was, checkpoint before the swap or after."""
+    engine = await start(2, lambda number: SwappingFake())
+    lost = losses(engine)
+    await engine.open("a", under())
+    for _ in range(3):
+        await chunk(engine, "a")
+    other = Conditioning("i2v", "", np.full((3, 4, 3), 90, np.uint8), 1, enter="blend", enter_s=0.5)
+    await engine.open("a", other)
+    for _ in range(after):
+        await engine.generate("a", other, 0.0)
+        await engine.commit("a")
+    home = engine.number("a")
+    engine.made[home].die()
+    made = await engine.generate("a", other, 0.0)
+    assert place(made) == (3 + after, 12 + 4 * after, 3 + after)
+    assert made.frames[0, 9, 9, 0] == 90 + 12 + 4 * after
+    assert (engine.number("a"), lost) == (1 - home, [])
+    calls = [name for name, _ in engine.made[1 - home].pipeline.calls]
+    assert ("swap" in calls) == (after == 0)
 
 
 async def test_other_streams_do_not_notice(start: Start) -> None:

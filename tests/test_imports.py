@@ -19,6 +19,7 @@ PLAIN_PIPELINE = {
     "pipeline.geometry",
     "pipeline.settings",
     "pipeline.picture",
+    "pipeline.session",
 }
 
 

@@ -12,7 +12,7 @@ from stream.protocol import SetPrompt, Start
 from tests import pocket_parts
 from tests.fakes import REFUSE, FakePipeline
 from tests.pocket_parts import made_once as made_once
-from tests.studio import Studio
+from tests.studio import Studio, opened
 
 RED = np.full((32, 64, 3), (200, 0, 0), np.uint8)
 
@@ -96,7 +96,7 @@ async def test_the_frames_are_those_of_a_stream() -> None:
     """A stream whose prompt changes while it plays sends, byte for byte, what the same prompts give off line."""
     studio = Studio(pipeline=pocket_parts.pipeline())
     log: list[tuple[int, Snapshot]] = []
-    studio.stream.generation.on_chunk = lambda first, snapshot: log.append((first, snapshot))
+    studio.stream.generation.on_chunk = lambda frame: log.append((frame.index, opened(frame)))
     try:
         await studio.upload()
         await studio.do(SetPrompt, prompt="pan left")

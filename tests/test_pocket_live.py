@@ -9,7 +9,7 @@ from stream.control import Snapshot
 from stream.protocol import Configure, Reset, SetPrompt
 from tests import pocket_parts
 from tests.pocket_parts import made_once as made_once
-from tests.studio import Studio
+from tests.studio import Studio, opened
 
 
 @pytest.mark.usefixtures("made_once")
@@ -17,7 +17,7 @@ async def test_streamed_frames_equal_offline_ones() -> None:
     """The frames that were sent are those of a plain run over the log: prompts, a cut, a reset, other qualities."""
     studio = Studio(pipeline=pocket_parts.pipeline())
     log: list[tuple[int, Snapshot]] = []
-    studio.stream.generation.on_chunk = lambda first, snapshot: log.append((first, snapshot))
+    studio.stream.generation.on_chunk = lambda frame: log.append((frame.index, opened(frame)))
     try:
         await studio.go_live(seed=11)
         await studio.do(SetPrompt, prompt="pan left")

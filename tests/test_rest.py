@@ -388,3 +388,25 @@ def test_every_command_says_what_answers_it() -> None:
     """The first and the last reply of each command are known, so a request knows what to wait for."""
     for message in get_args(ClientMessage):
         assert message.replies
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ("policy=cut&over_s=2", 200, None),
+        ("policy=blend", 501, "not_supported"),
+        ("policy=wipe", 400, "bad_message"),
+        ("over_s=soon", 400, "bad_message"),
+        ("over_s=11", 400, "bad_message"),
+        ("over_s=nan", 400, "bad_message"),
+    ],
+)
+async def test_a_picture_by_request_says_how_it_comes_in(
+    site: RealSite, query: str, status: int, code: str | None
+) -> None:
+    """Its query has the fields that the channel's command has, under the same rules; a refusal leaves the stream."""
+    made = await started(site)
+    got, body = await site.upload(made, picture_file(), f"?{query}")
+    assert got == status, body
+    assert body.get("code") == code
+    assert (await site.command(made, "pause"))[0] == 200

@@ -19,6 +19,10 @@ const PLAY_ICON = "M7 4.5v15l12-7.5z";
 const PAUSE_ICON = "M6 4.5h4v15H6zM14 4.5h4v15h-4z";
 const STATE_WORDS = { idle: "Ready", live: "Live", paused: "Paused", ended: "Ended" };
 const PHASE_WORDS = { connecting: "Connecting…", loading: "Loading…", waiting: "Reconnecting…", token: "Access token needed" };
+/** @type {Record<import("./protocol.js").PicturePolicy, string>} */
+const ENTRY_WORDS = { blend: "Cross-fade", flush: "Keep it moving", cut: "Begin anew" };
+/** @type {Record<import("./protocol.js").PicturePolicy, string>} */
+const DROP_WORDS = { blend: "Drop to cross-fade to this picture", flush: "Drop to swap the picture", cut: "Drop to begin anew from this picture" };
 const PRIMARY_WORDS = { idle: "Start", live: "Pause", paused: "Resume", ended: "Start" };
 const MODE_REASONS = {
   t2v: "animates pictures; it can't start from text.",
@@ -49,6 +53,7 @@ const snapshotButton = byId("snapshot", HTMLButtonElement);
 const recordButton = byId("record", HTMLButtonElement);
 const seedBox = byId("seed", HTMLInputElement);
 const upload = byId("upload", HTMLProgressElement);
+const entryPolicy = byId("entry-policy", HTMLSelectElement);
 const tokenDialog = byId("token-dialog", HTMLDialogElement);
 const tokenBox = byId("token", HTMLInputElement);
 const modes = /** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll("input[name=mode]"));
@@ -132,6 +137,10 @@ class LivePage {
   #listenToStage() {
     choose.addEventListener("click", () => file.click());
     byId("replace", HTMLButtonElement).addEventListener("click", () => file.click());
+    byId("use-frame", HTMLButtonElement).addEventListener("click", () => void this.#session.useFrame());
+    entryPolicy.addEventListener("change", () => {
+      this.#session.chooseEntry(/** @type {import("./protocol.js").PicturePolicy} */ (entryPolicy.value));
+    });
     file.addEventListener("change", () => {
       if (file.files?.[0]) void this.#choosePicture(file.files[0]);
       file.value = "";
@@ -389,9 +398,16 @@ class LivePage {
   }
 
   #renderPicture() {
-    const { picture, stream } = this.#session;
+    const { entries, entry, isOpen, picture, plays, stream } = this.#session;
+    say("drop-text", plays ? DROP_WORDS[entry] : "Drop to use this picture");
     const shown = picture ?? stream.image;
     hide("picture", shown === null);
+    hide("use-frame", !plays || !isOpen);
+    hide("entry", !plays || !isOpen || entries.length < 2);
+    if (entryPolicy.options.length !== entries.length) {
+      entryPolicy.replaceChildren(...entries.map((policy) => new Option(ENTRY_WORDS[policy], policy)));
+    }
+    entryPolicy.value = entry;
     if (!shown) return;
     const thumbnail = byId("thumbnail", HTMLImageElement);
     const url = picture?.url ?? keptStill(stream.image);

@@ -135,11 +135,12 @@ class Connection {
    * Uploads a picture; one at a time.
    * @param {Picture} picture
    * @param {(sent: number) => void} onProgress
+   * @param {Record<string, unknown>} [entry] how it comes into a video that runs
    * @returns {Promise<ServerMessage>} `image_uploaded`
    */
-  async upload(picture, onProgress) {
+  async upload(picture, onProgress, entry = {}) {
     const { bytes, mime, sha256, name } = picture;
-    const { reply } = this.#send("upload_image", { size: bytes.length, mime, sha256, name });
+    const { reply } = this.#send("upload_image", { size: bytes.length, mime, sha256, name, ...entry });
     const stop = new AbortController();
     // A refused upload is sent to its end, for the server waits for its bytes; only this refusal wants none.
     const refused = reply.catch((error) => {
@@ -287,10 +288,10 @@ export class Director {
     return this.#connection.command(type, fields);
   }
 
-  /** @param {Picture} picture @param {(sent: number) => void} onProgress */
-  async upload(picture, onProgress) {
+  /** @param {Picture} picture @param {(sent: number) => void} onProgress @param {Record<string, unknown>} [entry] */
+  async upload(picture, onProgress, entry = {}) {
     if (!this.#connection) throw disconnected();
-    return this.#connection.upload(picture, onProgress);
+    return this.#connection.upload(picture, onProgress, entry);
   }
 
   /**

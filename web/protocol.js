@@ -8,6 +8,7 @@
 /** @typedef {{ type: string, id?: number } & Record<string, any>} ServerMessage a message that this page has not made */
 /** @typedef {"idle" | "live" | "paused" | "ended"} State */
 /** @typedef {"t2v" | "i2v"} Mode */
+/** @typedef {"cut" | "flush" | "blend"} PicturePolicy */
 /** @typedef {{ sha256: string, width: number, height: number }} ImageState */
 /** @typedef {{ state: "connecting" | "live", width: number | null, height: number | null }} PublisherState */
 /** @typedef {{ to: string, state: "connecting" | "live" | "retrying", status: number | null, error: string | null }} PublishState */
@@ -31,6 +32,7 @@
 /**
  * @typedef {{
  *   model: string, sizes: [number, number][], fps: number, modes: Mode[], policies: string[],
+ *   picture_policies?: PicturePolicy[],
  *   limits: Limits, examples: string[], needs?: string,
  * }} Capabilities
  */
@@ -64,6 +66,8 @@ const number = (value) => (typeof value === "number" && Number.isFinite(value) ?
 /** @type {Check} */
 const seconds = (value) => (number(value) === null && Number(value) >= 0 ? null : "a number of 0 or more");
 /** @type {Check} */
+const fade = (value) => (seconds(value) === null && Number(value) <= 10 ? null : "a number from 0 to 10");
+/** @type {Check} */
 const rate = (value) => (number(value) === null && Number(value) > 0 ? null : "a number above 0");
 /** @type {Check} a surrogate without its other half can't be written as UTF-8 */
 const string = (value) =>
@@ -77,7 +81,16 @@ const oneOf = (...words) => (value) =>
 
 /** What a field that is left out means; those that are not here have no value then. */
 /** @type {Record<string, Record<string, unknown>>} */
-const DEFAULTS = { bookmark: { name: "" }, set_prompt: { policy: "auto", over_s: 0.5 } };
+const DEFAULTS = {
+  bookmark: { name: "" },
+  set_prompt: { policy: "auto", over_s: 0.5 },
+  upload_image: { policy: "cut", over_s: 0.5 },
+  use_frame: { policy: "cut", over_s: 0.5 },
+  use_camera_frame: { policy: "cut", over_s: 0.5 },
+};
+
+/** How a picture comes into a video that runs. */
+const ENTRY = { "policy?": oneOf("cut", "flush", "blend"), "over_s?": fade };
 
 /** @type {Record<string, Record<string, Check>>} fields by command; a name that ends in `?` may be left out */
 const COMMANDS = {
@@ -88,8 +101,8 @@ const COMMANDS = {
     "policy?": oneOf("blend", "recache", "flush", "cut", "auto"),
     "over_s?": seconds,
   },
-  upload_image: { size: natural, mime: string, sha256, "name?": string },
-  use_frame: {},
+  upload_image: { size: natural, mime: string, sha256, "name?": string, ...ENTRY },
+  use_frame: ENTRY,
   start: { "seed?": seed },
   pause: {},
   resume: {},
@@ -98,7 +111,7 @@ const COMMANDS = {
   configure: { "fps?": rate, "bitrate_kbps?": positive, "latency?": oneOf("low", "smooth") },
   record_start: {},
   record_stop: {},
-  use_camera_frame: {},
+  use_camera_frame: ENTRY,
   bookmark: { "name?": string },
   rewind: { bookmark: string },
   fork: { "bookmark?": string },

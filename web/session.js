@@ -12,6 +12,7 @@ import { CommandLatency } from "./stats.js";
 /** @typedef {import("./protocol.js").Capabilities} Capabilities */
 /** @typedef {import("./protocol.js").StreamState} StreamState */
 /** @typedef {import("./protocol.js").Mode} Mode */
+/** @typedef {import("./protocol.js").PicturePolicy} PicturePolicy */
 /** @typedef {import("./peer.js").DirectorEvents} DirectorEvents */
 /** @typedef {import("./peer.js").Phase} Phase */
 /** @typedef {import("./peer.js").Sent} Sent */
@@ -30,6 +31,9 @@ import { CommandLatency } from "./stats.js";
 /** @typedef {Pick<Director, "run" | "close" | "command" | "upload" | "request" | "retryNow" | "useAccessToken">} AnyDirector */
 
 const RESTART_AFTER_MS = 10_000;
+/** @type {PicturePolicy[]} */
+const ENTRIES = ["blend", "flush", "cut"];
+const BLEND_S = 1;
 const FULL_RATE = 0.9;
 const IMAGE_CODES = ["no_image", "image_too_large", "image_unsupported", "image_corrupt", "image_hash_mismatch"];
 const STATUS_CODES = ["at_capacity", "disconnected", "rate_limited", "internal"];
@@ -50,6 +54,8 @@ export class Session {
   #stats = null;
   /** @type {P | null} what the person chose last */
   #picture = null;
+  /** @type {PicturePolicy | null} how the person wants another picture to come in */
+  #chosenEntry = null;
   /** @type {P | null} what the server took last */
   #accepted = null;
   /** @type {Promise<void>} uploads, one after the other */
@@ -117,6 +123,17 @@ export class Session {
 
   get picture() {
     return this.#picture;
+  }
+
+  /** The ways of another picture into the running video, softest first. */
+  get entries() {
+    const known = this.#capabilities?.picture_policies ?? ["cut"];
+    return ENTRIES.filter((policy) => known.includes(policy));
+  }
+
+  /** How another picture comes in: as chosen, else the softest way that the model has. */
+  get entry() {
+    return this.#chosenEntry && this.entries.includes(this.#chosenEntry) ? this.#chosenEntry : this.entries[0];
   }
 
   get streamId() {
@@ -215,6 +232,11 @@ export class Session {
     this.#view.changed();
   }
 
+  /** @param {PicturePolicy} policy */
+  chooseEntry(policy) {
+    this.#chosenEntry = policy;
+  }
+
   /** @param {string} text @param {number} seed */
   async start(text, seed) {
     if (!this.isOpen || this.#busy) return;
@@ -236,11 +258,22 @@ export class Session {
 
   /** Makes the newest frame of who publishes into the stream its picture. */
   async useCameraFrame() {
+    await this.#useFrame("use_camera_frame", this.#entryFields());
+  }
+
+  /** Makes the frame on the screen the stream's picture. */
+  async useFrame() {
+    // Camera and light are in it already: with the motion kept they would be seen twice.
+    await this.#useFrame("use_frame", {});
+  }
+
+  /** @param {"use_frame" | "use_camera_frame"} type @param {Record<string, unknown>} fields */
+  async #useFrame(type, fields) {
     const before = this.#picture;
     // Answered only when it is on the screen, which before a start is not soon; what state tells of it is shown.
     this.#picture = null;
     this.#view.changed();
-    if (await this.#send("picture", "use_camera_frame")) return;
+    if (await this.#send("picture", type, fields)) return;
     this.#picture ??= before;
     this.#view.changed();
   }
@@ -346,7 +379,8 @@ export class Session {
     if (picture !== this.#picture || !this.isOpen) return;
     this.#view.uploading(0);
     try {
-      await this.#director.upload(picture, (sent) => this.#view.uploading(sent / picture.bytes.length));
+      const progress = (/** @type {number} */ sent) => this.#view.uploading(sent / picture.bytes.length);
+      await this.#director.upload(picture, progress, this.#entryFields());
       this.#accepted = picture;
       this.#view.pictureTaken(picture);
     } catch (error) {
@@ -356,6 +390,11 @@ export class Session {
     }
     this.#view.uploading(null);
     this.#view.changed();
+  }
+
+  /** What tells the server how a picture comes into the video; nothing where it begins with it. */
+  #entryFields() {
+    return this.plays && this.entry !== "cut" ? { policy: this.entry, over_s: BLEND_S } : {};
   }
 
   /**

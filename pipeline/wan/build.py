@@ -113,7 +113,26 @@ def assemble(decision: Decision, progress: Progress) -> Pipeline[Any]:
     if wan.sampling == "clips":
         return ClipPipeline(parts, clip_plan(wan, name, told))
     streams = room(machine, decision.needed, decision.placement, model.max_streams)
-    return WanPipeline(parts, plan(model, wan, name, told, decision.placement, streams))
+    pipeline = WanPipeline(parts, plan(model, wan, name, told, decision.placement, streams))
+    pipeline.capabilities = replace(pipeline.capabilities, settled=settled(decision))
+    return pipeline
+
+
+def settled(decision: Decision) -> tuple[str, ...]:
+    """Tell what the settings that are left to the machine have come to, as overrides of the configuration."""
+    model, wan, machine = decision.model, decision.wan, decision.machine
+    return (
+        f"model.dtype={str(dtype_of(model, machine)).removeprefix('torch.')}",
+        f"model.threads={torch.get_num_threads()}",
+        f"wan.device={machine.device.type}",
+        f"wan.size={wan.size}",
+        f"wan.width={wan.width}",
+        f"wan.height={wan.height}",
+        f"wan.vae={wan.vae}",
+        f"wan.text_encoder={decision.placement.text}",
+        f"wan.storage={decision.placement.storage}",
+        f"wan.attention={decision.sizes.transformer.kernel}",
+    )
 
 
 def find_machine(wan: WanConfig) -> Machine:

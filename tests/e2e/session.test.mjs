@@ -21,6 +21,7 @@ const PICTURE = { bytes: new Uint8Array(10), name: "sea.png", mime: "image/png",
 /** A session before a director that keeps what it is told. */
 function setUp() {
   const calls = /** @type {any[]} */ ([]);
+  const entries = /** @type {any[]} */ ([]);
   const errors = /** @type {Record<string, string>} */ ({});
   const notes = /** @type {string[]} */ ([]);
   const refusals = /** @type {Record<string, CommandError>} */ ({});
@@ -37,7 +38,10 @@ function setUp() {
     retryNow: () => void calls.push(["retry"]),
     useAccessToken() {},
     command: answer,
-    upload: (/** @type {any} */ picture) => answer("upload", picture.name),
+    upload: (/** @type {any} */ picture, /** @type {any} */ _, /** @type {any} */ entry) => {
+      entries.push(entry);
+      return answer("upload", picture.name);
+    },
     request: (/** @type {string} */ method, /** @type {string} */ path, /** @type {any} */ body) =>
       answer(`${method} ${path}`, body),
   };
@@ -56,15 +60,17 @@ function setUp() {
   return {
     session,
     calls,
+    entries,
     errors,
     notes,
     refusals,
     say: (/** @type {any} */ message, /** @type {any} */ sent) => events.onMessage(message, sent),
     phase: (/** @type {any} */ phase) => events.onPhase(phase),
     wait: (/** @type {number} */ ms) => void (now += ms),
-    async welcome(state = /** @type {any} */ (IDLE), rejoined = false) {
+    async welcome(state = /** @type {any} */ (IDLE), rejoined = false, more = {}) {
       events.onPhase({ phase: "open" });
-      events.onWelcome({ type: "welcome", stream: "s", capabilities: CAPABILITIES, state }, rejoined);
+      const capabilities = { ...CAPABILITIES, ...more };
+      events.onWelcome({ type: "welcome", stream: "s", capabilities, state }, rejoined);
       await settle();
     },
   };
@@ -315,4 +321,32 @@ test("the stream is published with its token, and what is refused is said there"
   refusals["DELETE publish"] = new CommandError("wrong_state", "It is not being published.");
   await session.unpublish();
   equal([errors.publish, session.isBusy], ["It is not being published.", false]);
+});
+
+test("a picture comes into a running video by the softest way there is, or as the person chose", async () => {
+  const { session, calls, entries, welcome } = setUp();
+  await welcome(LIVE, false, { picture_policies: ["cut", "flush", "blend"] });
+  equal([session.entries, session.entry], [["blend", "flush", "cut"], "blend"]);
+  session.usePicture(/** @type {any} */ (PICTURE));
+  await settle();
+  session.chooseEntry("flush");
+  await session.useCameraFrame();
+  equal(calls.at(-1), ["use_camera_frame", { policy: "flush", over_s: 1 }]);
+  await session.useFrame();
+  equal(calls.at(-1), ["use_frame", {}]);
+  session.chooseEntry("cut");
+  session.usePicture(/** @type {any} */ ({ ...PICTURE }));
+  await settle();
+  equal(entries, [{ policy: "blend", over_s: 1 }, {}]);
+});
+
+test("where a model can only cut, and before a start, a picture goes up without a way in", async () => {
+  for (const [state, more] of /** @type {any[]} */ ([[LIVE, {}], [IDLE, { picture_policies: ["cut", "blend"] }]])) {
+    const { session, entries, welcome } = setUp();
+    await welcome(state, false, more);
+    session.chooseEntry("flush");
+    session.usePicture(/** @type {any} */ (PICTURE));
+    await settle();
+    equal(entries, [{}]);
+  }
 });

@@ -7,6 +7,7 @@ import asyncio
 import base64
 import contextlib
 import io
+import json
 import os
 import re
 import subprocess
@@ -319,6 +320,41 @@ async def test_a_bad_file_is_refused_at_the_picture(server: Server, open_page: C
     await page.set_input_files("#file", {"name": "sea.jpg", "mimeType": "image/jpeg", "buffer": picture("JPEG")})
     await expect(page.locator("#picture-error")).to_be_hidden()
     await shows(page, "still")
+
+
+def logged(folder: Path) -> list[dict[str, Any]]:
+    """Give the lines of the only session log in a folder."""
+    (path,) = folder.glob("*.jsonl")
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+async def test_a_picture_dropped_onto_the_video_fades_in(tmp_path: Path, open_page: Callable[..., Any]) -> None:
+    """Where the model can, it fades in while the video runs; the frame on the screen becomes the picture by a cut."""
+    with serving(f"stream.session_logs={tmp_path}", FAKE_SWAPPING="1") as server:
+        page = await open_page(server.url)
+        await start_with_picture(page)
+        await expect(page.locator("#entry-policy")).to_have_value("blend")
+        await expect(page.locator("#drop-text")).to_have_text("Drop to cross-fade to this picture")
+        await page.evaluate(DROP, as_file(picture(size=(300, 200)), "lake.png"))
+        await expect(page.locator("#picture-name")).to_have_text("lake.png")
+        await expect(page.locator("#picture-facts")).to_contain_text("300 \u00d7 200", timeout=PATIENCE_MS)
+        await page.click("#use-frame")
+        await expect(page.locator("#picture-facts")).to_contain_text("64 \u00d7 32", timeout=PATIENCE_MS)
+        first = await page.evaluate(FRAMES)
+        await page.wait_for_function(f"{FRAMES} >= {first + 24}")
+        await is_state(page, "Live")
+        await keep(page, "swap")
+        await page.click("#stop")
+        await is_state(page, "Ready")
+        await expect(page.locator("#use-frame")).to_be_hidden()
+        await leave(page)
+    commands = [line for line in logged(tmp_path) if line["type"] == "command"]
+    told = [(line["command"]["type"], line["command"].get("policy"), line["by"]) for line in commands]
+    assert [one for one in told if one[0] in ("upload_image", "use_frame")] == [
+        ("upload_image", "cut", "director-1"),
+        ("upload_image", "blend", "director-1"),
+        ("use_frame", "cut", "director-1"),
+    ]
 
 
 async def test_a_pasted_picture_and_enter_start_it(server: Server, open_page: Callable[..., Any]) -> None:
