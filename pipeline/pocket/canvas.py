@@ -112,6 +112,14 @@ def _shrink(plane: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(plane, size=size, mode="area")
 
 
+def repainted(canvas: Canvas, texture: Tensor) -> Canvas:
+    """The same sky over another texture ``float32 [1, 3, H, W]``, which also lies behind what moves on."""
+    (rows, columns), (height, width) = canvas.view.room, canvas.rest.shape[:2]
+    inside = F.avg_pool2d(texture, SCALE)[0, :, rows : rows + height, columns : columns + width]
+    rest = inside.round().to(torch.uint8).permute(1, 2, 0)
+    return replace(canvas, texture=texture, plate=texture, rest=rest)
+
+
 def _hanging(sky: Tensor) -> Tensor:
     """Keep what hangs together with the picture's top edge: a bright slope below a ridge is no sky."""
     rows, columns = (m // PLATE_SCALE for m in MARGIN)

@@ -2,7 +2,8 @@
 
 ``python -m pipeline.pocket.evaluate PICTURES --json OUT [--weights FILE] [--quick] [--truth]`` needs the ``dev`` extra.
 PICTURES holds ``held/*.jpg``. A run that is broken off goes on where it was when started again. ``--truth`` plays what
-the network is trained towards instead, which says how well the meter itself reads.
+the network is trained towards instead, which says how well the meter itself reads. ``--only where`` asks where prompts
+act, against hand-drawn labels.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import numpy as np
 from pipeline.config import ModelConfig
 from pipeline.factory import POCKET_WEIGHTS, build
 from pipeline.picture import read_picture
+from pipeline.pocket.labels import drawing, drawn
 from pipeline.pocket.language import held_out_prompts
 from pipeline.pocket.measure import reduced_grey, texture
 from pipeline.pocket.tables import Results, tables
@@ -38,6 +40,7 @@ from pipeline.pocket.trials import (
     run,
 )
 from pipeline.pocket.truth import WHERE
+from pipeline.pocket.where import plan as where_plan
 from pipeline.pocket.workers import pool, this_worker
 from pipeline.types import Conditioning, Pixels
 
@@ -46,7 +49,8 @@ MOVES = tuple(name for name in CAMERA_PHRASES if name != "still")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """How much is tried: pictures a class, phrasings a class, seconds and prompts of the long trials, rungs timed."""
+    """How much is tried: pictures a class, phrasings a class, seconds and prompts of the long trials, rungs timed,
+    and of how many pairs of a wish and a labelled picture one is taken."""
 
     camera: int = 8
     effect: int = 8
@@ -56,11 +60,12 @@ class Scope:
     drifts: tuple[str, ...] = ("still", "pan_left")
     outside: tuple[str, ...] = MOVES
     rungs: int = 9
+    where: int = 1
 
 
 QUICK = Scope(
     camera=2, effect=1, phrases=1, still=(1, 10.0), drift=15.0,
-    drifts=("pan_left",), outside=("pan_left", "zoom_out", "roll_cw"), rungs=1,
+    drifts=("pan_left",), outside=("pan_left", "zoom_out", "roll_cw"), rungs=1, where=8,
 )  # fmt: skip
 
 
@@ -97,6 +102,9 @@ def plan(order: dict[str, list[str]], scope: Scope, truth: bool) -> list[Trial]:
         pictures = order.get(name, anywhere[row:] + anywhere[:row])[:8]
         for variant in range(min(len(prompts), scope.phrases)):
             trials.append(Trial("phrase", name, pictures[variant % len(pictures)], variant))
+    if not truth:
+        # A quick look takes every eighth.
+        trials += [Trial("where", *pair) for pair in where_plan()[:: scope.where]]
     return trials
 
 
@@ -111,7 +119,10 @@ def _long(pictures: list[str], scope: Scope) -> Iterator[Trial]:
 def work(trial: Trial) -> tuple[str, Result]:
     """Run one trial in a worker process."""
     player, folder = this_worker()
-    return trial.key, run(player, read_picture(folder / "held" / f"{trial.picture}.jpg"), trial)
+    image = (
+        drawing(trial.picture) if trial.picture in drawn() else read_picture(folder / "held" / f"{trial.picture}.jpg")
+    )
+    return trial.key, run(player, image, trial)
 
 
 def chunk_times(config: ModelConfig, image: Pixels, rungs: int) -> Result:

@@ -41,6 +41,7 @@ def tables(results: Results) -> str:
         _still(results),
         _drift(results),
         _outside(results),
+        _where(results),
         _speed(results),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -100,6 +101,19 @@ def _outside(results: Results) -> str:
         rows.append([name, f"{max(t['largest'] for t in trials):.1%}", f"{mean(t['mean'] for t in trials):.1%}"])
     title = "### Share of a frame outside the picture, 20 s"
     return f"{title}\n\n{table(['move', 'largest', 'mean'], rows)}" if rows else ""
+
+
+def _where(results: Results) -> str:
+    rows: list[list[object]] = []
+    for name, trials in group(results, "where").items():
+        least = min(trials, key=lambda t: t["correlation"])
+        ghosts = [t["ghost"] for t in trials if "ghost" in t]
+        found, guessed = (mean(t[key] for t in trials) for key in ("correlation", "prior"))
+        told = f"{mean(ghosts):.2f}" if ghosts else ""
+        rows.append([name, len(trials), f"{found:.3f}", f"{guessed:.3f}", f"{least['correlation']:.2f}"])
+        rows[-1] += [least["picture"], told]
+    heads = ["wish", "pictures", "correlation with the label", "of the prior", "least", "of", "ghost, grey levels"]
+    return f"### Where it acts, against hand-drawn labels\n\n{table(heads, rows)}" if rows else ""
 
 
 def _speed(results: Results) -> str:

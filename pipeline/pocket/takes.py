@@ -12,13 +12,14 @@ from typing import Protocol, cast
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.causal import CausalPipeline
 from pipeline.config import ModelConfig
 from pipeline.factory import build
 from pipeline.pocket.camera import Pose
-from pipeline.pocket.canvas import MARGIN, SCALE, Canvas, prepare, with_sky
+from pipeline.pocket.canvas import MARGIN, SCALE, Canvas, prepare, repainted, with_sky
 from pipeline.pocket.data import encode_intents
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
 from pipeline.pocket.language import Prompt
@@ -35,12 +36,16 @@ FPS = LATENTS_PER_SECOND * FRAMES_PER_LATENT
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Prompts by the latent from which they hold (the first is 0), how many latents, and which frames to render."""
+    """Prompts by the latent from which they hold (the first is 0), how many latents, and which frames to render.
+
+    With ``probe``, each of these frames is rendered once more with noise in place of the picture.
+    """
 
     prompts: tuple[tuple[int, Prompt], ...]
     latents: int
     frames: frozenset[int]
     seed: int = 1
+    probe: bool = False
 
     def prompt_at(self, latent: int) -> Prompt:
         """The prompt that holds at a latent."""
@@ -49,10 +54,14 @@ class Script:
 
 @dataclass(slots=True, eq=False)
 class Take:
-    """What came of a script: the canvas, rendered frames by index at 16 a second, every frame's pose, chunk times."""
+    """What came of a script: the canvas, rendered frames by index at 16 a second, every frame's pose, chunk times.
+
+    ``probed`` are the same frames of the probe, the first of them at rest.
+    """
 
     canvas: Canvas
     frames: dict[int, Pixels] = field(default_factory=dict[int, Pixels])
+    probed: list[Pixels] = field(default_factory=list[Pixels])
     poses: list[Pose] = field(default_factory=list[Pose])
     chunk_ms: list[float] = field(default_factory=list[float])
 
@@ -77,15 +86,20 @@ class SparseDecoder(AnchoredDecoder):
         super().__init__()
         self.wanted: frozenset[int] = frozenset()
         self.poses: list[Pose] = []
+        self.probe: Canvas | None = None
+        self.probed: list[Pixels] = []
 
-    def begin(self, wanted: frozenset[int]) -> None:
-        """Start counting frames anew."""
-        self.wanted, self.poses = wanted, []
+    def begin(self, wanted: frozenset[int], probe: Canvas | None = None) -> None:
+        """Start counting frames anew; with a probe, what is wanted is rendered with it as well."""
+        self.wanted, self.poses, self.probe = wanted, [], probe
+        self.probed = [] if probe is None else [probe.rest.numpy()]
 
     def _frame(self, fields: Tensor, pose: Pose, canvas: Canvas, time_s: float) -> Tensor:
         self.poses.append(pose)
         if len(self.poses) - 1 not in self.wanted:
             return canvas.rest
+        if self.probe is not None:
+            self.probed.append(super()._frame(fields, pose, self.probe, time_s).numpy())
         return super()._frame(fields, pose, canvas, time_s)
 
 
@@ -100,9 +114,9 @@ class ModelPlayer:
     def play(self, image: Pixels, script: Script) -> Take:
         """Open, generate and commit chunk after chunk, as the server's engine does."""
         pipeline = self._pipeline
-        self._decoder.begin(script.frames)
         state = pipeline.open(self._conditioning(image, script, 0))
-        take = Take(state.canvas, poses=self._decoder.poses)
+        self._decoder.begin(script.frames, probe(state.canvas) if script.probe else None)
+        take = Take(state.canvas, poses=self._decoder.poses, probed=self._decoder.probed)
         for latent in range(script.latents):
             begun = time.perf_counter()
             chunk = pipeline.generate_chunk(state, self._conditioning(image, script, latent))
@@ -128,8 +142,8 @@ class TruthPlayer:
         canvas = prepare(image, WIDTH, HEIGHT)
         masks = picture_masks(canvas.rest.numpy())
         canvas = with_sky(canvas, masks[:, MASKS.index("sky")][:, None])
-        self._decoder.begin(script.frames)
-        take = Take(canvas, poses=self._decoder.poses)
+        self._decoder.begin(script.frames, probe(canvas) if script.probe else None)
+        take = Take(canvas, poses=self._decoder.poses, probed=self._decoder.probed)
         now = before = torch.zeros(1, CHANNELS, *GRID)
         motion = Motion.at_rest()
         for latent in range(script.latents):
@@ -150,6 +164,16 @@ def meaning(prompt: Prompt) -> Intents:
     """A prompt's meaning as a batch of one."""
     columns = {key: torch.from_numpy(value) for key, value in encode_intents([prompt]).items()}
     return Intents(**{k: v.float() if v.is_floating_point() else v.long() for k, v in columns.items()})
+
+
+def probe(canvas: Canvas) -> Canvas:
+    """The canvas with noise for a picture: the same sky, nothing to be seen but what is done to it."""
+    height, width = canvas.size
+    generator = torch.Generator().manual_seed(0)
+    # Grains of about 8 px of the frame: a swing of 6 px still changes more the farther it goes.
+    grains = torch.rand(1, 1, height // (8 * SCALE), width // (8 * SCALE), generator=generator)
+    noise = 64 + 128 * F.interpolate(grains, size=(height, width), mode="bicubic", align_corners=False)
+    return repainted(canvas, noise.clamp(0, 255).expand(-1, 3, -1, -1).contiguous())
 
 
 def keep(take: Take, frames: Pixels, latent: int, wanted: frozenset[int]) -> None:

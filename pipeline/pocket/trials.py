@@ -15,6 +15,7 @@ from pipeline.pocket.language import DEFAULT_REGION, Effect, Intents, Prompt, he
 from pipeline.pocket.measure import Look, camera_class, half_way, look, psnr, similarity
 from pipeline.pocket.takes import FPS, Player, Take, script, view
 from pipeline.pocket.view import HEIGHT, WIDTH
+from pipeline.pocket.where import judge
 from pipeline.types import Pixels
 
 Result = dict[str, Any]
@@ -177,6 +178,10 @@ def _outside(player: Player, image: Pixels, trial: Trial) -> Result:
     return {"largest": round(max(shares), 4), "mean": round(float(np.mean(shares)), 4)}
 
 
+def _where(player: Player, image: Pixels, trial: Trial) -> Result:
+    return judge(player, image, trial.name, trial.picture)
+
+
 def lanczos(image: Pixels) -> Pixels:
     """The picture, cover-cropped to the frame by another filter than the pipeline's: an outsider's reference."""
     height, width = image.shape[:2]
@@ -196,5 +201,6 @@ TRIALS: dict[str, Callable[[Player, Pixels, Trial], Result]] = {
     "phrase": _phrase,
     "still": _still,
     "drift": _drift,
+    "where": _where,
     "outside": _outside,
 }

@@ -1,0 +1,148 @@
+"""Pictures with masks for the network of layers: ``python -m pipeline.pocket.layers_data PICTURES SALIENT OUT``.
+
+Photos carry rough shapes by hand (``layer_labels.txt``), brought to the picture's edges by GrabCut; what is said to be
+the subject comes from a teacher's saliency maps, grey PNG files ``SALIENT/train-NNN.png``. Beside them stand drawn
+scenes with exact masks.
+"""
+
+import argparse
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from pipeline.pocket.labels import rasterise
+from pipeline.pocket.scenes import draw
+from pipeline.pocket.view import HEIGHT, WIDTH
+
+SEED = 20261128
+STORED = (240, 416)
+STORED_SIZE = (416, 240)
+# One byte a place: 0 none, then the layers in their order.
+KINDS = {"R": 0, "S": 1, "W": 2, "F": 3}
+SUBJECT = 4
+# Half the width of the band around a rough edge in which GrabCut may move it, px of the stored size.
+BAND = 9
+
+Kinds = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Rough:
+    """One line of ``layer_labels.txt``: a picture's number, its ground, whether it has a subject, and its shapes."""
+
+    number: str
+    ground: str
+    has_subject: bool
+    shapes: str
+
+
+def read_rough() -> list[Rough]:
+    """Read the rough labels, in order."""
+    found: list[Rough] = []
+    for line in (Path(__file__).parent / "layer_labels.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            continue
+        head, *shapes = line.split(" ; ")
+        number, ground, *subject = head.split()
+        found.append(Rough(number, ground, bool(subject), "\n".join(shapes)))
+    return found
+
+
+def kinds(rough: Rough, pixels: Pixels, salient: npt.NDArray[np.float32] | None) -> Kinds:
+    """What each place is, ``uint8 [240, 416]``, of a picture ``uint8 [240, 416, 3]``."""
+    names = {"S": "sky", "W": "water", "F": "foliage", "R": "rest"}
+    whole = f"{rough.ground} 0,0 100,0 100,100 0,100"
+    lines = [line.split(" ", 1) for line in [whole, *rough.shapes.splitlines()]]
+    masks = rasterise("\n".join(f"{names[kind]} {points}" for kind, points in lines))
+    small = [cv2.resize(mask, STORED_SIZE, interpolation=cv2.INTER_NEAREST) for mask in masks[:3]]
+    found = np.zeros(STORED, np.uint8)
+    for index, mask in enumerate(small):
+        found[mask > 0.5] = index + 1
+    for kind in (1, 2, 3):
+        found = _to_edges(found, kind, pixels)
+    if salient is not None:
+        found[salient > 0.5] = SUBJECT
+    return found
+
+
+def _to_edges(found: Kinds, kind: int, pixels: Pixels) -> Kinds:
+    """Move the edge of one kind to the picture's own edge, within the band around it."""
+    mask = (found == kind).astype(np.uint8)
+    kernel = np.ones((2 * BAND + 1, 2 * BAND + 1), np.uint8)
+    sure, never = cv2.erode(mask, kernel), 1 - cv2.dilate(mask, kernel)
+    if sure.sum() < 50 or never.sum() < 50:
+        return found
+    labels = np.where(mask > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    labels[sure > 0], labels[never > 0] = cv2.GC_FGD, cv2.GC_BGD
+    back, front = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.setRNGSeed(1)
+    cv2.grabCut(np.ascontiguousarray(pixels[..., ::-1]), labels, (0, 0, 1, 1), back, front, 2, cv2.GC_INIT_WITH_MASK)
+    now = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+    out = found.copy()
+    out[now] = kind
+    lost = (mask > 0) & ~now
+    # What a kind gives up goes to the nearest other one.
+    others = np.where(mask > 0, 0, 1).astype(np.uint8)
+    distances = cv2.distanceTransformWithLabels(1 - others, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    nearest = np.asarray(distances[1], np.int64)
+    owner = np.zeros(int(nearest.max()) + 1, np.uint8)
+    owner[nearest[others > 0]] = found[others > 0]
+    out[lost] = owner[nearest[lost]]
+    return out
+
+
+def pack(pictures: Path, salient: Path, out: Path, drawings: int = 500) -> None:
+    """Write pictures as JPEG and their kinds as PNG into one file of about 20 MB."""
+    jpegs: list[bytes] = []
+    pngs: list[bytes] = []
+    subjects: list[bool] = []
+    for rough in read_rough():
+        with Image.open(pictures / "train" / f"{rough.number}.jpg") as opened:
+            fitted = ImageOps.fit(opened.convert("RGB"), (WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+        pixels = np.asarray(fitted.resize(STORED_SIZE, Image.Resampling.LANCZOS))
+        seen = None
+        if rough.has_subject:
+            with Image.open(salient / f"train-{rough.number}.png") as opened:
+                seen = np.asarray(opened.convert("L").resize(STORED_SIZE)).astype(np.float32) / np.float32(255)
+        jpegs.append(_encoded(pixels, "JPEG"))
+        pngs.append(_encoded(kinds(rough, pixels, seen), "PNG"))
+        subjects.append(rough.has_subject)
+    rng = np.random.default_rng(SEED)
+    for _ in range(drawings):
+        drawing = draw(rng, *STORED)
+        part = drawing.masks.astype(np.int32)
+        rest = np.clip(255 - part.sum(0, keepdims=True), 0, 255)
+        jpegs.append(_encoded(drawing.pixels, "JPEG"))
+        pngs.append(_encoded(np.concatenate([rest, part]).argmax(0).astype(np.uint8), "PNG"))
+    columns: dict[str, Any] = {"photos": np.array(len(subjects)), "subject": np.array(subjects)}
+    for name, some in (("jpeg", jpegs), ("png", pngs)):
+        columns[f"{name}_bytes"] = np.frombuffer(b"".join(some), np.uint8)
+        columns[f"{name}_sizes"] = np.array([len(blob) for blob in some])
+    np.savez(out, **columns)
+
+
+def _encoded(pixels: npt.NDArray[np.uint8], form: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, form, **({"quality": 90} if form == "JPEG" else {}))
+    return buffer.getvalue()
+
+
+def main() -> None:
+    """Pack."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pictures", type=Path)
+    parser.add_argument("salient", type=Path)
+    parser.add_argument("out", type=Path)
+    args = parser.parse_args()
+    pack(args.pictures, args.salient, args.out)
+
+
+if __name__ == "__main__":
+    main()

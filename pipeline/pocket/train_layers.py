@@ -1,0 +1,221 @@
+"""Train the network of layers: ``python -m pipeline.pocket.train_layers PACK.npz OUT.safetensors --seconds 240``.
+
+Each step shows random views of photos and drawn scenes, some with the subject of another photo set into them: what is
+cut out and pasted has exact edges, and a subject before every ground; and some are set at a lake that mirrors them.
+Colours, light and sharpness vary.
+"""
+
+import argparse
+import io
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pipeline.pocket.layers_network import INPUT_SIZE, OUTPUTS, LayersNetwork
+
+SEED = 20261129
+WATER, SUBJECT = 2, 4
+LEARNING_RATE = 2e-3
+AVERAGE = 0.998
+# One photo in so many is kept out of training, to see how it goes on what was never shown.
+KEEP_EVERY = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """Pictures ``uint8 [K, 3, 240, 416]`` and kinds ``uint8 [K, 240, 416]``; the rest are rows of them.
+
+    ``donors`` are photos with a subject, ``kept`` photos that are not trained on but only looked at.
+    """
+
+    pictures: Tensor
+    kinds: Tensor
+    photos: Tensor
+    scenes: Tensor
+    donors: Tensor
+    kept: Tensor
+
+
+def load(path: Path, device: torch.device) -> Pack:
+    """Read a pack of ``layers_data`` into device memory."""
+    with np.load(path) as pack:
+
+        def images(name: str) -> Tensor:
+            blob, ends = pack[f"{name}_bytes"].tobytes(), np.cumsum(pack[f"{name}_sizes"])
+            starts = ends - pack[f"{name}_sizes"]
+            some = [np.asarray(Image.open(io.BytesIO(blob[a:b]))) for a, b in zip(starts, ends, strict=True)]
+            return torch.from_numpy(np.stack(some)).to(device)
+
+        pictures = images("jpeg").permute(0, 3, 1, 2).contiguous()
+        rows = torch.arange(len(pictures), device=device)
+        count = int(pack["photos"])
+        kept = rows[:count] % KEEP_EVERY == 0
+        has_subject = torch.from_numpy(pack["subject"].copy()).to(device)
+        photos, donors = rows[:count][~kept], rows[:count][has_subject & ~kept]
+        return Pack(pictures, images("png"), photos, rows[count:], donors, rows[:count][kept])
+
+
+def batch(pack: Pack, count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Draw pictures ``float32 [n, 3, H, W]`` in -1..1 and kinds ``int64 [n, H / 2, W / 2]``."""
+    device = pack.pictures.device
+    photos = pack.photos[torch.randint(len(pack.photos), (count,), device=device)]
+    scenes = pack.scenes[torch.randint(len(pack.scenes), (count,), device=device)]
+    rows = torch.where(torch.rand(count, device=device) < 0.2, scenes, photos)
+    image, kinds = _view(pack, rows, size, (0.5, 1.0))
+    image, kinds = _flooded(image, kinds)
+    donors = pack.donors[torch.randint(len(pack.donors), (count,), device=device)]
+    other, other_kinds = _view(pack, donors, size, (0.7, 2.2))
+    pasted = other_kinds[:, SUBJECT:]
+    # Not too little of a subject, and only into some: most pictures stay as they were taken.
+    fits = (torch.rand(count, device=device) < 0.3) & (pasted.mean((1, 2, 3)) > 0.01)
+    pasted = pasted * fits.float()[:, None, None, None]
+    image = torch.lerp(image, other, pasted)
+    subject = torch.zeros_like(kinds)
+    subject[:, SUBJECT] = 1
+    kinds = torch.lerp(kinds, subject, pasted)
+    half = F.avg_pool2d(kinds, 2).argmax(1)
+    return _developed(image) * 2 - 1, half
+
+
+def _view(pack: Pack, rows: Tensor, size: tuple[int, int], scales: tuple[float, float]) -> tuple[Tensor, Tensor]:
+    """Random crops, or for scales over 1 reductions with nothing around: pictures in 0..1, shares ``[n, 5, H, W]``."""
+    n, device = len(rows), rows.device
+    low, high = scales
+    scale = low + (high - low) * torch.rand(n, device=device)
+    turn = 0.08 * torch.randn(n, device=device)
+    mirror = (torch.rand(n, device=device) < 0.5).float() * 2 - 1
+    theta = torch.zeros(n, 2, 3, device=device)
+    aspect = size[1] / size[0]
+    theta[:, 0, 0], theta[:, 0, 1] = scale * mirror * turn.cos(), -scale * turn.sin() / aspect
+    theta[:, 1, 0], theta[:, 1, 1] = scale * mirror * turn.sin() * aspect, scale * turn.cos()
+    theta[:, :, 2] = (1 - scale).abs()[:, None] * (2 * torch.rand(n, 2, device=device) - 1)
+    grid = F.affine_grid(theta, [n, 3, *size], align_corners=False)
+    padding = "reflection" if high <= 1 else "zeros"
+    image = pack.pictures[rows].float() / 255
+    shares = F.one_hot(pack.kinds[rows].long(), OUTPUTS).permute(0, 3, 1, 2).float()
+    return (
+        F.grid_sample(image, grid, padding_mode=padding, align_corners=False),
+        F.grid_sample(shares, grid, padding_mode=padding, align_corners=False),
+    )
+
+
+def _flooded(image: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
+    """Put a lake into a fifth of the pictures: below a line they are mirrored, rippled, tinted and streaked."""
+    n, _, rows, columns = image.shape
+    device = image.device
+    line = (0.35 + 0.5 * torch.rand(n, 1, 1, device=device)) * 2 - 1
+    y = torch.linspace(-1, 1, rows, device=device)[None, :, None].expand(n, rows, columns)
+    x = torch.linspace(-1, 1, columns, device=device)[None, None].expand(n, rows, columns)
+    size = (n, 1, rows // 3, columns // 24)
+    waves = F.interpolate(torch.rand(size, device=device) - 0.5, size=(rows, columns), mode="bicubic")[:, 0]
+    depth = (y - line).clamp(min=0)
+    rough = 0.3 * torch.rand(n, 1, 1, device=device)
+    stretch = 0.5 + 0.7 * torch.rand(n, 1, 1, device=device)
+    mirrored_y = line - stretch * depth + rough * waves * (0.1 + depth)
+    grid = torch.stack([x + 0.3 * rough * waves, mirrored_y], dim=-1)
+    mirrored = F.grid_sample(image, grid, padding_mode="reflection", align_corners=True)
+    colour = torch.rand(n, 3, 1, 1, device=device) * torch.tensor([0.4, 0.6, 0.8], device=device)[:, None, None]
+    water = torch.lerp(mirrored, colour, 0.15 + 0.6 * torch.rand(n, 1, 1, 1, device=device))
+    water = water * (1 + 1.2 * rough[:, None] * waves[:, None])
+    here = ((y > line) & (torch.rand(n, 1, 1, device=device) < 0.2)).float()[:, None]
+    kind = torch.zeros_like(kinds)
+    kind[:, WATER] = 1
+    return torch.lerp(image, water.clamp(0, 1), here), torch.lerp(kinds, kind, here)
+
+
+def _developed(image: Tensor) -> Tensor:
+    """Vary light, colour, contrast, sharpness and grain of pictures in 0..1."""
+    n, device = len(image), image.device
+    gamma = torch.exp(0.35 * torch.randn(n, 1, 1, 1, device=device))
+    tint = torch.exp(0.12 * torch.randn(n, 3, 1, 1, device=device))
+    grey = image.mean(1, keepdim=True)
+    image = grey + (image - grey) * (0.2 + 1.2 * torch.rand(n, 1, 1, 1, device=device))
+    image = (image.clamp(0.001, 1) ** gamma * tint).clamp(0, 1)
+    blurred = F.avg_pool2d(image, 3, 1, 1)
+    image = torch.lerp(image, blurred, torch.rand(n, 1, 1, 1, device=device) * 1.6 - 0.6)
+    grain = 0.04 * torch.rand(n, 1, 1, 1, device=device) * torch.randn_like(image)
+    return (image + grain).clamp(0, 1)
+
+
+def loss_of(logits: Tensor, kinds: Tensor) -> Tensor:
+    """Cross-entropy and a soft Dice of the layers, which hears a small one as well as a large one."""
+    shares = logits.float().softmax(1)
+    wanted = F.one_hot(kinds, OUTPUTS).permute(0, 3, 1, 2).float()
+    both = (shares * wanted).sum((0, 2, 3))
+    dice = (2 * both + 1) / (shares.sum((0, 2, 3)) + wanted.sum((0, 2, 3)) + 1)
+    return F.cross_entropy(logits.float(), kinds, label_smoothing=0.02) + 0.5 * (1 - dice[1:]).mean()
+
+
+@torch.inference_mode()
+def overlap(network: LayersNetwork, pack: Pack, size: tuple[int, int]) -> list[float]:
+    """Intersection over union of each kind, rest first, on the photos that were kept out."""
+    network.eval()
+    pictures = F.interpolate(pack.pictures[pack.kept].float() / 127.5 - 1, size, mode="bilinear", antialias=True)
+    found = F.interpolate(network(pictures), pack.kinds.shape[1:], mode="bilinear").argmax(1)
+    network.train()
+    wanted = pack.kinds[pack.kept]
+    both = [
+        ((found == k) & (wanted == k)).sum() / ((found == k) | (wanted == k)).sum().clamp(min=1) for k in range(OUTPUTS)
+    ]
+    return [round(float(share), 3) for share in both]
+
+
+def train(pack: Pack, seconds: float, count: int, size: tuple[int, int]) -> LayersNetwork:
+    """Train for so long; give the running mean of the weights."""
+    device = pack.pictures.device
+    torch.manual_seed(SEED)
+    network = LayersNetwork().to(device)
+    mean = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.02)
+    begun, step, spent = time.monotonic(), 0, 0.0
+    while spent < seconds:
+        share = spent / seconds
+        optimizer.param_groups[0]["lr"] = (
+            LEARNING_RATE * min(1, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * share))
+        )
+        pictures, kinds = batch(pack, count, size)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            logits = network(pictures)
+        loss = loss_of(logits, kinds)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        keep = min(AVERAGE, (step + 1) / (step + 10))
+        for name, value in network.state_dict().items():
+            mean[name].lerp_(value, 1 - keep)
+        step, spent = step + 1, time.monotonic() - begun
+        if step % 250 == 0:
+            told = overlap(network, pack, size)
+            print(f"{spent:5.0f} s, step {step}, loss {loss.item():.3f}, overlap {told}", flush=True)
+    network.load_state_dict(mean)
+    print(f"{step} steps, overlap of the mean weights {overlap(network, pack, size)}", flush=True)
+    return network
+
+
+def main() -> None:
+    """Train and write float16 weights."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pack", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--seconds", type=float, default=240)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--size", default="x".join(map(str, INPUT_SIZE)), help="rows x columns, multiples of 16")
+    args = parser.parse_args()
+    rows, columns = map(int, args.size.split("x"))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = train(load(args.pack, device), args.seconds, args.batch, (rows, columns))
+    save_file({name: value.half().cpu().contiguous() for name, value in network.state_dict().items()}, args.out)
+    print(f"{sum(p.numel() for p in network.parameters())} parameters to {args.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Where a prompt acts: the rendered frames of a take, held against the hand-drawn labels.
+
+What acts where is seen on a probe: the frames are rendered once more with even noise in place of the picture, so that
+a plain wall that slides shows as well as a leaf. Ghosts are seen on the picture itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numpy as np
+
+from pipeline.pocket.labels import Mask, label, labelled, prior, wishes
+from pipeline.pocket.language import Intents, Prompt
+from pipeline.pocket.takes import FPS, Player, Take, script
+from pipeline.pocket.view import HEIGHT, WIDTH
+from pipeline.types import Pixels
+
+# Places of a map are blocks of so many px: as fine as hand-drawn edges are true.
+BLOCK = 16
+# From 1.75 s on, when every field has come up; over a period of a swing.
+SECONDS = 4.0
+FRAMES = tuple(range(FPS * 7 // 4, FPS * 4, 3))
+# Pictures to a wish.
+MOST = 8
+# Half the width of the band around a label's edge that nobody is judged in, px.
+SLACK = 12
+# Change of grey levels over a px from which an edge counts as structure.
+STRONG = 20.0
+
+
+def plan() -> list[tuple[str, str]]:
+    """Every wish with up to MOST pictures that are judged by its layer."""
+    pairs: list[tuple[str, str]] = []
+    for name, wish in wishes().items():
+        layer = "subject" if wish.where == "background" else wish.where
+        fitting = [picture for picture in labelled() if layer in label(picture).judged]
+        # Photos come first in the order, drawings last: a stride takes some of both.
+        count = min(MOST, len(fitting))
+        pairs += [(name, fitting[n * len(fitting) // count]) for n in range(count)]
+    return pairs
+
+
+def judge(player: Player, image: Pixels, wish_name: str, picture: str) -> dict[str, Any]:
+    """Play a wish over a picture; give the correlation with its label, the prior's, and the ghost in grey levels."""
+    wish = wishes()[wish_name]
+    prompt = Prompt(wish.text, Intents("none"))
+    asked = replace(script((0, prompt), seconds=SECONDS, frames=[*FRAMES]), probe=True)
+    wanted = label(picture).layer(wish.where)
+    take = player.play(image, asked)
+    result: dict[str, Any] = {
+        "correlation": round(correlation(amplitude(take.probed), wanted), 3),
+        "prior": round(correlation(prior(picture, wish.where), wanted), 3),
+    }
+    if wish_name in ("sway", "trees", "clouds", "breathe"):
+        result["ghost"] = round(ghost(take, wanted), 2)
+    return result
+
+
+def amplitude(frames: Sequence[Pixels]) -> Mask:
+    """How much each place changes, grey levels ``float32 [480, 832]``: root mean square from the first frame."""
+    rest, *later = (frame.astype(np.float32) for frame in frames)
+    squares = [((frame - rest) ** 2).mean(-1) for frame in later]
+    return np.sqrt(np.mean(squares, axis=0), dtype=np.float32)
+
+
+def correlation(one: Mask, other: Mask) -> float:
+    """Pearson's correlation of two maps by blocks; 0 where one of them is flat."""
+    size = (WIDTH // BLOCK, HEIGHT // BLOCK)
+    a, b = (cv2.resize(m, size, interpolation=cv2.INTER_AREA).ravel().astype(np.float64) for m in (one, other))
+    spread = float(a.std() * b.std())
+    return float(((a - a.mean()) * (b - b.mean())).mean() / spread) if spread > 1e-9 else 0.0
+
+
+def ghost(take: Take, moving: Mask) -> float:
+    """Mean change of grey levels on strong edges that must stay; 0 where there is none."""
+    kernel = np.ones((2 * SLACK + 1, 2 * SLACK + 1), np.uint8)
+    still = cv2.dilate((moving > 0.02).astype(np.uint8), kernel) == 0
+    grey = cv2.cvtColor(take.picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    edges = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)) / 4 > STRONG
+    places = still & edges
+    if not places.any():
+        return 0.0
+    shades = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32) for frame in take.frames.values()]
+    return float(np.mean([abs(shade - grey)[places].mean() for shade in shades]))

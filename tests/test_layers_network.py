@@ -1,0 +1,31 @@
+"""Tests of the network that says where things are; with no weights."""
+
+import torch
+
+from pipeline.pocket import labels
+from pipeline.pocket.layers_network import LAYERS, OUTPUTS, LayersNetwork
+
+
+def _network() -> LayersNetwork:
+    torch.manual_seed(0)
+    return LayersNetwork().eval().requires_grad_(False)
+
+
+def test_every_place_of_any_picture_gets_a_logit_for_every_kind() -> None:
+    """Five kinds on half the picture's size, whatever the size; the same picture gives the same."""
+    network = _network()
+    for rows, columns in ((96, 176), (192, 336)):
+        picture = torch.rand(2, 3, rows, columns) * 2 - 1
+        found = network(picture)
+        assert found.shape == (2, OUTPUTS, rows // 2, columns // 2)
+        assert torch.equal(found, network(picture))
+
+
+def test_the_network_is_small() -> None:
+    """In float16 its weights are less than 1.5 MB."""
+    assert sum(p.numel() for p in _network().parameters()) * 2 < 1_500_000
+
+
+def test_the_network_and_its_judge_name_the_same_layers() -> None:
+    """The kinds are those that the hand-drawn labels tell apart, in their order."""
+    assert LAYERS == labels.LAYERS

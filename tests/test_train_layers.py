@@ -1,0 +1,94 @@
+"""Tests of the training of the network of layers: its views, its loss and its judge on what was kept out."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from pipeline.pocket.layers_network import OUTPUTS, LayersNetwork
+from pipeline.pocket.train_layers import KEEP_EVERY, SEED, Pack, batch, load, loss_of, overlap, train
+
+REST, SKY = 0, 1
+SIZE = (96, 176)
+
+
+class _BrightIsSky(LayersNetwork):
+    def forward(self, picture: torch.Tensor) -> torch.Tensor:
+        bright = F.avg_pool2d(picture.mean(1), 2)
+        never = torch.full_like(bright, -9)
+        return torch.stack([-bright, bright, never, never, never], dim=1)
+
+
+def _pack() -> Pack:
+    """Thirteen pictures, white above and black below, of which the first is all black and kept out."""
+    kinds = torch.zeros(13, 240, 416, dtype=torch.uint8)
+    kinds[:, :120] = SKY
+    pictures = torch.zeros(13, 3, 240, 416, dtype=torch.uint8)
+    pictures[1:, :, :120] = 255
+    rows = torch.arange(13)
+    return Pack(pictures, kinds, rows[1:12], rows[12:], rows[1:2], rows[:1])
+
+
+def test_views_keep_pictures_and_kinds_together() -> None:
+    """A view's kinds lie where its colours do; what is kept out is never drawn."""
+    torch.manual_seed(0)
+    image, half = batch(_pack(), 16, SIZE)
+    bright = F.avg_pool2d(image.mean(1, keepdim=True), 2)[:, 0]
+    assert image.shape == (16, 3, *SIZE)
+    assert half.shape == (16, 48, 88)
+    assert bright[half == SKY].mean() > bright[half == REST].mean() + 0.8
+    assert (half == SKY).float().mean((1, 2)).max() > 0.1
+
+
+def test_a_right_answer_costs_less_than_a_wrong_one() -> None:
+    """The loss is least where every place is given its kind."""
+    kinds = torch.randint(OUTPUTS, (2, 12, 22), generator=torch.Generator().manual_seed(0))
+    right = 8 * F.one_hot(kinds, OUTPUTS).permute(0, 3, 1, 2).float()
+    assert loss_of(right, kinds) < 0.3 < loss_of(0 * right, kinds) < loss_of(right.roll(1, dims=1), kinds)
+
+
+def test_a_little_training_teaches_a_little() -> None:
+    """The steps that fit into a moment give finite weights, and no longer those that they began as."""
+    network = train(_pack(), 0.1, 2, SIZE)
+    torch.manual_seed(SEED)
+    begun = LayersNetwork()
+    assert all(bool(value.isfinite().all()) for value in network.state_dict().values())
+    assert any(not torch.equal(a, b) for a, b in zip(network.parameters(), begun.parameters(), strict=True))
+
+
+def test_overlap_is_of_what_was_kept_out() -> None:
+    """A network that calls white sky and black the rest is right on a picture that is so, and half on a black one."""
+    pack = _pack()
+    right = overlap(_BrightIsSky(), replace(pack, kept=pack.photos[:1]), SIZE)
+    assert right[REST] > 0.97
+    assert right[SKY] > 0.97
+    assert overlap(_BrightIsSky(), pack, SIZE) == [0.5, 0, 0, 0, 0]
+    all_sky = replace(pack, kinds=torch.full_like(pack.kinds, SKY), kept=pack.photos[:1])
+    assert overlap(_BrightIsSky(), all_sky, SIZE)[SKY] < 0.6
+
+
+def test_a_pack_keeps_some_photos_out(tmp_path: Path) -> None:
+    """One photo in twelve is kept, drawn scenes never are, and only photos with a subject give one."""
+    photos = KEEP_EVERY + 1
+    blobs: dict[str, list[bytes]] = {"jpeg": [], "png": []}
+    for number in range(photos + 2):
+        for form, made in (("jpeg", np.full((240, 416, 3), number * 9)), ("png", np.full((240, 416), number % 5))):
+            buffer = io.BytesIO()
+            Image.fromarray(made.astype(np.uint8)).save(buffer, form)
+            blobs[form].append(buffer.getvalue())
+    columns: dict[str, Any] = {f"{form}_bytes": np.frombuffer(b"".join(some), np.uint8) for form, some in blobs.items()}
+    columns |= {f"{form}_sizes": np.array([len(blob) for blob in some]) for form, some in blobs.items()}
+    subject = np.arange(photos) % 2 == 1
+    columns |= {"photos": np.array(photos), "subject": subject}
+    np.savez(tmp_path / "pack.npz", **columns)
+    pack = load(tmp_path / "pack.npz", torch.device("cpu"))
+    assert pack.kept.tolist() == [0, KEEP_EVERY]
+    assert pack.scenes.tolist() == [photos, photos + 1]
+    assert pack.donors.tolist() == [1, 3, 5, 7, 9, 11]
+    assert not set(pack.photos.tolist()) & set(pack.kept.tolist())
+    assert pack.kinds[4].unique().tolist() == [4]
