@@ -66,7 +66,7 @@ class Bookmarks:
     def find(self, bookmark_id: str) -> Bookmark:
         """Give the one of this id. Raises ``not_found``."""
         if bookmark_id not in self._held:
-            raise StreamError("not_found", "There is no such bookmark (any more); this stream's are in `welcome`.")
+            raise StreamError("not_found", "There is no such bookmark (any more); those there are follow `welcome`.")
         return self._held[bookmark_id]
 
     def described(self) -> list[dict[str, Any]]:

@@ -193,10 +193,11 @@ class Commands:
         if message.protocol != PROTOCOL:
             raise StreamError("unsupported_protocol", f"This server speaks protocol {PROTOCOL} only.")
         capabilities = dict(self._stream.services.describe)
-        state, bookmarks = self._stream.state_message(), self._stream.bookmarks.described()
-        self._settle(
-            command, "welcome", stream=self._stream.id, capabilities=capabilities, state=state, bookmarks=bookmarks
-        )
+        state = self._stream.state_message()
+        self._settle(command, "welcome", stream=self._stream.id, capabilities=capabilities, state=state)
+        # One by one: together their thumbnails could be more than a message of a data channel may hold.
+        for told in self._stream.bookmarks.described():
+            command.turn.follow({"type": "bookmarked", **told})
         if (url := self._stream.recorder.url) is not None:
             command.turn.follow({"type": "recording", "url": url})
 

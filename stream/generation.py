@@ -93,8 +93,14 @@ class Generation:
         self.bitrate_kbps = config.bitrate_kbps
         self._rung = 0
         times, capacity = GenerationTime(engine.chunk_seconds), services.capacity
-        pace = Pace(self._buffer_s(), lambda: self.quality, times, self._chunk_made)
-        pace.take_spare, pace.company = capacity.take_spare, lambda: capacity.company
+        pace = Pace(
+            buffer_s=self._buffer_s(),
+            quality=lambda: self.quality,
+            time=times,
+            made=self._chunk_made,
+            take_spare=capacity.take_spare,
+            company=lambda: capacity.company,
+        )
         self._producer = ChunkProducer(stream_id, engine, self.playout, self.control, pace)
         self._producing: asyncio.Task[None] | None = None
         self._pumping = self._own(self._pump(), "playout")
@@ -134,11 +140,6 @@ class Generation:
         self._reset_seed = None
         self.control.begin_take(seed, answer)
         self._run()
-
-    def _run(self) -> None:
-        self._go_live()
-        self._producing = self._own(self._producer.run(self._producing), "producer")
-        logger.info("stream %s: live, seed %s", self._id, self.control.seed)
 
     def pause(self, answer: Answer) -> None:
         """Freeze the screen at once, or once the frame on its way is sent. Raises ``wrong_state``."""
@@ -319,6 +320,11 @@ class Generation:
         self.state = "live"
         self.meter.begin()
         self.playout.run()
+
+    def _run(self) -> None:
+        self._go_live()
+        self._producing = self._own(self._producer.run(self._producing), "producer")
+        logger.info("stream %s: live, seed %s", self._id, self.control.seed)
 
     def _changed(self) -> None:
         if self.state in ("live", "paused"):

@@ -110,13 +110,12 @@ class BookmarkView(TypedDict):
 
 
 class Welcome(Reply):
-    """Answers `hello`; `bookmarks` are the stream's, the oldest first."""
+    """Answers `hello`."""
 
     type: Literal["welcome"]
     stream: str
     capabilities: Capabilities
     state: State
-    bookmarks: list[BookmarkView]
 
 
 class ModeChanged(Reply):
@@ -226,7 +225,7 @@ class Recorded(TypedDict):
 
 
 class Bookmarked(BookmarkView):
-    """The moment is kept; told without `id` to the directors who did not ask."""
+    """The moment is kept; told without `id` to the directors who did not ask, and after a `welcome`."""
 
     id: NotRequired[int]
     type: Literal["bookmarked"]

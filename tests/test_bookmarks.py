@@ -10,7 +10,7 @@ from PIL import Image
 
 from stream.bookmarks import thumbnail
 from stream.errors import StreamError
-from stream.protocol import Bookmark, Fork, Hello, Pause, Reset, Resume, Rewind, SetPrompt, Stop
+from stream.protocol import MESSAGE_BYTES, Bookmark, Fork, Hello, Pause, Reset, Resume, Rewind, SetPrompt, Stop, dump
 from tests.fakes import FakeDirector, FakePipeline, ResumableFake
 from tests.studio import Studio
 
@@ -57,8 +57,18 @@ async def test_a_bookmark_tells_of_its_moment(studio: Studio) -> None:
         assert picture.size == (64, 32)
     news = other.of("bookmarked")
     assert news == [{key: value for key, value in told.items() if key != "id"}]
-    welcome = studio.answer(await studio.do(Hello, protocol=1))
-    assert welcome["bookmarks"] == [{key: value for key, value in told.items() if key not in ("id", "type")}]
+
+
+async def test_who_comes_later_is_told_of_all(studio: Studio) -> None:
+    """After the welcome each bookmark follows, the oldest first, in a message of its own that a channel can hold."""
+    await studio.go_live()
+    kept_before = [await kept(studio, str(number)) for number in range(3)]
+    late = FakeDirector()
+    studio.stream.attach_director(late)
+    await studio.do(Hello, director=late, protocol=1)
+    assert [message["type"] for message in late.messages] == ["welcome", "bookmarked", "bookmarked", "bookmarked"]
+    assert late.of("bookmarked") == [{key: told[key] for key in told if key != "id"} for told in kept_before]
+    assert all(len(dump(message)) <= MESSAGE_BYTES for message in late.messages)
 
 
 async def test_a_rewind_goes_on_from_there(studio: Studio) -> None:

@@ -70,4 +70,6 @@ def test_what_is_saved_is_a_few_megabytes() -> None:
     assert isinstance(model, CausalPipeline)
     state = model.open(under())
     state.cache.latents = state.cache.ring.shape[2]
-    assert 20e6 < len(model.save(state)) < 32e6
+    ring = state.cache.ring
+    # One of its slots is kept free for what is being written, and not saved.
+    assert ring.nbytes * (ring.shape[2] - 1) // ring.shape[2] < len(model.save(state)) < 32e6

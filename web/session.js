@@ -436,8 +436,8 @@ export class Session {
   /** @param {Phase} phase */
   #onPhase(phase) {
     this.#phase = phase;
-    // The server tells of it again after the welcome.
-    if (phase.phase !== "open") this.#recording = null;
+    // The server tells of them again after the welcome.
+    if (phase.phase !== "open") [this.#recording, this.#bookmarks] = [null, []];
     if (phase.phase !== "connecting") this.#isLost = phase.phase === "waiting";
     if (phase.phase === "waiting") this.#view.error("status", phase.reason);
     if (phase.phase === "open" || phase.phase === "loading") this.#view.error("status", "");
@@ -455,7 +455,6 @@ export class Session {
     this.#streamId = welcome.stream;
     this.useCapabilities(welcome.capabilities);
     this.#useState(welcome.state);
-    this.#bookmarks = welcome.bookmarks ?? [];
     if (rejoined) {
       if (this.#prompt.sent) this.#prompt.text = welcome.state.prompt;
     } else {
@@ -501,7 +500,7 @@ export class Session {
 
   /** @param {import("./protocol.js").Bookmark} bookmark the server keeps the newest */
   #onBookmarked(bookmark) {
-    this.#bookmarks = [...this.#bookmarks, bookmark].slice(-(this.#capabilities?.limits.bookmarks ?? 1));
+    this.#bookmarks = [...this.#bookmarks, bookmark].slice(-(this.#capabilities?.limits.bookmarks ?? Infinity));
   }
 
   /** @param {StreamState} state */

@@ -294,6 +294,8 @@ async def test_a_bookmark_is_gone_back_to_and_on_from(open_page: Callable[..., A
         await expect(page.locator("#prompt-note")).to_have_text(re.compile("On screen"), timeout=PATIENCE_MS)
         await page.click("#bookmark-list li button:first-child")
         await expect(page.locator("#prompt")).to_have_value("pan left")
+        await page.reload()
+        await expect(page.locator("#bookmark-list img")).to_have_count(1)
         await page.click("#bookmark-list .fork")
         href = await page.locator("#forked a").get_attribute("href")
         await keep(page, "bookmarks")
