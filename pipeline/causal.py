@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pipeline.cache import KVCache
+from pipeline.drift import Seen, follow
 from pipeline.errors import CapacityError, ConditioningError, TruncationError
 from pipeline.interface import Progress, silent
 from pipeline.pocket.canvas import Canvas, prepare, with_sky
@@ -191,7 +192,10 @@ class CausalPipeline:
         except BaseException:
             state.cache.truncate(begin.latents)
             raise
-        here = Boundary(here.latents, here.frames, begin.chunks + 1, here.last, here.motion)
+        seconds = float(self.format.chunk_seconds)
+        # Its decoder begins from the picture every time, so there is nothing to bring back; a camera moves the figures.
+        watch = follow(begin.watch, conditioning, Seen(shown[-1], seconds), 0.0)
+        here = Boundary(here.latents, here.frames, begin.chunks + 1, here.last, here.motion, watch)
         state.past = deque([*state.past, *made], maxlen=self.capabilities.truncatable_latents)
         state.now, state.pending = here, clean
         return Chunk(
@@ -204,6 +208,7 @@ class CausalPipeline:
             revision=conditioning.revision,
             quality=conditioning.quality,
             timings_ms=stages.ms,
+            drift=watch.drift(),
         )
 
     @torch.inference_mode()

@@ -54,6 +54,7 @@ class WanConfig:
     sink: int = ranged(3, 0, 1023)
     positions: str = one_of("relative", "absolute")
     first_latent_alone: bool = False
+    reanchor: float = ranged(0.5, 0.0, 10.0)
     vae: str = one_of("auto", "taehv", "wan")
     text_encoder: str = one_of("auto", "device", "streamed", "cpu")
     storage: str = one_of("auto", "dtype", "fp8")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from pipeline.cache import KVCache
+from pipeline.drift import Watch
 from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.decoder import Motion
 from pipeline.pocket.fade import Fade
@@ -21,6 +22,7 @@ class Boundary:
     chunks: int
     last: Tensor
     motion: Motion
+    watch: Watch | None = None
 
 
 @dataclass(slots=True, eq=False)

@@ -96,13 +96,38 @@ class Cut:
     latents: int
 
 
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How far a video is from what it was when its prompt had just settled, each as a share of that.
+
+    ``similarity`` is the cosine of CLIP's features, None where no CLIP is loaded; ``is_reanchoring`` tells that the
+    video is being brought back.
+
+    >>> Drift(-0.02, 0.0, 0.31, 0.1).largest
+    0.31
+    """
+
+    luma: float
+    contrast: float
+    saturation: float
+    sharpness: float
+    similarity: float | None = None
+    is_reanchoring: bool = False
+
+    @property
+    def largest(self) -> float:
+        """The largest share, of either sign."""
+        return max(abs(self.luma), abs(self.contrast), abs(self.saturation), abs(self.sharpness))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Chunk:
     """Frames that the model made together.
 
     ``frames`` is ``uint8 [F, H, W, 3]`` RGB in host memory; F follows from the quality's rate, so trust
     the array. ``first_frame`` and ``first_latent`` count from this ``open``. ``timings_ms`` is
-    milliseconds by stage. ``cuts`` are the places inside it that the stream can go back to, in order.
+    milliseconds by stage. ``cuts`` are the places inside it that the stream can go back to, in order. ``drift`` is
+    None until there is something to be measured from.
     """
 
     index: int
@@ -115,3 +140,4 @@ class Chunk:
     quality: int
     timings_ms: dict[str, float] = field(default_factory=dict[str, float])
     cuts: tuple[Cut, ...] = ()
+    drift: Drift | None = None

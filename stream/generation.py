@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.types import Chunk, Mode, PicturePolicy, Pixels, Policy
+from pipeline.types import Chunk, Drift, Mode, PicturePolicy, Pixels, Policy
 from stream.capacity import Capacity
 from stream.clock import Timer
 from stream.config import StreamConfig
@@ -109,6 +109,8 @@ class Generation:
         self._reset_seed: int | None = None
         self.on_air: Pixels | None = None
         """The pixels of the frame sent last, None before the first."""
+        self.drift: Drift | None = None
+        """How far the chunk sent last had drifted, None where that is not known."""
 
     @property
     def quality(self) -> int:
@@ -287,7 +289,7 @@ class Generation:
             making = None if frame.opens is None else frame.opens.making
             shown = Shown(frame.index, frame.pts, self._services.timer.time(), making)
             self.meter.frame(self.playout.underruns)
-            self.on_air = frame.pixels
+            self.on_air, self.drift = frame.pixels, frame.chunk.drift
             await self.sink.publish(frame.pixels, frame.index, frame.pts)
             self._after(frame, shown)
 

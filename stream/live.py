@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 
 from pipeline.types import VideoFormat
@@ -336,4 +336,5 @@ class LiveStream:
             viewers=self.viewers,
             bitrate_kbps=generation.sink.measured_kbps(),
         )
-        return stats_message(stats) | {"quality": self.services.capacity.rungs[level].name, "level": level}
+        drift = {} if generation.drift is None else {"drift": asdict(generation.drift)}
+        return stats_message(stats) | {"quality": self.services.capacity.rungs[level].name, "level": level} | drift

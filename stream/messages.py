@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, NotRequired, TypedDict
 
-from pipeline.types import ImageEntry, Mode, PicturePolicy, Policy
+from pipeline.types import Drift, ImageEntry, Mode, PicturePolicy, Policy
 from stream.errors import CODES
 from stream.protocol import Latency, Stats, StreamState
 from stream.rules import choice
@@ -255,11 +255,15 @@ class Pong(Reply):
 
 @dataclass(frozen=True, slots=True)
 class StatsMessage(Stats):
-    """The figures of the last second; `quality` names the rung in force, `level` is its number. Sent every second."""
+    """The figures of the last second; `quality` names the rung in force, `level` is its number. Sent every second.
+
+    `drift` is there from when a prompt has settled on.
+    """
 
     type: ClassVar[str] = "stats"
     quality: str
     level: int
+    drift: Drift | None = None
 
 
 class Error(TypedDict):

@@ -18,7 +18,7 @@ import numpy as np
 
 from pipeline.errors import CapacityError, ConditioningError, TruncationError
 from pipeline.interface import Progress, silent
-from pipeline.types import Capabilities, Chunk, Conditioning, Cut, Mode, Pixels, QualityLevel, VideoFormat
+from pipeline.types import Capabilities, Chunk, Conditioning, Cut, Drift, Mode, Pixels, QualityLevel, VideoFormat
 from tests.gate import stand_at
 
 FAIL = "!fail"
@@ -145,6 +145,7 @@ class FakePipeline:
             quality=conditioning.quality,
             timings_ms={"total": (time.monotonic() - began) * 1000},
             cuts=tuple(Cut(per_latent * kept, kept) for kept in range(1, self.latents_per_chunk)),
+            drift=Drift(0.0, -0.125, 0.0, 0.0) if state.chunks > 1 else None,
         )
 
     def _frame(self, state: FakeState, conditioning: Conditioning, index: int, latent: int) -> Pixels:

@@ -1,9 +1,11 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 
 import pytest
 
+from pipeline.types import Drift
 from stream.errors import StreamError
 from stream.protocol import (
     Pause,
@@ -105,6 +107,7 @@ async def test_one_who_left_is_told_nothing(studio: Studio) -> None:
 
 async def test_stats(studio: Studio) -> None:
     """Stats come about once a second, with the true rates, the latency of commands and the rung in force."""
+    assert "drift" not in studio.stream.stats()
     await studio.go_live()
     for number in range(5):
         await studio.do(SetPrompt, prompt=str(number))
@@ -121,6 +124,7 @@ async def test_stats(studio: Studio) -> None:
     assert stages["making"]["p50"] == pytest.approx(100, abs=1)
     assert 0 <= stages["waiting"]["p50"] <= 250
     assert (stats["quality"], stats["level"]) == ("full", 0)
+    assert stats["drift"] == asdict(Drift(0.0, -0.125, 0.0, 0.0))
 
 
 async def test_a_failing_model_ends_the_stream(studio: Studio) -> None:

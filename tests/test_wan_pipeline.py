@@ -235,3 +235,40 @@ def test_the_window_can_hold_what_may_be_taken_back() -> None:
     """The plan's chunk is what the capabilities promise to take back, twice."""
     assert isinstance(PLAN, Plan)
     assert pipeline().capabilities.truncatable_latents == 2 * PLAN.latents_per_chunk
+
+
+@pytest.mark.parametrize("entry", ["first_latent", "clip"])
+def test_drift_is_told_once_a_prompt_has_settled(entry: str) -> None:
+    """Chunks tell of it when there is an anchor, and anew under another prompt; likeness where CLIP is loaded."""
+    chunks = run(pipeline(replace(PLAN, image_entry=entry)), [asked()] * 9 + [asked(prompt="snow falls")])
+    told = [chunk.drift for chunk in chunks]
+    assert told[0] is None
+    assert told[9] is None
+    assert told[8] is not None
+    assert (told[8].similarity is not None) == (entry == "clip")
+
+
+def test_going_back_goes_back_to_the_drift_of_then() -> None:
+    """A chunk made again after going back tells the same drift, and is brought back by as much."""
+    model = pipeline(replace(PLAN, reanchor=0.001))
+    state = model.open(asked())
+    for _ in range(9):
+        model.generate_chunk(state, asked())
+        model.commit(state)
+    back = state.now.made
+    once = model.generate_chunk(state, asked())
+    model.commit(state)
+    model.truncate(state, back)
+    again = model.generate_chunk(state, asked())
+    assert once.drift is not None
+    assert once.drift.is_reanchoring
+    assert again.drift == once.drift
+    assert np.array_equal(again.frames, once.frames)
+
+
+def test_reanchoring_reaches_the_frames() -> None:
+    """With a threshold that noise passes, later chunks differ from those of a stream that is left alone."""
+    alone, held = (run(pipeline(replace(PLAN, reanchor=threshold)), [asked()] * 11) for threshold in (0.0, 0.001))
+    same = [np.array_equal(one.frames, other.frames) for one, other in zip(alone, held, strict=True)]
+    assert all(same[:5])
+    assert not same[-1]

@@ -268,6 +268,7 @@ def plan(model: ModelConfig, wan: WanConfig, name: str, told: str, placement: Pl
         image_entry=cast(ImageEntry, wan.image_entry),
         max_streams=streams,
         keep_rotated=placement.keep_rotated,
+        reanchor=wan.reanchor,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.drift import Seen, follow, pulled
 from pipeline.errors import CapacityError, ConditioningError, TruncationError
 from pipeline.interface import Progress, silent
 from pipeline.networks.packed import can_multiply_fp8
@@ -17,7 +18,17 @@ from pipeline.preprocess import FRAMES_PER_LATENT, cover
 from pipeline.quantize import StoredLinear
 from pipeline.schedule import FlowSchedule
 from pipeline.stages import Stages
-from pipeline.types import Capabilities, Chunk, Conditioning, Cut, ImageEntry, Mode, QualityLevel, VideoFormat
+from pipeline.types import (
+    Capabilities,
+    Chunk,
+    Conditioning,
+    Cut,
+    ImageEntry,
+    Mode,
+    Pixels,
+    QualityLevel,
+    VideoFormat,
+)
 from pipeline.wan.decoding import LiveDecoder, prepared
 from pipeline.wan.examples import EXAMPLES
 from pipeline.wan.given import Given, beside, show
@@ -34,7 +45,8 @@ from pipeline.wan.window import Positions, WindowCache, WindowShape
 class Plan:
     """How a causal Wan model is run; see ``configs/wan_1_3b.yaml`` for what each value means.
 
-    ``steps`` holds the denoising steps of each quality level, best first.
+    ``steps`` holds the denoising steps of each quality level, best first, ``reanchor`` the drift from which the video
+    is brought back (0: never).
     """
 
     name: str
@@ -53,6 +65,7 @@ class Plan:
     image_entry: ImageEntry
     max_streams: int
     keep_rotated: bool
+    reanchor: float = 0.0
 
     @property
     def modes(self) -> tuple[Mode, ...]:
@@ -152,7 +165,7 @@ class WanPipeline:
 
         noise = fresh(0)
         seen = state.seen or state.cache.see(count, self._plan.positions)
-        clean = sampler.sample(noise, fresh, guide, seen)
+        clean = pulled(begin.watch, sampler.sample(noise, fresh, guide, seen))
         stages.lap("denoise")
         frames, memory = self._decoder.decode(clean, begin.memory)
         if begin.chunks == 0 and state.given.frame is not None:
@@ -161,7 +174,8 @@ class WanPipeline:
         stages.lap("decode")
         made = begin.cached + count if begin.chunks == 0 else begin.made + count
         state.past = deque([*state.past, Made(begin, clean)], maxlen=2)
-        state.now = Boundary(made, begin.cached + count, begin.frames + len(pixels), begin.chunks + 1, memory)
+        watch = follow(begin.watch, conditioning, self._look(frames, pixels, clean), self._plan.reanchor)
+        state.now = Boundary(made, begin.cached + count, begin.frames + len(pixels), begin.chunks + 1, memory, watch)
         state.pending, state.seen = Pending(clean, guide, seen), None
         return Chunk(
             index=begin.chunks,
@@ -174,6 +188,7 @@ class WanPipeline:
             quality=conditioning.quality,
             timings_ms=stages.ms,
             cuts=self._cuts(begin, count),
+            drift=watch.drift(),
         )
 
     @torch.inference_mode()
@@ -256,7 +271,15 @@ class WanPipeline:
         for latent in made.clean[:, :, :kept].split(1, dim=2):
             memory = self._decoder.decode(latent, memory)[1]
         frames = begin.frames + kept * FRAMES_PER_LATENT
-        return Boundary(begin.made + kept, begin.cached + kept, frames, begin.chunks + 1, memory)
+        return Boundary(begin.made + kept, begin.cached + kept, frames, begin.chunks + 1, memory, begin.watch)
+
+    def _look(self, frames: Tensor, pixels: Pixels, clean: Tensor) -> Seen:
+        """What there is to see of a chunk: ``frames`` are its pixels on the device."""
+        features = None
+        if self._parts.image_encoder is not None:
+            picture = frames[-1:].permute(0, 3, 1, 2).float() / 127.5 - 1
+            features = self._parts.image_encoder(picture).float().mean(1)
+        return Seen(pixels[-1], len(pixels) / float(self._plan.fps), clean, features)
 
     def _window(self) -> WindowCache:
         config, parts = self._parts.transformer.config, self._parts

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from pipeline.drift import Watch
 from pipeline.networks.frame_decoder import VAEMemory
 from pipeline.networks.transformer import CrossKeyValues
 from pipeline.wan.given import Given
@@ -14,7 +15,7 @@ from pipeline.wan.window import Seen, WindowCache
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Boundary:
-    """A chunk's beginning: what was counted, and what the decoder remembers there.
+    """A chunk's beginning: what was counted, what the decoder remembers there, how far the video has drifted.
 
     ``made`` counts latents of the take, ``cached`` those that the window holds, a picture's with them.
     """
@@ -24,6 +25,7 @@ class Boundary:
     frames: int
     chunks: int
     memory: VAEMemory | None
+    watch: Watch | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
