@@ -1,8 +1,9 @@
 """How soon a new camera move is seen: ``python -m stream.camera_bench URL [--changes N] [--codec vp8]``.
 
-Turns a pan from left to right and back while the video plays, measures in the received frames how far each moved
-beyond the one before, and prints a Markdown row: how soon the first frame of a change came, and how soon the picture
-moved at half its new speed. For a model that does as it is told, as pocket does.
+Lets the camera pan left, hold still, pan right and so on while the video plays, measures in the received frames how far
+each moved beyond the one before, and prints a Markdown row: how soon the first frame of a change came, and how soon the
+picture moved at half the speed of a pan that was asked of a camera at rest. For a model that does as it is told, as
+pocket does.
 """
 
 import argparse
@@ -21,7 +22,8 @@ from stream.client_report import Delays, delays
 
 Plane = npt.NDArray[np.float32]
 
-PROMPTS = ("the camera pans left", "the camera pans right")
+STILL = "the camera holds still"
+PROMPTS = ("the camera pans left", STILL, "the camera pans right", STILL)
 # pocket's camera turns by itself after three seconds, so a change comes before; its speed is known a second after.
 INTERVAL_S = 2.2
 SETTLED_S = (1.0, 1.9)
@@ -110,6 +112,11 @@ class Camera:
         ]
 
 
+def prompt(number: int) -> str:
+    """Give what is asked at a change, from 0 on."""
+    return PROMPTS[number % len(PROMPTS)]
+
+
 async def measure(url: str, changes: int, codecs: Sequence[str]) -> tuple[Delays, Delays, int]:
     """Turn the camera; give first frames, half speeds, and how many of these were not seen. Raises DirectorError."""
     camera, sent = Camera(), list[int]()
@@ -117,19 +124,19 @@ async def measure(url: str, changes: int, codecs: Sequence[str]) -> tuple[Delays
         welcome = await director.connect()
         width, height = welcome["capabilities"]["sizes"][0]
         await director.upload(await asyncio.to_thread(draw_picture, width, height), "image/jpeg")
-        await director.set_prompt(PROMPTS[-1])
+        await director.set_prompt(STILL)
         try:
             at = (await director.start(seed=1)).arrived + INTERVAL_S
             for number in range(changes):
                 await director.stay(at)
-                sent.append(await director.set_prompt(PROMPTS[number % len(PROMPTS)]))
+                sent.append(await director.set_prompt(prompt(number)))
                 at += INTERVAL_S + (number * GOLDEN) % 1 / 4
             await director.stay(at)
             applied = [await director.wait_applied(number) for number in sent]
         finally:
             await director.end()
     moves = await asyncio.to_thread(camera.moves)
-    half = [half_speed(moves, change.sent) for change in applied]
+    half = [half_speed(moves, change.sent) for number, change in enumerate(applied) if prompt(number) != STILL]
     seen = [seconds for seconds in half if seconds is not None]
     return delays([change.arrived - change.sent for change in applied]), delays(seen), len(half) - len(seen)
 

@@ -11,6 +11,10 @@ VIDEO_CLOCK_HZ = 90_000
 """Ticks per second of RTP timestamps for every video payload (RFC 6184 section 8.1, RFC 7741 section 4.1)."""
 
 
+JITTER_S = 0.015
+"""By how much a timer may fire late where a model's thread and encoders share the processor with it."""
+
+
 class Cancellable(Protocol):
     """A callback that was booked and can be called off."""
 
@@ -76,8 +80,12 @@ class FrameClock:
         return self.first_slot + math.floor((now - self.epoch - float(self.origin)) * self.fps + 1e-6)
 
     def tolerance(self) -> float:
-        """Give the seconds that a frame may be late and still keep its slot: a quarter of one."""
-        return float(1 / (4 * self.fps))
+        """Give the seconds that a frame may be late and still keep its slot: a quarter of one, or what jitter takes.
+
+        >>> FrameClock(Fraction(8), 0.0).tolerance(), FrameClock(Fraction(60), 0.0).tolerance()
+        (0.03125, 0.015)
+        """
+        return max(float(1 / (4 * self.fps)), min(JITTER_S, float(1 / self.fps)))
 
     def hold(self, slot: int, now: float) -> int:
         """Give the slot that a frame meant for ``slot`` can still have: that one, or if late the next.

@@ -44,6 +44,13 @@ def test_hold_moves_by_whole_slots(late: float, slot: int) -> None:
     assert clock.hold(8, clock.due(8) + late) == slot
 
 
+@pytest.mark.parametrize(("late", "slot"), [(0.012, 8), (0.0155, 9), (0.035, 11)])
+def test_jitter_costs_no_slot_at_a_high_rate(late: float, slot: int) -> None:
+    """At 60 frames/s a timer that fires 12 ms late, as beside a busy model, still sends the frame of that slot."""
+    clock = FrameClock(Fraction(60), 100.0)
+    assert clock.hold(8, clock.due(8) + late) == slot
+
+
 @given(RATES, st.integers(0, 1000), st.floats(0, 1000))
 def test_a_held_slot_is_not_late(fps: Fraction, slot: int, seconds: float) -> None:
     """The slot given to a late frame is due no earlier than now, but for the tolerance."""
