@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias, cast
 
 from pipeline.errors import PipelineError
 from stream.bookmarks import Bookmarks
+from stream.directors import Person
 from stream.errors import StreamError
 from stream.generation import Answer, Generation, Services, Shown
 from stream.meter import command_life
@@ -18,6 +19,7 @@ from stream.protocol import (
     ClientMessage,
     Configure,
     Fork,
+    HandOver,
     Hello,
     Pause,
     Ping,
@@ -30,6 +32,7 @@ from stream.protocol import (
     SetPrompt,
     Start,
     Stop,
+    TakeOver,
     UploadImage,
     UseCameraFrame,
     UseFrame,
@@ -41,7 +44,18 @@ from stream.replies import Message, ReplyLine, Turn
 from stream.session_log import Given, SessionLog
 
 FREE_OF_PICTURES: TypeAlias = (
-    Hello | SetPrompt | Pause | Resume | Stop | Configure | RecordStart | RecordStop | Bookmark | Ping
+    Hello
+    | SetPrompt
+    | Pause
+    | Resume
+    | Stop
+    | Configure
+    | RecordStart
+    | RecordStop
+    | Bookmark
+    | HandOver
+    | TakeOver
+    | Ping
 )
 """Commands that mean the same whether a picture before them is there or not."""
 
@@ -53,13 +67,13 @@ TAKES_PICTURE: TypeAlias = UploadImage | UseFrame | UseCameraFrame
 class Command:
     """A command that has its turn; ``received`` is loop time. A picture's ``outcome`` is missing at first.
 
-    ``by`` names who gave it, for the session's log.
+    ``by`` is who gave it.
     """
 
     message: ClientMessage
     turn: Turn
     received: float
-    by: str
+    by: Person
     outcome: Picture | StreamError | None = None
 
 
@@ -72,6 +86,14 @@ class Stream(Protocol):
     recorder: Recorder
     bookmarks: Bookmarks
     log: SessionLog
+
+    def introduce(self, line: ReplyLine, name: str) -> None:
+        """Give the director of this line a name, and tell all who is there."""
+        ...
+
+    def hand_over(self, to: str | None) -> None:
+        """Give the baton to a director, or to nobody, and tell all. Raises StreamError ``not_found``."""
+        ...
 
     def tell_others(self, line: ReplyLine, message: Message) -> None:
         """Send a message to every director but the one of this line."""
@@ -125,6 +147,10 @@ class Commands:
             case Configure(fps=fps, bitrate_kbps=kbps, latency=latency):
                 self._note(command, generation.shown)
                 self._settle(command, "configured", **generation.configure(fps, kbps, latency))
+            case HandOver(to=to):
+                self._hand_over(command, to)
+            case TakeOver():
+                self._hand_over(command, command.by.id)
             case Ping(t=t):
                 now_ms = round(asyncio.get_running_loop().time() * 1000, 3)
                 self._settle(command, "pong", t=t, server_ms=now_ms)
@@ -142,6 +168,11 @@ class Commands:
                 command.turn.settle(None)
             case Fork(bookmark=bookmark_id):
                 self._settle_later(command, "forked", self._beside(self._fork(bookmark_id)), is_news=False)
+
+    def _hand_over(self, command: Command, to: str | None) -> None:
+        self._stream.hand_over(to)
+        self._note(command, self._generation.shown)
+        self._settle(command, "handed_over", to=to)
 
     async def _bookmark(self, name: str) -> dict[str, Any]:
         generation = self._generation
@@ -200,6 +231,7 @@ class Commands:
             command.turn.follow({"type": "bookmarked", **told})
         if (url := self._stream.recorder.url) is not None:
             command.turn.follow({"type": "recording", "url": url})
+        self._stream.introduce(command.turn.line, message.name)
 
     def _use_picture(self, command: Command) -> None:
         assert isinstance(command.message, TAKES_PICTURE)
@@ -225,7 +257,7 @@ class Commands:
     def _note(self, command: Command, shown: Shown) -> None:
         """Have the session's log tell that a command took effect."""
         picture = command.outcome.pixels if isinstance(command.outcome, Picture) else None
-        self._stream.log.applied(Given(command.message, command.by, command.received, picture), shown.frame)
+        self._stream.log.applied(Given(command.message, command.by.label, command.received, picture), shown.frame)
 
     def _done(self, type: str, command: Command) -> Answer:
         """Make the answer that is a command's first reply."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 
 from pipeline.types import VideoFormat
@@ -11,6 +11,7 @@ from stream.bookmarks import Bookmarks
 from stream.capture import picture_of_frame, picture_of_pixels
 from stream.clock import Alarm
 from stream.commands import FREE_OF_PICTURES, TAKES_PICTURE, Command, Commands
+from stream.directors import Baton, Person
 from stream.errors import StreamError
 from stream.generation import Generation, Services
 from stream.guests import Guests
@@ -46,7 +47,7 @@ class _Seat:
     """A director's place: its replies in order, its commands that wait for an upload."""
 
     line: ReplyLine
-    name: str
+    person: Person
     is_peer: bool = True
     """Whether it counts as a director who is there."""
     waiting: list[Command] = field(default_factory=list[Command])
@@ -73,6 +74,7 @@ class LiveStream:
         self.generation = Generation(stream_id, services, make_sink, self._generation_failed)
         self._seats: dict[Director, _Seat] = {}
         self._peers_seated = 0
+        self.baton = Baton()
         self._viewers: set[object] = set()
         self.recorder = Recorder(stream_id, services.recordings, self._tell_all)
         self.bookmarks = Bookmarks(self.generation.save, services.picture_thread, services.config.bookmarks)
@@ -127,7 +129,7 @@ class LiveStream:
         if director not in self._seats:
             self._peers_seated += is_peer
             name = f"director-{self._peers_seated}" if is_peer else "http"
-            self._seats[director] = _Seat(ReplyLine(director), name, is_peer)
+            self._seats[director] = _Seat(ReplyLine(director), Person(name), is_peer)
         self._changed(self)
 
     def detach_director(self, director: Director) -> None:
@@ -136,6 +138,8 @@ class LiveStream:
         if seat is not None:
             seat.line.close()
             seat.waiting.clear()
+            self.baton.leave(seat.person)
+            self._tell_directors()
             self._changed(self)
 
     def add_viewer(self) -> Callable[[], None]:
@@ -161,7 +165,7 @@ class LiveStream:
         """
         if (seat := self._seats.get(director)) is not None:
             turn = seat.line.take_turn(message.id)
-            seat.waiting.append(Command(message, turn, self.services.timer.time(), seat.name))
+            seat.waiting.append(Command(message, turn, self.services.timer.time(), seat.person))
             if isinstance(message, UseFrame | UseCameraFrame):
                 self._capture(director, message)
             self._advance(seat)
@@ -287,6 +291,7 @@ class LiveStream:
 
     def _carry_out(self, command: Command) -> None:
         try:
+            self.baton.admit(command.by, command.message)
             self._commands.carry_out(command)
         except StreamError as error:
             logger.info("stream %s: %s refused, %s", self.id, command.message.type, error)
@@ -303,6 +308,26 @@ class LiveStream:
     def _tell_all(self, message: Message) -> None:
         for seat in self._seats.values():
             seat.line.send(message)
+
+    def introduce(self, line: ReplyLine, name: str) -> None:
+        """Give the director of this line a name, and tell all who is there."""
+        for seat in self._seats.values():
+            if seat.line is line:
+                seat.person = replace(seat.person, name=name)
+        self._tell_directors()
+
+    def hand_over(self, to: str | None) -> None:
+        """Give the baton to a director, or to nobody, and tell all. Raises StreamError ``not_found``."""
+        self.baton.hand(to, self._present())
+        self._tell_directors()
+
+    def _present(self) -> list[Person]:
+        return [seat.person for seat in self._seats.values() if seat.is_peer]
+
+    def _tell_directors(self) -> None:
+        for seat in self._seats.values():
+            if seat.is_peer:
+                seat.line.send(self.baton.describe(self._present(), seat.person))
 
     def tell_others(self, line: ReplyLine, message: Message) -> None:
         """Send a message to every director but the one of this line."""

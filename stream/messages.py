@@ -245,6 +245,29 @@ class Forked(Reply):
     control_token: str
 
 
+class HandedOver(Reply):
+    """That director alone commands now; everyone, where `to` is null."""
+
+    type: Literal["handed_over"]
+    to: str | None
+
+
+class PresentDirector(TypedDict):
+    """One who is there: the server's id for it, and the name that it gave in `hello`, or an empty one."""
+
+    director: str
+    name: str
+
+
+class Directors(TypedDict):
+    """Who directs; `you` is the reader, `baton` who alone commands, or null. Sent when any of it changes."""
+
+    type: Literal["directors"]
+    you: str
+    directors: list[PresentDirector]
+    baton: str | None
+
+
 class Pong(Reply):
     """Answers `ping`; `server_ms` is milliseconds on the server's own clock."""
 
@@ -304,6 +327,13 @@ REPLIES: dict[str, type] = {
     "bookmarked": Bookmarked,
     "rewind_applied": RewindApplied,
     "forked": Forked,
+    "handed_over": HandedOver,
     "pong": Pong,
 }
-NEWS: dict[str, type[Any]] = {"state": State, "stats": StatsMessage, "error": Error, "goodbye": Goodbye}
+NEWS: dict[str, type[Any]] = {
+    "state": State,
+    "directors": Directors,
+    "stats": StatsMessage,
+    "error": Error,
+    "goodbye": Goodbye,
+}

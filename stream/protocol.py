@@ -14,6 +14,7 @@ from stream.rules import (
     FADE_S,
     INTEGER,
     MODE,
+    NAME,
     NATURAL,
     NUMBER,
     PICTURE_POLICY,
@@ -65,11 +66,12 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Hello(Command):
-    """Ask for a ``welcome``."""
+    """Ask for a ``welcome``; ``name`` is what the other directors are to read."""
 
     type = "hello"
     replies = ("welcome",)
     protocol: Annotated[int, INTEGER]
+    name: Annotated[str, NAME] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +228,23 @@ class Fork(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class HandOver(Command):
+    """Let one director alone command, named by its id; left out, all of them again."""
+
+    type = "hand_over"
+    replies = ("handed_over",)
+    to: Annotated[str | None, TEXT] = None
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOver(Command):
+    """Take the baton, whoever has it."""
+
+    type = "take_over"
+    replies = ("handed_over",)
+
+
+@dataclass(frozen=True, slots=True)
 class Ping(Command):
     """Ask for a ``pong`` with the same ``t``, a number on the client's own clock."""
 
@@ -236,7 +255,7 @@ class Ping(Command):
 
 ClientMessage = (
     Hello | SetMode | SetPrompt | UploadImage | UseFrame | Start | Pause | Resume | Stop | Reset
-    | Configure | RecordStart | RecordStop | UseCameraFrame | Bookmark | Rewind | Fork | Ping
+    | Configure | RecordStart | RecordStop | UseCameraFrame | Bookmark | Rewind | Fork | HandOver | TakeOver | Ping
 )  # fmt: skip
 _CLASSES: dict[str, type[ClientMessage]] = {message.type: message for message in get_args(ClientMessage)}
 

@@ -205,7 +205,7 @@ async def test_what_a_server_sends_is_told_of(site: RealSite) -> None:
         if message["type"] == "welcome":
             message = message | {"capabilities": (await site.ask("GET", "/capabilities"))[1]}
         reference.is_valid(message, by_type[message["type"]])
-    by_hand = {"upload_progress", "recording", "recorded", "bookmarked", "rewind_applied", "forked"}
+    by_hand = {"upload_progress", "recording", "recorded", "bookmarked", "rewind_applied", "forked", "handed_over"}
     assert set(by_type) - {message["type"] for message in sent} == by_hand
     for kind in by_hand:
         reference.is_valid(SAMPLES[kind], by_type[kind])

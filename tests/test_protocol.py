@@ -237,6 +237,8 @@ def test_required_fields_are_those_without_a_default() -> None:
         ("upload_image", "name"),
         ("bookmark", "name"),
         ("fork", "bookmark"),
+        ("hello", "name"),
+        ("hand_over", "to"),
         *((kind, name) for kind in ("upload_image", "use_frame", "use_camera_frame") for name in ("policy", "over_s")),
         ("start", "seed"),
         ("reset", "seed"),

@@ -75,6 +75,9 @@ const string = (value) =>
 /** @type {Check} */
 const sha256 = (value) =>
   typeof value === "string" && /^[0-9a-f]{64}$/i.test(value) ? null : "64 hexadecimal digits";
+/** @type {Check} */
+const line = (value) =>
+  string(value) === null && /^[^\u0000-\u001f\u007f]{0,40}$/u.test(String(value)) ? null : "a line of at most 40 characters";
 /** @param {...string} words @returns {Check} */
 const oneOf = (...words) => (value) =>
   typeof value === "string" && words.includes(value) ? null : `one of ${words.join(", ")}`;
@@ -83,6 +86,7 @@ const oneOf = (...words) => (value) =>
 /** @type {Record<string, Record<string, unknown>>} */
 const DEFAULTS = {
   bookmark: { name: "" },
+  hello: { name: "" },
   set_prompt: { policy: "auto", over_s: 0.5 },
   upload_image: { policy: "cut", over_s: 0.5 },
   use_frame: { policy: "cut", over_s: 0.5 },
@@ -94,7 +98,7 @@ const ENTRY = { "policy?": oneOf("cut", "flush", "blend"), "over_s?": fade };
 
 /** @type {Record<string, Record<string, Check>>} fields by command; a name that ends in `?` may be left out */
 const COMMANDS = {
-  hello: { protocol: integer },
+  hello: { protocol: integer, "name?": line },
   set_mode: { mode: oneOf("t2v", "i2v") },
   set_prompt: {
     prompt: string,
@@ -115,6 +119,8 @@ const COMMANDS = {
   bookmark: { "name?": string },
   rewind: { bookmark: string },
   fork: { "bookmark?": string },
+  hand_over: { "to?": string },
+  take_over: {},
   ping: { t: number },
 };
 
