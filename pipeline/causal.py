@@ -240,6 +240,11 @@ class CausalPipeline:
         """Take a stream just opened to where the saved one was. Raises PipelineError when that was another's."""
         restore_state(state, saved)
 
+    @torch.inference_mode()
+    def prepare(self, prompt: str) -> None:
+        """Encode a prompt, and remember it."""
+        self._text(prompt)
+
     def close(self, state: StreamState) -> None:
         """Give the stream's place back; closing twice is closing once."""
         if not state.closed:

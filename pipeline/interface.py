@@ -72,6 +72,15 @@ class Swapping(Protocol[SwappedT]):
 
 
 @runtime_checkable
+class Preparing(Protocol):
+    """A pipeline besides that can read a prompt before it is asked for, and remembers some."""
+
+    def prepare(self, prompt: str) -> None:
+        """Read a prompt, so that the first chunk under it comes as soon as any."""
+        ...
+
+
+@runtime_checkable
 class Resumable(Protocol[SavedT]):
     """A pipeline besides whose streams can go on in another process; one that lacks this loses them with its own.
 

@@ -40,6 +40,8 @@ SHOWN, FAILED, MISUSED = 0, 1, 2
 SECONDS = 10.0
 CHANGE_INTERVAL_S = 2.0
 QUICKEST_CHANGE_S = 1.2
+# From the last letter to the key that sends it.
+TYPED_S = 0.4
 # Steps of the golden ratio fall evenly between each other, so changes meet chunks at every phase.
 GOLDEN = 0.618034
 # Only what the encoder of the file plans with; frames keep their own times.
@@ -52,7 +54,7 @@ class Plan:
 
     ``prompts`` are (seconds after the first frame, text), 0 or less meaning before the start; ``changes`` more
     are taken from the server's examples. ``codecs`` are offered in this order. ``seed`` None lets the server
-    choose.
+    choose. ``is_typed`` has each prompt read a moment before it is set, as the page does while one types.
     """
 
     seconds: float = SECONDS
@@ -63,6 +65,7 @@ class Plan:
     codecs: tuple[str, ...] = CODECS
     token: str = ""
     seed: int | None = None
+    is_typed: bool = False
 
     def schedule(self, examples: Sequence[str]) -> list[tuple[float, str]]:
         """Give the prompts that come while the video plays, in order, those from the examples with them.
@@ -94,6 +97,9 @@ async def direct(director: Director, plan: Plan) -> Report:
     started = await director.start(plan.seed)
     sent: list[tuple[str, int]] = []
     for at, text in plan.schedule(capabilities["examples"]):
+        if plan.is_typed:
+            await director.stay(started.arrived + at - TYPED_S)
+            await director.command("prepare", "prepared", prompt=text)
         await director.stay(started.arrived + at)
         sent.append((text, await director.set_prompt(text)))
     await director.stay(started.arrived + plan.seconds)
@@ -178,6 +184,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--image", metavar="FILE", help="the picture to begin from (default: a drawn one)")
     add("--prompt", metavar="T:TEXT", action="append", default=[], type=_timed, help=_PROMPT_HELP)
     add("--latency", metavar="N", type=_count, help=_LATENCY_HELP)
+    add("--typed", action="store_true", help="have each prompt read before it is set, as the page does")
     add("--seconds", metavar="S", type=_seconds, help="how long the video plays (default: 10, or as --latency needs)")
     add("--seed", metavar="N", type=_count, help="of the generation (default: the server's choice)")
     add("--codec", choices=("h264", "vp8"), help="offer this one alone (default: both, VP8 first)")
@@ -220,6 +227,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         codecs=(options.codec.upper(),) if options.codec else CODECS,
         token=options.token,
         seed=options.seed,
+        is_typed=options.typed,
     )
 
 

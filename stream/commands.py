@@ -23,6 +23,7 @@ from stream.protocol import (
     Hello,
     Pause,
     Ping,
+    Prepare,
     RecordStart,
     RecordStop,
     Reset,
@@ -46,6 +47,7 @@ from stream.session_log import Given, SessionLog
 FREE_OF_PICTURES: TypeAlias = (
     Hello
     | SetPrompt
+    | Prepare
     | Pause
     | Resume
     | Stop
@@ -131,6 +133,8 @@ class Commands:
             case SetPrompt(prompt=prompt, policy=policy):
                 generation.set_prompt(prompt, policy, self._applied("prompt_applied", command))
                 self._settle(command, "prompt_accepted")
+            case Prepare(prompt=prompt):
+                self._settle_later(command, "prepared", self._beside(self._prepare(prompt)), is_news=False)
             case UploadImage() | UseFrame() | UseCameraFrame():
                 self._use_picture(command)
             case Start(seed=seed):
@@ -173,6 +177,10 @@ class Commands:
         self._stream.hand_over(to)
         self._note(command, self._generation.shown)
         self._settle(command, "handed_over", to=to)
+
+    async def _prepare(self, prompt: str) -> dict[str, Any]:
+        await self._generation.prepare(prompt)
+        return {}
 
     async def _bookmark(self, name: str) -> dict[str, Any]:
         generation = self._generation

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from stream.errors import StreamError
-from stream.protocol import Bookmark, ClientMessage, Fork, Hello, Ping, TakeOver
+from stream.protocol import Bookmark, ClientMessage, Fork, Hello, Ping, Prepare, TakeOver
 
-FREE = (Hello, Ping, TakeOver, Bookmark, Fork)
+FREE = (Hello, Ping, TakeOver, Prepare, Bookmark, Fork)
 """Commands that change nothing of what the others see."""
 
 

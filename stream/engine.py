@@ -89,6 +89,10 @@ class Engine(Protocol):
         """Go back to the boundary before ``latent``. Raises TruncationError."""
         ...
 
+    async def prepare(self, stream_id: str, prompt: str) -> None:
+        """Read a prompt that an open stream may be asked for, in time that is left over."""
+        ...
+
     async def close_stream(self, stream_id: str) -> None:
         """Free the stream's state; idempotent."""
         ...

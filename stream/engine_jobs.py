@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from pipeline.errors import PipelineError
-from pipeline.interface import Pipeline, Progress, Resumable, Swapping
+from pipeline.interface import Pipeline, Preparing, Progress, Resumable, Swapping
 from pipeline.types import Capabilities, Chunk, Conditioning, VideoFormat
 from stream.errors import StreamError
 from stream.journal import Journal
@@ -80,6 +80,11 @@ class PipelineHost(Generic[StateT]):
     def truncate(self, stream_id: str, latent: int) -> None:
         """Take a stream back to a boundary."""
         self._pipeline.truncate(self._states[stream_id], latent)
+
+    def prepare(self, stream_id: str, prompt: str) -> None:
+        """Read a prompt that may be asked for, where the pipeline can."""
+        if isinstance(self._pipeline, Preparing):
+            self._pipeline.prepare(prompt)
 
     def save(self, stream_id: str) -> bytes:
         """Give a stream's checkpoint; for a pipeline that is Resumable."""
@@ -263,6 +268,10 @@ class ScheduledEngine(ABC):
     async def truncate(self, stream_id: str, latent: int) -> None:
         """Go back to a boundary."""
         await self._call("truncate", stream_id, (latent,), self._now())
+
+    async def prepare(self, stream_id: str, prompt: str) -> None:
+        """Read a prompt that may be asked for; other streams' chunks go first."""
+        await self._call("prepare", stream_id, (prompt,), self._now() + float(self.format.chunk_seconds))
 
     async def close_stream(self, stream_id: str) -> None:
         """Free the stream's state; idempotent, and no error when the engine is gone."""

@@ -222,6 +222,12 @@ class Generation:
         self.control.set_prompt(prompt, policy, answer)
         self._changed()
 
+    async def prepare(self, prompt: str) -> None:
+        """Have a prompt read that may be set soon; does nothing while no video is made. Raises what the engine does."""
+        if self.state == "live" and self._producer.has_begun(self.control.take):
+            await self._services.engine.prepare(self._id, prompt)
+            self._producer.read(prompt)
+
     def check_entry(self, policy: PicturePolicy) -> None:
         """Raise StreamError ``not_supported`` for a way of a picture into a running video that the model lacks."""
         policies = self._services.engine.capabilities.picture_policies

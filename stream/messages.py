@@ -245,6 +245,12 @@ class Forked(Reply):
     control_token: str
 
 
+class Prepared(Reply):
+    """The prompt was read; nothing of the video changed."""
+
+    type: Literal["prepared"]
+
+
 class HandedOver(Reply):
     """That director alone commands now; everyone, where `to` is null."""
 
@@ -313,6 +319,7 @@ REPLIES: dict[str, type] = {
     "mode_applied": ModeApplied,
     "prompt_accepted": PromptAccepted,
     "prompt_applied": PromptApplied,
+    "prepared": Prepared,
     "upload_progress": UploadProgress,
     "image_uploaded": ImageUploaded,
     "image_applied": ImageApplied,

@@ -18,6 +18,8 @@ GUARD_S = 0.02
 """Seconds between the expected end of a chunk's making and its time, when one is made again."""
 _WINDOW = 32
 _FADING = 0.8
+KNOWN_PROMPTS = 16
+"""Fewer than the models remember, which other streams share."""
 HELD_UP = 0.3
 """The share of its own making that a chunk is begun the earlier for each stream beside it."""
 OUTLIER = 1.75
@@ -95,7 +97,7 @@ class ChunkProducer:
         self._openings: tuple[Opening, ...] = ()
         self._rewind: int | None = None
         self._hurry = 0
-        self._prompt = ""
+        self._read = deque[str](maxlen=KNOWN_PROMPTS)
         self._head_latent = 0
         self._open_s = self._rewind_s = 0.0
         self._busy_until = 0.0
@@ -124,6 +126,11 @@ class ChunkProducer:
         """Whether the engine holds this take."""
         return self._take == take and self._head_latent > 0
 
+    def read(self, prompt: str) -> None:
+        """Note that the model has read a prompt and remembers it."""
+        if prompt not in self._read:
+            self._read.append(prompt)
+
     def overtake(self) -> None:
         """Throw away what was made before the newest command and can be made again in time."""
         begin = max(self._playout.timer.time(), self._busy_until) + GUARD_S
@@ -139,7 +146,7 @@ class ChunkProducer:
             latent = self._playout.drop_unsent(begin + self._estimate() + self._open_s, self._take, oldest)
             self._rewind = self._rewind if latent is None else latent
             return
-        begin += self._rewind_s + self.pace.time.reading_s
+        begin += self._rewind_s + (0.0 if self._control.prompt in self._read else self.pace.time.reading_s)
         quality = self._soonest(begin, oldest)
         ready = begin + self.pace.time.estimate(quality)
         if self._playout.place(ready, self._take, oldest) is not None and self.pace.take_spare():
@@ -185,8 +192,8 @@ class ChunkProducer:
         self._busy_until = 0.0
         self._head_latent = chunk.first_latent + chunk.latents
         ended = timer.time()
-        self.pace.time.observe(conditioning.quality, ended - began, conditioning.prompt != self._prompt)
-        self._prompt = conditioning.prompt
+        self.pace.time.observe(conditioning.quality, ended - began, conditioning.prompt not in self._read)
+        self.read(conditioning.prompt)
         self.pace.made(chunk, ended - began, can_miss and ended > room.due)
         return chunk
 

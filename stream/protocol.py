@@ -95,6 +95,15 @@ class SetPrompt(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class Prepare(Command):
+    """Read a prompt that will perhaps be set soon, so that it shows sooner then."""
+
+    type = "prepare"
+    replies = ("prepared",)
+    prompt: Annotated[str, TEXT]
+
+
+@dataclass(frozen=True, slots=True)
 class UploadImage(Command):
     """Announce ``size`` bytes of a picture, which follow as binary messages.
 
@@ -254,7 +263,7 @@ class Ping(Command):
 
 
 ClientMessage = (
-    Hello | SetMode | SetPrompt | UploadImage | UseFrame | Start | Pause | Resume | Stop | Reset
+    Hello | SetMode | SetPrompt | Prepare | UploadImage | UseFrame | Start | Pause | Resume | Stop | Reset
     | Configure | RecordStart | RecordStop | UseCameraFrame | Bookmark | Rewind | Fork | HandOver | TakeOver | Ping
 )  # fmt: skip
 _CLASSES: dict[str, type[ClientMessage]] = {message.type: message for message in get_args(ClientMessage)}
@@ -338,7 +347,7 @@ def check(message: ClientMessage, limits: Limits) -> ClientMessage:
     """Give the message back. Raises StreamError ``unsupported_protocol``, or ``too_long`` for its prompt."""
     if isinstance(message, Hello) and message.protocol != PROTOCOL:
         raise StreamError("unsupported_protocol", f"This server speaks protocol {PROTOCOL} only.")
-    if isinstance(message, SetPrompt) and len(message.prompt) > limits.prompt_chars:
+    if isinstance(message, SetPrompt | Prepare) and len(message.prompt) > limits.prompt_chars:
         got = len(message.prompt)
         raise StreamError("too_long", f"`prompt` may have {limits.prompt_chars} characters, not {got}.")
     return message

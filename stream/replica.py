@@ -85,7 +85,7 @@ class Replica(ScheduledEngine):
             self.journals[stream_id] = job.arguments[0]
         elif job.method == "close_stream":
             self.journals.pop(stream_id, None)
-        elif self.info.is_resumable and job.method != "save":
+        elif self.info.is_resumable and job.method not in ("save", "prepare"):
             journal = self.journals[stream_id]
             journal.add(job.method, job.arguments)
             if job.method == "commit" and journal.chunks >= self._checkpoint_chunks:

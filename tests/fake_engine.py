@@ -26,7 +26,8 @@ class FakeEngine:
         self.chunk_seconds = seconds
         self.seconds = seconds
         self.is_resumable = isinstance(pipeline, Resumable)
-        self.open_s = self.close_s = 0.0
+        self.open_s = self.close_s = self.prepare_s = 0.0
+        self.prepare_error: StreamError | None = None
         self.busy_s = 0.0
         self.replicas = 1
         self.ready = True
@@ -83,6 +84,13 @@ class FakeEngine:
         """Go back."""
         self.calls.append(("truncate", latent))
         self._host.truncate(stream_id, latent)
+
+    async def prepare(self, stream_id: str, prompt: str) -> None:
+        """Read a prompt."""
+        self.calls.append(("prepare", prompt))
+        await self._spend(self.prepare_s)
+        if self.prepare_error is not None:
+            raise self.prepare_error
 
     async def close_stream(self, stream_id: str) -> None:
         """Free the state."""

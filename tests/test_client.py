@@ -270,3 +270,20 @@ def test_misuse(capsys: pytest.CaptureFixture[str], arguments: list[str], says: 
         main([*(["http://127.0.0.1:9"] if arguments else []), *arguments])
     assert ended.value.code == 2
     assert says in capsys.readouterr().err
+
+
+async def test_typed_prompts_are_read_before_they_are_set() -> None:
+    """With ``is_typed`` the model is given each prompt of the plan to read, and all else is as without."""
+    read: list[str] = []
+
+    class Reading(Barcode):
+        def prepare(self, prompt: str) -> None:
+            read.append(prompt)
+
+    reports: list[Report | DirectorError] = []
+    async for address in serve(Reading(width=128, height=64), ServerConfig()):
+        reports += await measure(address, Plan(seconds=1.2, prompts=((0.6, "rain"),), is_typed=True))
+    (report,) = reports
+    assert isinstance(report, Report)
+    assert [change.prompt for change in report.prompts] == ["rain"]
+    assert read == ["rain"]

@@ -14,6 +14,7 @@ from stream.protocol import (
     Hello,
     Pause,
     Ping,
+    Prepare,
     RecordStart,
     Reset,
     Resume,
@@ -436,3 +437,29 @@ async def test_the_end_dismisses_the_publisher() -> None:
     studio.stream.guests.remove(publisher)
     with pytest.raises(StreamError, match="ended"):
         studio.stream.guests.add_publisher(OneFrame(None))
+
+
+async def test_a_prompt_can_be_read_before_it_is_set(studio: Studio) -> None:
+    """While video is made the model reads it, and nothing of the stream changes; without video nothing is done."""
+    studio.engine.prepare_s = 0.03
+    idle = await studio.do(Prepare, prompt="snow")
+    await studio.clock.advance(0.1)
+    assert studio.answer(idle) == {"type": "prepared", "id": idle}
+    await studio.go_live()
+    before = studio.stream.state_message()
+    asked = await studio.do(Prepare, prompt="rain")
+    await studio.clock.advance(0.1)
+    assert studio.answer(asked) == {"type": "prepared", "id": asked}
+    assert [call for call in studio.engine.calls if call[0] == "prepare"] == [("prepare", "rain")]
+    assert studio.stream.state_message() | {"frame": 0} == before | {"frame": 0}
+    assert studio.stream.generation.control.prompt == ""
+
+
+async def test_a_prompt_that_cannot_be_read_is_refused_and_the_stream_goes_on(studio: Studio) -> None:
+    """An engine that loses the stream meanwhile answers with its error."""
+    await studio.go_live()
+    studio.engine.prepare_error = StreamError("internal", "The engine does not hold this stream (any more).")
+    asked = await studio.do(Prepare, prompt="rain")
+    await studio.clock.advance(0.1)
+    assert studio.error_code(asked) == "internal"
+    assert studio.stream.state == "live"

@@ -344,3 +344,13 @@ async def test_a_commit_gives_way_to_a_more_urgent_chunk() -> None:
     await engine.close()
     done = [call for call in pipeline.calls if call[0] in ("generate", "commit")]
     assert done[1:] == [("generate", 12), ("generate", 11), ("commit", 1), ("generate", 13)]
+
+
+async def test_reading_a_prompt_changes_nothing(make: Make) -> None:
+    """A model that can't read before it is asked does nothing; a stream that is not open is refused."""
+    engine = await make()
+    await engine.open("a", under())
+    await engine.prepare("a", "rain")
+    assert (await engine.generate("a", under(), 0.0)).index == 0
+    with pytest.raises(StreamError, match="hold this stream"):
+        await engine.prepare("nobody", "rain")

@@ -205,7 +205,16 @@ async def test_what_a_server_sends_is_told_of(site: RealSite) -> None:
         if message["type"] == "welcome":
             message = message | {"capabilities": (await site.ask("GET", "/capabilities"))[1]}
         reference.is_valid(message, by_type[message["type"]])
-    by_hand = {"upload_progress", "recording", "recorded", "bookmarked", "rewind_applied", "forked", "handed_over"}
+    by_hand = {
+        "upload_progress",
+        "recording",
+        "recorded",
+        "bookmarked",
+        "rewind_applied",
+        "forked",
+        "handed_over",
+        "prepared",
+    }
     assert set(by_type) - {message["type"] for message in sent} == by_hand
     for kind in by_hand:
         reference.is_valid(SAMPLES[kind], by_type[kind])
@@ -220,6 +229,7 @@ async def test_every_command_is_answered_as_it_says(site: RealSite) -> None:
         "set_mode": {"mode": "i2v"},
         "set_prompt": {"prompt": "rain"},
         "ping": {"t": 1},
+        "prepare": {"prompt": "rain"},
     }
     not_yet = {"use_frame", "record_start", "record_stop", "use_camera_frame", "bookmark", "rewind", "fork"}
     picture = await studio.upload()

@@ -238,6 +238,25 @@ async def test_a_prompt_is_hurried_where_that_shows_it_sooner() -> None:
         assert slow.playout.underruns == 0
 
 
+@pytest.mark.parametrize("read_before", [False, True])
+async def test_a_prompt_that_was_read_before_is_shown_sooner(read_before: bool) -> None:
+    """Where reading takes a latent's time or more, a prompt that the model has read is put before that time."""
+    waits: list[float] = []
+    stage = Stage(0.5, chunk_s=0.1)
+    async for playing in staged(stage):
+        playing.pace.time.reading_s = 0.3
+        playing.start()
+        await playing.clock.advance(2.0)
+        if read_before:
+            playing.producer.read("rain")
+        before, wanted = playing.clock.time(), playing.control.revision + 1
+        playing.prompt("rain")
+        while wanted not in playing.revisions:
+            await playing.clock.advance(0.01)
+        waits.append(playing.clock.time() - before)
+    assert (waits[0] < 0.4) == read_before
+
+
 async def test_frame_indices_go_on_over_takes(stage: Stage) -> None:
     """A new picture is a new take from the next chunk on: one open more, no index lost or used twice."""
     stage.start()

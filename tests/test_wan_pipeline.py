@@ -272,3 +272,19 @@ def test_reanchoring_reaches_the_frames() -> None:
     same = [np.array_equal(one.frames, other.frames) for one, other in zip(alone, held, strict=True)]
     assert all(same[:5])
     assert not same[-1]
+
+
+def test_a_prompt_that_was_prepared_is_not_read_again() -> None:
+    """The text encoder runs when it is prepared, and not for its chunks; the video is the same."""
+    read: list[str] = []
+    networks = parts()
+
+    def reading(prompt: str) -> torch.Tensor:
+        read.append(prompt)
+        return networks.text(prompt)
+
+    model = WanPipeline(replace(networks, text=reading), PLAN)
+    model.prepare("snow falls")
+    made = run(model, [asked(), asked(prompt="snow falls")])
+    assert read == ["snow falls", "the leaves sway"]
+    assert np.array_equal(frames(made), frames(run(pipeline(), [asked(), asked(prompt="snow falls")])))

@@ -105,6 +105,7 @@ const COMMANDS = {
     "policy?": oneOf("blend", "recache", "flush", "cut", "auto"),
     "over_s?": seconds,
   },
+  prepare: { prompt: string },
   upload_image: { size: natural, mime: string, sha256, "name?": string, ...ENTRY },
   use_frame: ENTRY,
   start: { "seed?": seed },
@@ -148,7 +149,7 @@ export function parseCommand(text, limits = { prompt_chars: MAX_PROMPT_CHARS }) 
   if (type === "hello" && message.protocol !== PROTOCOL_VERSION) {
     throw new ProtocolError("unsupported_protocol", `This page speaks protocol ${PROTOCOL_VERSION} only.`, id);
   }
-  if (type === "set_prompt" && codePoints(String(message.prompt)) > limits.prompt_chars) {
+  if ((type === "set_prompt" || type === "prepare") && codePoints(String(message.prompt)) > limits.prompt_chars) {
     throw new ProtocolError("too_long", `prompt may have ${limits.prompt_chars} characters.`, id);
   }
   return command;

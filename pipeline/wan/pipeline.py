@@ -220,6 +220,11 @@ class WanPipeline:
         state.now = self._after(made, kept) if kept else made.begin
         state.past = deque([other for other in state.past if other.begin.made < latent], maxlen=2)
 
+    @torch.inference_mode()
+    def prepare(self, prompt: str) -> None:
+        """Embed a prompt, and remember it."""
+        self._texts(prompt)
+
     def close(self, state: WanState) -> None:
         """Give the stream's place and memory back; closing twice is closing once."""
         if not state.closed:
