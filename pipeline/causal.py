@@ -146,14 +146,12 @@ class CausalPipeline:
         canvas, scene, cache = self._see(self._admit(conditioning))
         self.commit(state)
         here = state.now.latents
-        known = [boundary.last for boundary in (*state.past, state.now) if boundary.latents > 0][-cache.window :]
-        cache.latents = here - len(known)
         length_s = conditioning.enter_s if conditioning.enter == "blend" else 0.0
         fade = fade_from(state.canvas, state.fade, here, length_s)
         state.canvas, state.scene, state.cache = canvas, scene, cache
         state.seed, state.floor, state.fade = conditioning.seed, here, fade
-        for clean in known:
-            self._write(state, clean)
+        cache.latents = state.read_from = here
+        self._read_back(state)
         return state
 
     @torch.inference_mode()
@@ -197,6 +195,7 @@ class CausalPipeline:
         watch = follow(begin.watch, conditioning, Seen(shown[-1], seconds), 0.0)
         here = Boundary(here.latents, here.frames, begin.chunks + 1, here.last, here.motion, watch)
         state.past = deque([*state.past, *made], maxlen=self.capabilities.truncatable_latents)
+        state.known = deque([*state.known, *(one.last for one in made[1:]), clean], maxlen=state.cache.slots)
         state.now, state.pending = here, clean
         return Chunk(
             index=begin.chunks,
@@ -218,6 +217,7 @@ class CausalPipeline:
             self._write(state, state.pending)
             state.pending = None
 
+    @torch.inference_mode()
     def truncate(self, state: StreamState, latent: int) -> None:
         """Go back to the boundary before ``latent``. Raises TruncationError where there is none to go back to."""
         if latent == state.now.latents:
@@ -227,18 +227,22 @@ class CausalPipeline:
             raise TruncationError(f"latent {latent} is no boundary of the last {len(state.past)}")
         self.commit(state)
         state.cache.truncate(latent)
+        for _ in range(state.now.latents - latent):
+            state.known.pop()
         state.now = kept.pop()
         state.past = deque(kept, maxlen=self.capabilities.truncatable_latents)
+        self._read_back(state)
 
     @torch.inference_mode()
     def save(self, state: StreamState) -> bytes:
-        """Save what came to a stream since it was opened."""
+        """Save what came to a stream since it was opened: clean latents, since what they are read as follows."""
         return save_state(state)
 
     @torch.inference_mode()
     def restore(self, state: StreamState, saved: bytes) -> None:
         """Take a stream just opened to where the saved one was. Raises PipelineError when that was another's."""
         restore_state(state, saved)
+        self._read_back(state)
 
     @torch.inference_mode()
     def prepare(self, prompt: str) -> None:
@@ -297,6 +301,15 @@ class CausalPipeline:
             level = torch.full((1,), sigma)
             clean = self._network.denoise(noisy.to(self._dtype), last, level, state.scene, text, window).float()
         return clean
+
+    def _read_back(self, state: StreamState) -> None:
+        """Read again what the cache lacks of its window, from the clean latents; one is read as it was, by itself."""
+        end, first = state.cache.latents, state.now.latents - len(state.known)
+        wanted = max(first, end - state.cache.window)
+        for latent in range(wanted, min(state.read_from, end)):
+            state.cache.latents = latent
+            self._write(state, state.known[latent - first])
+        state.cache.latents, state.read_from = end, min(state.read_from, wanted)
 
     def _write(self, state: StreamState, clean: Tensor) -> None:
         if self._passes is not None:

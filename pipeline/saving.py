@@ -19,22 +19,21 @@ from pipeline.state import Boundary, StreamState
 
 
 def save_state(state: StreamState) -> bytes:
-    """Save a stream: boundaries, what is pending, the part of the cache's ring that was written.
+    """Save a stream: boundaries, the clean latents of what its cache's ring can hold, what is pending.
 
-    The picture and what is computed from it alone are left out; for pocket that leaves 14 MB in bfloat16. Raises
-    PipelineError while a picture fades into another.
+    The picture and what is computed from it alone are left out, and so is what the network reads in a clean latent: for
+    pocket that leaves 2 MB. Raises PipelineError while a picture fades into another.
     """
     if state.fade is not None and not state.fade.is_over(state.now.latents):
         raise PipelineError("a picture is fading in; a stream is saved when that is over")
-    used = min(state.cache.latents, state.cache.slots)
-    tensors = {"ring": state.cache.ring[:, :, :used].contiguous()}
     boundaries = [*state.past, state.now]
-    for number, boundary in enumerate(boundaries):
-        tensors[f"last.{number}"] = boundary.last.contiguous()
-        tensors[f"recent.{number}"] = boundary.motion.recent.contiguous()
+    # Each boundary's three newest latents are those of the one before, and one more.
+    trail = [*boundaries[0].motion.recent.flip(0), *(boundary.motion.recent[0] for boundary in boundaries[1:])]
+    tensors = {"trail": torch.stack(trail)}
+    if state.known:
+        tensors["known"] = torch.cat([*state.known])
     numbers = {
         "seed": state.seed,
-        "latents": state.cache.latents,
         "floor": state.floor,
         "is_pending": state.pending is not None,
         "boundaries": [_numbers(boundary) for boundary in boundaries],
@@ -44,26 +43,28 @@ def save_state(state: StreamState) -> bytes:
 
 
 def restore_state(state: StreamState, saved: bytes) -> None:
-    """Take a state just opened under the same picture and seed to where the saved one was.
+    """Take a state just opened under the same picture and seed to where the saved one was, with nothing in its cache.
 
     Raises PipelineError when the saved one was of another seed, or of a network of other sizes.
     """
     tensors = load(saved)
-    numbers = json.loads(tensors["numbers"].numpy().tobytes())
-    ring, kept = tensors["ring"], state.cache.ring[:, :, : state.cache.slots]
-    used = ring.shape[2]
-    if numbers["seed"] != state.seed or kept[:, :, :used].shape != ring.shape:
+    if not {"trail", "numbers"} <= tensors.keys():
+        raise PipelineError("the saved stream is not one of this model")
+    numbers, trail = json.loads(tensors["numbers"].numpy().tobytes()), tensors["trail"].to(state.now.last.device)
+    if numbers["seed"] != state.seed or trail.shape[1:] != state.now.motion.recent.shape[1:]:
         raise PipelineError("the saved stream is not one of this model under this seed")
-    kept[:, :, :used] = ring
-    state.cache.latents, state.floor = numbers["latents"], numbers["floor"]
+    known = [*tensors["known"].to(trail.device).split(1)] if "known" in tensors else []
+    rest, first = state.now.last, numbers["boundaries"][-1]["latents"] - len(known)
     boundaries = [
-        _boundary(told, *(tensors[f"{kind}.{number}"].to(kept.device) for kind in ("last", "recent")))
-        for number, told in enumerate(numbers["boundaries"])
+        _boundary(told, known[told["latents"] - first - 1] if told["latents"] else rest, trail[place : place + 3])
+        for place, told in enumerate(numbers["boundaries"])
     ]
     state.now = boundaries.pop()
     state.past = deque(boundaries)
+    state.known, state.floor = deque(known), numbers["floor"]
     # What is pending is always the newest latent.
     state.pending = state.now.last if numbers["is_pending"] else None
+    state.cache.latents = state.read_from = state.now.latents - numbers["is_pending"]
 
 
 def _numbers(boundary: Boundary) -> dict[str, Any]:
@@ -77,9 +78,9 @@ def _numbers(boundary: Boundary) -> dict[str, Any]:
     }
 
 
-def _boundary(told: dict[str, Any], last: Tensor, recent: Tensor) -> Boundary:
+def _boundary(told: dict[str, Any], last: Tensor, trail: Tensor) -> Boundary:
     camera = told["camera"]
     x, y, z, w = camera["velocity"]
     a, b, c, d = (Axis(**axis) for axis in camera["axes"])
-    motion = Motion(Camera(Pose(**camera["pose"]), (x, y, z, w), (a, b, c, d)), recent, told["motion"])
+    motion = Motion(Camera(Pose(**camera["pose"]), (x, y, z, w), (a, b, c, d)), trail.flip(0), told["motion"])
     return Boundary(told["latents"], told["frames"], told["chunks"], last, motion)

@@ -29,9 +29,10 @@ class Boundary:
 class StreamState:
     """One stream of an anchored causal model.
 
-    ``now`` is the boundary that the next chunk begins at, ``past`` older ones, newest last. ``pending`` is the
-    clean latent ``[1, C, 1, h, w]`` whose context is not in the cache yet. ``floor`` is the latent at which the picture
-    came, before which there is no going back, ``fade`` the picture that it comes out of.
+    ``now`` is the boundary that the next chunk begins at, ``past`` older ones, newest last. ``known`` holds the newest
+    clean latents ``[1, C, 1, h, w]`` up to ``now``, as many as the cache's ring; contexts before ``read_from`` are not
+    in that. ``pending`` is the clean latent whose context is not in the cache yet. ``floor`` is the latent at which the
+    picture came, before which there is no going back, ``fade`` the picture that it comes out of.
     """
 
     seed: int
@@ -40,6 +41,8 @@ class StreamState:
     cache: KVCache
     now: Boundary
     past: deque[Boundary] = field(default_factory=deque[Boundary])
+    known: deque[Tensor] = field(default_factory=deque[Tensor])
+    read_from: int = 0
     pending: Tensor | None = None
     floor: int = 0
     fade: Fade | None = None

@@ -1,11 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save
 
 from pipeline.causal import CausalPipeline
 from pipeline.config import ModelConfig
 from pipeline.errors import PipelineError
 from pipeline.factory import build
 from pipeline.interface import Resumable
+from pipeline.state import StreamState
 from pipeline.types import Chunk, Conditioning
 from tests import pocket_parts
 from tests.pocket_parts import made_once as made_once
@@ -63,13 +68,71 @@ def test_another_streams_bytes_are_refused(pocket: CausalPipeline) -> None:
     pocket.close(other)
 
 
+def contexts(state: StreamState) -> torch.Tensor:
+    """What the next latent sees of the past, keys and values."""
+    return state.cache.ring[:, :, state.cache.seen()]
+
+
+def test_what_is_saved_is_two_megabytes(pocket: CausalPipeline) -> None:
+    """That is what a stream takes, whatever its network, with all that it may go back over; its ring takes 14 to 24."""
+    state = pocket.open(under())
+    for _ in range(13):
+        pocket.generate_chunk(state, under())
+    assert len(state.known) == state.cache.slots
+    assert 1.9e6 < len(pocket.save(state)) < 2.1e6
+    pocket.close(state)
+
+
 @pytest.mark.usefixtures("one_thread")
-def test_what_is_saved_is_a_few_megabytes() -> None:
-    """That is what a stream of the model that ships takes, with every place of its ring in use."""
-    model = build(ModelConfig(threads=1, dtype="float32"))
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_contexts_read_again_are_the_same_bits(dtype: str) -> None:
+    """In the model that ships a latent's context follows from the latent and the picture alone."""
+    model = build(ModelConfig(threads=1, dtype=dtype))
     assert isinstance(model, CausalPipeline)
     state = model.open(under())
-    state.cache.latents = state.cache.ring.shape[2]
-    ring = state.cache.ring
-    # One of its slots is kept free for what is being written, and not saved.
-    assert ring.nbytes * (ring.shape[2] - 1) // ring.shape[2] < len(model.save(state)) < 32e6
+    for _ in range(5):
+        model.generate_chunk(state, under())
+    model.commit(state)
+    other = model.open(under())
+    model.restore(other, model.save(state))
+    assert torch.equal(contexts(state), contexts(other))
+    assert other.read_from == 1
+
+
+def test_going_back_reads_again_what_is_missing(pocket: CausalPipeline) -> None:
+    """A restored stream has read its window; where it goes back further it reads what it needs there, to the bit."""
+    state = pocket.open(under())
+    for _ in range(13):
+        pocket.generate_chunk(state, under())
+    pocket.commit(state)
+    other = pocket.open(under())
+    pocket.restore(other, pocket.save(state))
+    for latent in (11, 6):
+        for one in (state, other):
+            pocket.truncate(one, latent)
+        assert torch.equal(contexts(state), contexts(other))
+    pocket.close(state)
+    pocket.close(other)
+
+
+def test_a_picture_after_going_back_has_a_whole_window(pocket: CausalPipeline) -> None:
+    """As far back as one can go there are latents enough for another picture to be read beside."""
+    state = pocket.open(under())
+    for _ in range(13):
+        pocket.generate_chunk(state, under())
+    pocket.truncate(state, 5)
+    known = list(state.known)
+    pocket.swap(state, replace(under(), enter="flush"))
+    with torch.inference_mode():
+        for slot, clean in zip(state.cache.seen(), known[-4:], strict=True):
+            read = pocket._network.encode_context(clean, state.scene, pocket._silence)
+            assert all(torch.equal(state.cache.ring[layer, 0, slot], k) for layer, (k, _) in enumerate(read))
+    pocket.close(state)
+
+
+def test_bytes_of_something_else_are_refused(pocket: CausalPipeline) -> None:
+    """Bytes that another model saved are told from one's own."""
+    state = pocket.open(under())
+    with pytest.raises(PipelineError, match="not one of this model"):
+        pocket.restore(state, save({"ring": torch.zeros(1)}))
+    pocket.close(state)
