@@ -118,6 +118,7 @@ def make_app(
 ) -> "web.Application":
     """Put the streams on the engine, and HTTP before the streams; ``capabilities`` is filled in once warm."""
     from stream.broadcast import Broadcast
+    from stream.checkpoints import Checkpoints
     from stream.congestion import BitrateBounds
     from stream.metrics import Metrics
     from stream.registry import Streams
@@ -140,7 +141,8 @@ def make_app(
 
     metrics = Metrics(lambda: streams, lambda: engine.busy_s)
     sessions = SessionLogs.of(limits, partial(describe_model, config, engine))
-    streams = Streams(engine, limits, make_sink, capabilities, metrics, sessions=sessions)
+    checkpoints = Checkpoints.of(limits, partial(identify_model, config, engine))
+    streams = Streams(engine, limits, make_sink, capabilities, metrics, sessions=sessions, checkpoints=checkpoints)
     return build_app(Dependencies(streams, capabilities, config.server, limits, metrics, not_ready))
 
 
@@ -164,6 +166,14 @@ def describe_model(config: "Config", engine: "Engine") -> dict[str, Any]:
         "settled": list(engine.capabilities.settled),
         "format": {"width": video.width, "height": video.height, "fps": str(video.fps)},
     }
+
+
+def identify_model(config: "Config", engine: "Engine") -> str:
+    """Tell the model from others by a hash: what a stream was made by can go on under no other weights or settings."""
+    from pipeline.identity import settings_sha256
+
+    # What "auto" came to may be another thing at each start, and streams go on under it all the same.
+    return settings_sha256({key: value for key, value in describe_model(config, engine).items() if key != "settled"})
 
 
 async def serve(config: "Config", tls: ssl.SSLContext | None, build: BuildPipeline) -> int:

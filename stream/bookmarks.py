@@ -4,7 +4,7 @@ import asyncio
 import base64
 import io
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -68,6 +68,15 @@ class Bookmarks:
         if bookmark_id not in self._held:
             raise StreamError("not_found", "There is no such bookmark (any more); those there are follow `welcome`.")
         return self._held[bookmark_id]
+
+    @property
+    def all(self) -> tuple[Bookmark, ...]:
+        """They, the oldest first."""
+        return tuple(self._held.values())
+
+    def take_up(self, kept: Iterable[Bookmark]) -> None:
+        """Hold those of a stream that goes on, the newest of them."""
+        self._held = {bookmark.id: bookmark for bookmark in [*kept][-self._limit :]} if self._limit else {}
 
     def described(self) -> list[dict[str, Any]]:
         """Tell of them all, the oldest first."""

@@ -11,6 +11,7 @@ from stream.bookmarks import Bookmarks
 from stream.directors import Person
 from stream.errors import StreamError
 from stream.generation import Answer, Generation, Services, Shown
+from stream.last_checkpoint import LastCheckpoint
 from stream.meter import command_life
 from stream.picture import Picture
 from stream.protocol import (
@@ -87,6 +88,7 @@ class Stream(Protocol):
     services: Services
     recorder: Recorder
     bookmarks: Bookmarks
+    checkpoint: LastCheckpoint
     log: SessionLog
 
     def introduce(self, line: ReplyLine, name: str) -> None:
@@ -185,6 +187,7 @@ class Commands:
     async def _bookmark(self, name: str) -> dict[str, Any]:
         generation = self._generation
         made = await self._stream.bookmarks.add(name, generation.shown.frame, generation.on_air)
+        self._stream.checkpoint.changed()
         return made.described()
 
     async def _fork(self, bookmark_id: str | None) -> dict[str, Any]:

@@ -48,6 +48,10 @@ class StreamConfig:
     latency: Literal["low", "smooth"] = "low"
     low_buffer_s: float = ranged(0.12, 0.0, 5.0)
     smooth_buffer_s: float = ranged(1.0, 0.0, 10.0)
+    resume_folder: str = "auto"
+    resume_s: float = ranged(600.0, 1.0, 31_536_000.0)
+    resume_bytes: int = ranged(536_870_912, 1_048_576, 10**15)
+    checkpoint_s: float = ranged(5.0, 0.1, 3600.0)
     director_grace_s: float = ranged(30.0, 0.0, 86_400.0)
     unwatched_s: float = ranged(600.0, 0.0, 31_536_000.0)
     handshake_timeout_s: float = ranged(10.0, 1.0, 120.0)

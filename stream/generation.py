@@ -12,15 +12,17 @@ from typing import Any
 from pipeline.errors import PipelineError
 from pipeline.types import Chunk, Drift, Mode, PicturePolicy, Pixels, Policy
 from stream.capacity import Capacity
+from stream.checkpoints import Checkpoints
 from stream.clock import Timer
 from stream.config import StreamConfig
 from stream.control import Control, Making, Restart
 from stream.engine import Engine
 from stream.errors import StreamError
+from stream.kept import Kept
 from stream.meter import Meter, Observer
 from stream.picture import Picture
 from stream.playout import DueFrame, PlayoutBuffer
-from stream.producer import ChunkProducer, GenerationTime, Pace
+from stream.producer import ChunkProducer, GenerationTime, Pace, TakesCheckpoints
 from stream.protocol import Latency, StreamState
 from stream.recorder import Recordings
 from stream.session_log import SessionLogs
@@ -62,6 +64,7 @@ class Services:
     fork: Callable[[Restart[Picture]], tuple[str, str]]
     """Makes a stream that goes on from there; gives its id and control token. Raises ``at_capacity``."""
     sessions: SessionLogs
+    checkpoints: Checkpoints
 
 
 class Generation:
@@ -202,6 +205,30 @@ class Generation:
             self._run()
         else:
             self._changed()
+
+    def keep_by(self, checkpoint: TakesCheckpoints) -> None:
+        """Have checkpoints kept, where the model can be saved."""
+        self._producer.checkpoint = checkpoint if self._services.engine.is_resumable else None
+
+    def take_up(self, kept: Kept) -> None:
+        """Go on from a checkpoint, before anything else: its frame is the next. Raises ``at_capacity``."""
+        asked, wished = kept.asked, kept.configured
+        self.playout.take_up(kept.frame, kept.pts)
+        if wished:
+            latency: Latency = "smooth" if wished["latency"] == "smooth" else "low"
+            self.configure(float(wished["fps"]), int(wished["bitrate_kbps"]), latency)
+        if kept.state == "idle":
+            self.control.mode, self.control.prompt, self.control.picture = asked.mode, asked.prompt, asked.picture
+            return
+        self.go_back(asked, lambda shown: None)
+        if kept.state == "paused":
+            # With a frame to show.
+            self.pause(lambda shown: None)
+
+    @property
+    def configured(self) -> dict[str, float | int | str]:
+        """What is in force of that which can be configured."""
+        return self.configure(None, None, None)
 
     def set_mode(self, mode: Mode, answer: Answer) -> None:
         """Turn to a mode. Raises ``not_supported``, and ``no_image`` when that is missed at once."""

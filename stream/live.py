@@ -15,6 +15,8 @@ from stream.directors import Baton, Person
 from stream.errors import StreamError
 from stream.generation import Generation, Services
 from stream.guests import Guests
+from stream.kept import Kept
+from stream.last_checkpoint import LastCheckpoint
 from stream.picture import Picture, decode_picture
 from stream.protocol import (
     ClientMessage,
@@ -80,6 +82,8 @@ class LiveStream:
         self.bookmarks = Bookmarks(self.generation.save, services.picture_thread, services.config.bookmarks)
         self.log = SessionLog(stream_id, services.sessions, services.timer)
         self.generation.on_chunk = self.log.sent
+        self.checkpoint = LastCheckpoint(self, services.checkpoints, services.timer)
+        self.generation.keep_by(self.checkpoint)
         self._commands = Commands(self, self._tell_state)
         self.guests = Guests(self._tell_state)
         self._told: Message = self.state_message()
@@ -238,13 +242,23 @@ class LiveStream:
         message = state_message(self.generation.state, control.mode, control.prompt, self.generation.shown.frame, image)
         return message | self.guests.describe()
 
-    async def end(self, reason: str) -> None:
-        """End for everyone: ``state`` ended, ``goodbye``, then every task and resource. Idempotent; waits."""
+    def take_up(self, kept: Kept) -> None:
+        """Go on from a checkpoint, in a stream just made. Raises ``at_capacity``."""
+        self.bookmarks.take_up(kept.bookmarks)
+        self.generation.take_up(kept)
+        self.checkpoint.take_up(kept)
+        self._told = self.state_message()
+
+    async def end(self, reason: str, forget: bool = False) -> None:
+        """End for everyone: ``state`` ended, ``goodbye``, then every task and resource. Idempotent; waits.
+
+        With ``forget`` nobody can go on with it.
+        """
         if self._ending is None:
-            self._ending = asyncio.create_task(self._end(reason), name=f"end-{self.id}")
+            self._ending = asyncio.create_task(self._end(reason, forget), name=f"end-{self.id}")
         await asyncio.shield(self._ending)
 
-    async def _end(self, reason: str) -> None:
+    async def _end(self, reason: str, forget: bool = False) -> None:
         logger.info("stream %s: ended, %s", self.id, reason)
         gone = StreamError("internal", reason)
         self.generation.state = "ended"
@@ -262,6 +276,7 @@ class LiveStream:
         await asyncio.wait({self._reporting, *self._captures})
         await self.generation.close()
         await self.log.close(self.generation.frames_sent)
+        await self.checkpoint.close(forget)
         self._changed(self)
 
     def _generation_failed(self, reason: str) -> None:
@@ -304,6 +319,7 @@ class LiveStream:
         if message | {"frame": 0} != self._told | {"frame": 0}:
             self._told = message
             self._tell_all(message)
+            self.checkpoint.changed()
 
     def _tell_all(self, message: Message) -> None:
         for seat in self._seats.values():

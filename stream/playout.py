@@ -3,9 +3,10 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from pipeline.types import Chunk, Cut, Pixels
-from stream.clock import Alarm, FrameClock, Timer
+from stream.clock import VIDEO_CLOCK_HZ, Alarm, FrameClock, Timer
 from stream.control import Snapshot
 
 
@@ -64,8 +65,12 @@ class _Waiting:
         return self.first_frame + len(self.chunk.frames)
 
     @property
+    def span(self) -> Fraction:
+        return (len(self.chunk.frames) - self.sent) / self.chunk.fps
+
+    @property
     def seconds(self) -> float:
-        return float((len(self.chunk.frames) - self.sent) / self.chunk.fps)
+        return float(self.span)
 
     def shorten(self, cut: Cut) -> None:
         kept = tuple(other for other in self.chunk.cuts if other.frames < cut.frames)
@@ -84,6 +89,7 @@ class PlayoutBuffer:
         self._changed = Alarm(timer)
         self._waiting: deque[_Waiting] = deque()
         self._clock: FrameClock | None = None
+        self._begins_at = 0
         self._next_slot = 0
         self._ticket = 0
         self._gap_expected = True
@@ -104,6 +110,17 @@ class PlayoutBuffer:
         if self._waiting:
             return self._waiting[-1].end_frame
         return 0 if self.last_frame is None else self.last_frame + 1
+
+    def next_place(self) -> tuple[int, int]:
+        """Give the index of the next frame to be put, and the timestamp that it has if nothing is late."""
+        if self._clock is None:
+            return self.next_frame_index, self._begins_at
+        waiting = sum((waiting.span for waiting in self._waiting), Fraction(0))
+        return self.next_frame_index, self._clock.pts(self._next_slot) + round(waiting * VIDEO_CLOCK_HZ)
+
+    def take_up(self, frame: int, pts: int) -> None:
+        """Go on with this index and timestamp, in place of 0 and 0; before the first frame."""
+        self.last_frame, self._begins_at = frame - 1 if frame else None, pts
 
     @property
     def stands_still(self) -> bool:
@@ -226,7 +243,8 @@ class PlayoutBuffer:
         """Settle the slot of the head frame, holding where it is late; give the time of that slot."""
         head = self._waiting[0]
         if self._clock is None:
-            self._clock = FrameClock(head.chunk.fps, self.timer.time())
+            begins_at = Fraction(self._begins_at, VIDEO_CLOCK_HZ)
+            self._clock = FrameClock(head.chunk.fps, self.timer.time() - float(begins_at), origin=begins_at)
         if self._clock.fps != head.chunk.fps:
             self._clock = self._clock.with_rate(head.chunk.fps, self._next_slot)
         slot = self._clock.hold(self._next_slot, self.timer.time())

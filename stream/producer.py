@@ -5,8 +5,9 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
+from pipeline.errors import PipelineError
 from pipeline.types import Chunk
 from stream.control import Control, Making, Opening, Snapshot
 from stream.engine import Engine
@@ -82,6 +83,23 @@ class Pace:
     company: Callable[[], int] = lambda: 0
 
 
+class TakesCheckpoints(Protocol):
+    """Who keeps a take's newest state elsewhere."""
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the beginning of the next chunk is to be kept."""
+        ...
+
+    def missed(self) -> None:
+        """Take note that there could be no checkpoint now."""
+        ...
+
+    def made(self, saved: bytes, frame: int, pts: int) -> None:
+        """Take a checkpoint, and where it stands: the index and timestamp of the first frame to come."""
+        ...
+
+
 class ChunkProducer:
     """The one who asks the engine for chunks, from a start to a stop."""
 
@@ -89,6 +107,7 @@ class ChunkProducer:
         self, stream_id: str, engine: Engine, playout: PlayoutBuffer, control: Control[Any, Any], pace: Pace
     ) -> None:
         self.pace = pace
+        self.checkpoint: TakesCheckpoints | None = None
         self._id = stream_id
         self._engine = engine
         self._playout = playout
@@ -119,6 +138,7 @@ class ChunkProducer:
                 making = Making(begun, self._playout.timer.time(), chunk.timings_ms.get("text", 0.0) / 1000)
                 if self._deliver(room, chunk, replace(snapshot, making=making)):  # frames leave it when due
                     await self._engine.commit(self._id)  # clean-context cache write, off the hot path
+                    await self._keep()
         finally:
             await self._engine.close_stream(self._id)
 
@@ -212,6 +232,21 @@ class ChunkProducer:
         self._openings = (*self._openings, opening) if is_out_of_unsent else (opening,)
         self._open_s = self._playout.timer.time() - began
         logger.info("stream %s: take %s begins", self._id, snapshot.take)
+
+    async def _keep(self) -> None:
+        """Have a checkpoint kept when one is due."""
+        if self.checkpoint is None or not self.checkpoint.is_due or self._control.take != self._take:
+            return
+        place = self._playout.next_place()
+        try:
+            saved = await self._engine.save(self._id)
+        except PipelineError as error:
+            logger.debug("stream %s: no checkpoint: %s", self._id, error)
+            self.checkpoint.missed()
+            return
+        # What was thrown away meanwhile is in it.
+        if self._rewind is None and self._control.take == self._take:
+            self.checkpoint.made(saved, *place)
 
     async def _go_back(self, latent: int) -> None:
         began, self._rewind = self._playout.timer.time(), None

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from stream.capacity import RETRY_AFTER_S, Capacity
+from stream.checkpoints import Checkpoints
 from stream.clock import Cancellable, Timer
 from stream.config import StreamConfig
 from stream.control import Restart
@@ -43,6 +44,7 @@ class Streams:
         observer: Observer | None = None,
         timer: Timer | None = None,
         sessions: SessionLogs | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self._engine = engine
         self._config = config
@@ -57,6 +59,9 @@ class Streams:
         self._pictures = ThreadPoolExecutor(1, "picture")
         self._recordings = Recordings.of(config)
         self._sessions = sessions or SessionLogs.of(config)
+        self._checkpoints = checkpoints or Checkpoints(None, str, config.checkpoint_s)
+        self._checkpoints.begin(self._timer)
+        self._resuming = asyncio.Lock()
         self._services: Services | None = None
         self._closed = False
         engine.on_death(self._engine_died)
@@ -70,6 +75,66 @@ class Streams:
         Raises StreamError ``at_capacity`` (extra ``ahead``, ``retry_after``) when running streams fill the
         machine, or the model is not ready.
         """
+        services = self._admitting()
+        stream = LiveStream(
+            secrets.token_urlsafe(9), secrets.token_urlsafe(24), services, self._make_sink, self._changed
+        )
+        self._add(stream, unattended)
+        logger.info("stream %s: made", stream.id)
+        return stream
+
+    async def rejoin(self, stream_id: str, control_token: str) -> LiveStream:
+        """Give the stream when the token is its own, also one that is gone and goes on from its last checkpoint.
+
+        Raises StreamError as :meth:`authorise` does, ``wrong_state`` for one that can't go on here, ``at_capacity``.
+        """
+        try:
+            return self.authorise(stream_id, control_token)
+        except StreamError as error:
+            if error.code != "not_found":
+                raise
+        await self._checkpoints.check(stream_id, control_token)
+        async with self._resuming:
+            if (stream := self._streams.get(stream_id)) is not None and stream.state != "ended":
+                return stream
+            if stream is not None:
+                await stream.end("it goes on")
+            return await self._resume(stream_id, control_token)
+
+    async def _resume(self, stream_id: str, control_token: str) -> LiveStream:
+        services = self._admitting()
+        kept = await self._checkpoints.load(stream_id)
+        stream = LiveStream(stream_id, control_token, services, self._make_sink, self._changed)
+        self._add(stream, kept.is_unattended)
+        try:
+            stream.take_up(kept)
+        except StreamError:
+            self._end(stream, "it could not go on")
+            raise
+        logger.info("stream %s: goes on from frame %s", stream_id, kept.frame)
+        return stream
+
+    async def forget(self, stream_id: str, control_token: str) -> None:
+        """End a stream, and have nobody go on with it. Raises StreamError as :meth:`authorise` does."""
+        try:
+            stream = self.authorise(stream_id, control_token)
+        except StreamError as error:
+            if error.code != "not_found":
+                raise
+            await self._checkpoints.check(stream_id, control_token)
+            await self._checkpoints.forget(stream_id)
+        else:
+            await stream.end("deleted", forget=True)
+
+    def _add(self, stream: LiveStream, unattended: bool) -> None:
+        self._streams[stream.id] = stream
+        stream.checkpoint.is_unattended = unattended
+        if unattended:
+            self._unattended.add(stream.id)
+        self._changed(stream)
+
+    def _admitting(self) -> Services:
+        """Give what streams share. Raises StreamError ``at_capacity`` where there can't be one more."""
         if self._closed or not self._engine.ready:
             why = "The server is closing." if self._closed else "The model is getting ready; try again soon."
             raise StreamError("at_capacity", why, ahead=0, retry_after=RETRY_AFTER_S)
@@ -78,15 +143,7 @@ class Streams:
         if len(self._streams) >= self._config.max_streams:
             why = f"This server holds at most {len(self._streams)} streams; try again when one has ended."
             raise StreamError("at_capacity", why, ahead=len(self._streams), retry_after=RETRY_AFTER_S)
-        stream = LiveStream(
-            secrets.token_urlsafe(9), secrets.token_urlsafe(24), services, self._make_sink, self._changed
-        )
-        self._streams[stream.id] = stream
-        if unattended:
-            self._unattended.add(stream.id)
-        self._changed(stream)
-        logger.info("stream %s: made", stream.id)
-        return stream
+        return services
 
     def find(self, stream_id: str) -> LiveStream:
         """Give the stream of this id. Raises StreamError ``not_found``."""
@@ -130,6 +187,7 @@ class Streams:
             self._end(stream, reason)
         if self._endings:
             await asyncio.wait(set(self._endings))
+        await self._checkpoints.close()
         self._pictures.shutdown(wait=False, cancel_futures=True)
         self._recordings.thread.shutdown(wait=False)
         self._sessions.thread.shutdown(wait=False)
@@ -157,6 +215,7 @@ class Streams:
                 self._recordings,
                 self._fork,
                 self._sessions,
+                self._checkpoints,
             )
         return self._services
 
@@ -174,7 +233,8 @@ class Streams:
         if (booked := self._lonely.pop(stream.id, None)) is not None:
             booked.cancel()
         if stream.state == "ended":
-            self._streams.pop(stream.id, None)
+            if self._streams.get(stream.id) is stream:
+                del self._streams[stream.id]
             self._unattended.discard(stream.id)
         elif not stream.directors and not stream.viewers:
             config = self._config

@@ -112,7 +112,7 @@ class Rest:
             made = True
         finally:
             if not made:
-                await live.end("refused")
+                await live.end("refused", forget=True)
         location = f"/streams/{live.id}"
         body = describe_stream(live) | {"control_token": live.control_token}
         return web.json_response(body, status=201, headers={"Location": location})
@@ -123,7 +123,7 @@ class Rest:
 
     async def change(self, request: web.Request) -> web.StreamResponse:
         """``PATCH /streams/{stream}``: one command of the channel `control`."""
-        live = self._authorise(request)
+        live = await self._rejoin(request)
         message = parse(await _read_text(request), self._limits)
         if isinstance(message, UploadImage):
             raise StreamError("not_supported", f"Over HTTP a picture comes by PUT /streams/{live.id}/image.")
@@ -132,7 +132,7 @@ class Rest:
 
     async def take_picture(self, request: web.Request) -> web.StreamResponse:
         """``PUT /streams/{stream}/image``: the bytes of a picture, whatever type they are said to be."""
-        live = self._authorise(request)
+        live = await self._rejoin(request)
         waits, entry = _asks_applied(request), _entry(request)
         self._check_rate(live)
         if live in self._uploading:
@@ -150,8 +150,13 @@ class Rest:
 
     async def end(self, request: web.Request) -> web.StreamResponse:
         """``DELETE /streams/{stream}``"""
-        await self._authorise(request).end("deleted")
+        token = bearer(request.headers.get("Authorization"))
+        await self._streams.forget(request.match_info["stream"], token)
         return web.Response(status=204)
+
+    async def _rejoin(self, request: web.Request) -> LiveStream:
+        token = bearer(request.headers.get("Authorization"))
+        return await self._streams.rejoin(request.match_info["stream"], token)
 
     def _authorise(self, request: web.Request) -> LiveStream:
         token = bearer(request.headers.get("Authorization"))

@@ -149,7 +149,7 @@ class _Routes:
         offer = read_offer(body.get("sdp"))
         self._require_ready()
         if body.get("stream") is not None:
-            live = self._join(body)
+            live = await self._join(body)
             sdp = await self._accept(live, offer)
         else:
             live = self._dependencies.streams.create()
@@ -168,13 +168,13 @@ class _Routes:
             **stream_urls(live),
         }
 
-    def _join(self, body: dict[str, Any]) -> LiveStream:
+    async def _join(self, body: dict[str, Any]) -> LiveStream:
         stream, token = body["stream"], body.get("control_token")
         if not isinstance(stream, str):
             raise StreamError("bad_offer", "`stream` must be the id of a stream, a string.")
         if not isinstance(token, str):
             raise StreamError("unauthorized", "To join a stream, send its `control_token` with its id.")
-        return self._dependencies.streams.authorise(stream, token)
+        return await self._dependencies.streams.rejoin(stream, token)
 
     async def _accept(self, live: LiveStream, offer: Offer) -> str:
         broadcast = cast(Broadcast, live.broadcast)

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -23,6 +24,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # The default gives each example 200 ms by the wall clock, which other work on the machine uses up.
 hypothesis.settings.register_profile("busy", deadline=None)
 hypothesis.settings.load_profile("busy")
+
+# What servers that tests start keep of their streams; each worker's are its own, for a folder is one server's.
+_state = tempfile.TemporaryDirectory(prefix="vivant-state-")
+os.environ["XDG_STATE_HOME"] = _state.name
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser

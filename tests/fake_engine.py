@@ -26,7 +26,7 @@ class FakeEngine:
         self.chunk_seconds = seconds
         self.seconds = seconds
         self.is_resumable = isinstance(pipeline, Resumable)
-        self.open_s = self.close_s = self.prepare_s = 0.0
+        self.open_s = self.close_s = self.save_s = self.prepare_s = 0.0
         self.prepare_error: StreamError | None = None
         self.busy_s = 0.0
         self.replicas = 1
@@ -63,8 +63,9 @@ class FakeEngine:
     async def save(self, stream_id: str) -> bytes:
         """Give the history."""
         self.calls.append(("save",))
-        await self._spend(0.0)
-        return self._host.save(stream_id)
+        saved = self._host.save(stream_id)
+        await self._spend(self.save_s)
+        return saved
 
     async def generate(self, stream_id: str, conditioning: Conditioning, deadline: float) -> Chunk:
         """Make a chunk."""

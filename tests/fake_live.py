@@ -131,7 +131,7 @@ class FakeLive:
         for changed in self.watching:
             changed.set()
 
-    async def end(self, reason: str) -> None:
+    async def end(self, reason: str, forget: bool = False) -> None:
         self.ended, self.state = reason, "ended"
         for director in list(self.present):
             director.goodbye(reason)
@@ -165,6 +165,12 @@ class FakeStreams:
         if not hmac.compare_digest(live.control_token, control_token):
             raise StreamError("unauthorized", "That is not the control token of this stream.")
         return live
+
+    async def rejoin(self, stream_id: str, control_token: str) -> FakeLive:
+        return self.authorise(stream_id, control_token)
+
+    async def forget(self, stream_id: str, control_token: str) -> None:
+        await self.authorise(stream_id, control_token).end("deleted", forget=True)
 
     def __iter__(self) -> Iterator[FakeLive]:
         return iter([live for live in self.made if live.ended is None])

@@ -11,6 +11,7 @@ from PIL import Image
 
 from pipeline.interface import Pipeline
 from stream.capacity import Capacity
+from stream.checkpoints import Checkpoints
 from stream.config import StreamConfig
 from stream.control import Restart, Snapshot
 from stream.generation import Services
@@ -50,6 +51,7 @@ class Studio:
         pipeline: Pipeline[Any] | None = None,
         recordings: str = "",
         sessions: SessionLogs | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self.clock = FakeClock()
         self.engine = FakeEngine(self.clock, pipeline or FakePipeline(modes=modes), (0.1, 0.08, 0.06, 0.05))
@@ -70,6 +72,7 @@ class Studio:
             recordings=Recordings.of(StreamConfig(recordings=recordings)),
             fork=self._fork,
             sessions=sessions or SessionLogs.of(StreamConfig()),
+            checkpoints=checkpoints or Checkpoints(None, str, 5.0),
         )
         self.stream = LiveStream("s", "token", services, self._sink, lambda stream: self.changes.append(stream.state))
         self.director = FakeDirector()

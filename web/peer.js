@@ -21,7 +21,7 @@ import { sendBytes } from "./upload.js";
  * @typedef {{
  *   onPhase: (phase: Phase) => void,
  *   onVideo: (video: MediaStream) => void,
- *   onWelcome: (welcome: ServerMessage, rejoined: boolean) => void,
+ *   onWelcome: (welcome: ServerMessage, rejoined: boolean, lost: string) => void, `lost`: why the old stream is not it
  *   onMessage: (message: ServerMessage, sent: Sent | undefined) => void,
  * }} DirectorEvents
  */
@@ -239,6 +239,7 @@ export class Director {
   /** @type {Credentials | null} */
   #credentials;
   #welcomedBy = "";
+  #lost = "";
 
   /** @param {DirectorEvents} events @param {Storage} [storage] where what survives a reload is kept */
   constructor(events, storage = sessionStorage) {
@@ -327,7 +328,8 @@ export class Director {
       this.#welcomedBy = welcome.stream;
       this.#storage.setItem("vivant.stream", JSON.stringify(this.#credentials));
       this.#events.onPhase({ phase: "open" });
-      this.#events.onWelcome(welcome, rejoined);
+      this.#events.onWelcome(welcome, rejoined, this.#lost);
+      this.#lost = "";
       await new Promise((resolve) => connection.closed.addEventListener("abort", resolve));
       return connection.closed.reason;
     } catch (error) {
@@ -340,13 +342,15 @@ export class Director {
   }
 
   /**
-   * `POST /offer`: joins the stream that this tab had, or makes a new one where that is gone.
+   * `POST /offer`: joins the stream that this tab had, which may have ended and goes on then, or makes a new one where
+   * that is gone, or can't go on.
    * @param {RTCSessionDescriptionInit} offer @param {AbortSignal} signal
    * @returns {Promise<RTCSessionDescriptionInit>}
    */
   async #exchange(offer, signal) {
     let response = await this.#post({ ...offer, ...this.#credentials }, signal);
-    if (this.#credentials && [401, 404].includes(response.status)) {
+    if (this.#credentials && [401, 404, 409].includes(response.status)) {
+      if (response.status === 409) this.#lost = (await refusal(response)).message;
       response = await this.#post(offer, signal);
     }
     if (!response.ok) throw await refusal(response);

@@ -89,7 +89,7 @@ export class Session {
     this.#director = makeDirector({
       onPhase: (phase) => this.#onPhase(phase),
       onVideo: view.video,
-      onWelcome: (welcome, rejoined) => void this.#onWelcome(welcome, rejoined),
+      onWelcome: (welcome, rejoined, lost) => void this.#onWelcome(welcome, rejoined, lost),
       onMessage: (message, sent) => this.#onMessage(message, sent),
     });
   }
@@ -446,9 +446,9 @@ export class Session {
 
   /**
    * Takes over a stream that this page was in, or brings a new one to where the last one was.
-   * @param {ServerMessage} welcome @param {boolean} rejoined
+   * @param {ServerMessage} welcome @param {boolean} rejoined @param {string} lost why a stream of before is not gone on with
    */
-  async #onWelcome(welcome, rejoined) {
+  async #onWelcome(welcome, rejoined, lost) {
     const before = this.#stream;
     const played = before.state === "live" && this.#now() - this.#liveSince > RESTART_AFTER_MS;
     this.#latency.clear();
@@ -468,6 +468,7 @@ export class Session {
     this.#view.changed();
     // Not after a moment only: then the start itself may be what ended the stream.
     if (!rejoined && played) await this.start(this.#prompt.text, randomSeed());
+    if (lost) this.#view.error("status", lost);
   }
 
   /** @param {ServerMessage} message @param {Sent | undefined} sent */

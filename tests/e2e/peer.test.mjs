@@ -102,7 +102,7 @@ async function setUp(
     {
       onPhase: (phase) => void seen.push(phase),
       onVideo() {},
-      onWelcome: (welcome, rejoined) => void seen.push({ welcome: welcome.stream, rejoined }),
+      onWelcome: (welcome, rejoined, lost) => void seen.push({ welcome: welcome.stream, rejoined, ...(lost && { lost }) }),
       onMessage() {},
     },
     /** @type {any} */ (storage),
@@ -167,6 +167,19 @@ test("where the stream is gone the page gets a new one at once", async () => {
   await page.welcome("two");
   equal([page.offers[1].stream, page.seen.at(-1)], [undefined, { welcome: "two", rejoined: false }]);
   equal(JSON.parse(storage.getItem("vivant.stream")).stream, "two");
+  page.end();
+});
+
+test("where the stream can't go on the page gets a new one, and says once why", async () => {
+  const storage = new FakeStorage([["vivant.stream", '{"stream":"one","control_token":"t"}']]);
+  const page = await setUp([refuse(409, "wrong_state"), accept("two"), accept("two")], storage);
+  await page.welcome("two");
+  equal(page.seen.at(-1), { welcome: "two", rejoined: false, lost: "It says wrong_state." });
+  page.channel.dispatchEvent(new Event("close"));
+  await settle();
+  page.director.retryNow();
+  await page.welcome("two");
+  equal(page.seen.at(-1), { welcome: "two", rejoined: true });
   page.end();
 });
 

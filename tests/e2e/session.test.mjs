@@ -67,10 +67,10 @@ function setUp() {
     say: (/** @type {any} */ message, /** @type {any} */ sent) => events.onMessage(message, sent),
     phase: (/** @type {any} */ phase) => events.onPhase(phase),
     wait: (/** @type {number} */ ms) => void (now += ms),
-    async welcome(state = /** @type {any} */ (IDLE), rejoined = false, more = {}) {
+    async welcome(state = /** @type {any} */ (IDLE), rejoined = false, more = {}, lost = "") {
       events.onPhase({ phase: "open" });
       const capabilities = { ...CAPABILITIES, ...more };
-      events.onWelcome({ type: "welcome", stream: "s", capabilities, state }, rejoined);
+      events.onWelcome({ type: "welcome", stream: "s", capabilities, state }, rejoined, lost);
       await settle();
     },
   };
@@ -108,6 +108,15 @@ test("a stream that is still there is left as it is", async () => {
   phase({ phase: "waiting", reason: "gone", retryAt: 1 });
   await welcome({ ...LIVE, prompt: "snow" }, true);
   equal([calls, session.prompt, session.stream.state], [[], "snow", "live"]);
+});
+
+test("a stream that can't go on is told of, after the new one was brought to where it was", async () => {
+  const { calls, errors, session, welcome } = setUp();
+  session.usePicture(/** @type {any} */ (PICTURE));
+  await session.applyPrompt("rain");
+  await welcome(undefined, false, {}, "There is another model.");
+  equal(calls.length, 2);
+  equal(errors.status, "There is another model.");
 });
 
 test("a prompt given while there was no connection is sent when the stream is back", async () => {

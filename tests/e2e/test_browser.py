@@ -113,6 +113,12 @@ class Server:
                 return
         raise AssertionError("the server ended before it was ready")
 
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.communicate(timeout=20)
+
     def end(self) -> None:
         """Ask it to end, and wait until it has."""
         assert self.process is not None
@@ -302,6 +308,37 @@ async def test_a_bookmark_is_gone_back_to_and_on_from(open_page: Callable[..., A
         watch = await open_page(f"{server.url}{href}")
         shown = "document.querySelector('video')?.getVideoPlaybackQuality().totalVideoFrames >= 8"
         await watch.wait_for_function(shown, timeout=PATIENCE_MS)
+        await leave(page)
+
+
+async def test_a_stream_goes_on_after_its_server_was_killed(open_page: Callable[..., Any], tmp_path: Path) -> None:
+    """The page comes back by itself and the video goes on, picture and prompt with it; a reload finds it too. Under
+    another model it says why not, and has a fresh stream."""
+    stream = "() => JSON.parse(sessionStorage.getItem('vivant.stream')).stream"
+    kept = (f"stream.resume_folder={tmp_path / 'kept'}", "stream.checkpoint_s=0.5")
+    with serving(*kept, FAKE_RESUMABLE="1") as server:
+        page = await open_page(server.url)
+        await start_with_picture(page)
+        await is_state(page, "Live")
+        await page.wait_for_function(f"{FRAMES} >= 40")
+        before = await page.evaluate(stream)
+        server.kill()
+        server.start()
+        await is_state(page, "Live")
+        await page.wait_for_function(f"{FRAMES} >= 8")
+        assert await page.evaluate(stream) == before
+        await page.reload()
+        await is_state(page, "Live")
+        await expect(page.locator("#prompt")).to_have_value("pan left")
+        assert await page.evaluate(stream) == before
+        await page.wait_for_timeout(1500)
+        server.kill()
+        server.arguments += ("model.steps=3",)
+        server.start()
+        await expect(page.locator("#status-error")).to_contain_text("has another model now", timeout=PATIENCE_MS)
+        assert await page.evaluate(stream) != before
+        # The browser's own, of a server that was not there and of the 409.
+        page.errors.clear()
         await leave(page)
 
 
