@@ -328,7 +328,7 @@ async def test_what_is_thrown_away_meanwhile_is_not_kept(server: Restarting) -> 
         await server.play(before, 0.1)
     held = before.checkpoint._newest
     await server.do(before, SetPrompt, prompt="wind")
-    assert ("truncate",) == server.engine.calls[-1][:1] or before.generation._producer._rewind is not None
+    assert server.engine.calls[-1][0] == "truncate" or before.generation._producer._rewind is not None
     await server.clock.advance(0.3)
     assert before.checkpoint._newest is held
     server.engine.save_s = 0.0

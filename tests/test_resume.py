@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -120,13 +120,18 @@ async def come_back(server: Server, known: dict[str, str]) -> tuple[Client, dict
 
 async def seen(server: Server, client: Client, known: dict[str, str], frame: int) -> None:
     """Wait until so many frames of a stream were sent, and the client got some."""
+    await look(server, known, lambda told: told is not None and told["frame"] >= frame)
+    await client.wait(lambda: client.frames)
+
+
+async def look(server: Server, known: dict[str, str], holds: Callable[[Any], bool]) -> None:
+    """Look at a stream until this holds of what is told of it, None where there is none."""
     async with aiohttp.ClientSession() as session, asyncio.timeout(120):
         while True:
             async with session.get(f"{server.url}/streams/{known['stream']}") as response:
-                if (await response.json())["frame"] >= frame:
-                    break
+                if holds(await response.json() if response.status == 200 else None):
+                    return
             await asyncio.sleep(0.05)
-    await client.wait(lambda: client.frames)
 
 
 def common(before: list[SentChunk], after: list[SentChunk]) -> list[tuple[SentChunk, SentChunk]]:
@@ -174,7 +179,7 @@ async def test_pockets_frames_are_the_same_bytes(server: Server) -> None:
     await server.kill()
     await client.close()
     await server.start(module="server")
-    client, state = await come_back(server, known)
+    client, _ = await come_back(server, known)
     await seen(server, client, known, 160)
     await client.close()
     pairs = common(*server.chunks(known["stream"]))
@@ -193,9 +198,7 @@ async def test_who_was_cut_off_comes_back(server: Server) -> None:
     assert len(server.chunks(known["stream"])) == 1
     await seen(server, client, known, state["frame"] + 16)
     await client.close()
-    async with aiohttp.ClientSession() as session, asyncio.timeout(20):
-        while (await session.get(f"{server.url}/streams/{known['stream']}")).status != 404:
-            await asyncio.sleep(0.1)
+    await look(server, known, lambda told: told is None)
     client, state = await come_back(server, known)
     assert (state["state"], state["prompt"]) == ("live", "snow falls")
     await seen(server, client, known, state["frame"] + 32)
