@@ -84,8 +84,8 @@ class Preparing(Protocol):
 class Resumable(Protocol[SavedT]):
     """A pipeline besides whose streams can go on in another process; one that lacks this loses them with its own.
 
-    ``restore(open(conditioning), saved)`` is a state bit-equal to the saved one, where ``conditioning`` is what that
-    was opened under, on the same kind of machine.
+    ``restore(open(conditioning), saved)`` is a state bit-equal to the saved one, where ``conditioning`` has the picture
+    and the seed which that was opened under, on the same kind of machine; or as near to it as ``restore`` says.
     """
 
     def save(self, state: SavedT) -> bytes:

@@ -115,3 +115,18 @@ def test_a_chunk_never_overwrites_the_sink() -> None:
     """A window too small for sink and chunk is refused, where the reference loses sink rows without a word."""
     with pytest.raises(ConfigError, match="need a window of 6"):
         filled(4, 3, []).kept(3)
+
+
+def test_a_window_that_is_made_again_shows_what_it_holds() -> None:
+    """From the newest latents on a stream sees its sink and those, placed as the first ones of a young window."""
+    cache = filled(6, 1, [2])
+    cache.latents = 20
+    cache.append(pairs(20, 2), 2)
+    past = cache.see(2, "relative").past
+    assert past is not None
+    assert torch.equal(past[1][1], torch.cat([pairs(latent, 1)[1][1] for latent in (0, 20, 21)], 1))
+    young = filled(6, 1, [1, 2]).see(2, "relative").past
+    assert young is not None
+    assert torch.equal(past.rotation, young.rotation)
+    cache.clear()
+    assert cache.see(2, "relative").past is None

@@ -31,6 +31,11 @@ class VAEMemory:
 class FrameDecoder(Protocol):
     """A decoder as live video needs it: latents in, frames out, its past in the caller's hands."""
 
+    @property
+    def memory_latents(self) -> int:
+        """From how many latents its memory follows, the newest among them, whatever came before."""
+        ...
+
     def decode_frames(self, latents: Tensor, memory: VAEMemory | None) -> tuple[Tensor, VAEMemory]:
         """Decode the next latents of a stream.
 

@@ -7,7 +7,9 @@ groups frames 0-3, 4-7 and so on when encoding. Source: github.com/madebyollin/t
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import repeat
+from math import ceil
 
 import torch
 import torch.nn.functional as F
@@ -193,6 +195,20 @@ class TinyVAE(nn.Module):
     def decode_untrimmed(self, latents: Tensor, memory: VAEMemory | None = None) -> tuple[Tensor, VAEMemory]:
         """Decode as :meth:`decode` does, and keep the frames that a stream's beginning drops: F = 4 T."""
         return self._run(self.decoder, latents.to(self._dtype), memory or VAEMemory())
+
+    @property
+    def memory_latents(self) -> int:
+        """See :class:`pipeline.networks.frame_decoder.FrameDecoder`.
+
+        >>> TinyVAE().memory_latents
+        8
+        """
+        steps, back = 1, Fraction(0)
+        for grow in self.config.time_grows:
+            back += Fraction(BLOCKS, steps)
+            steps *= grow
+        # The last block's memory is its own input.
+        return 1 + ceil(back - Fraction(self.config.time_grows[-1], steps))
 
     def decode_frames(self, latents: Tensor, memory: VAEMemory | None) -> tuple[Tensor, VAEMemory]:
         """See :meth:`pipeline.networks.frame_decoder.FrameDecoder.decode_frames`."""

@@ -8,14 +8,25 @@ have seen is handed in and out (:class:`~pipeline.networks.frame_decoder.VAEMemo
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
+from math import ceil
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.errors import ConfigError
 from pipeline.networks.frame_decoder import VAEMemory
-from pipeline.networks.vae_wan_layers import Downsample, Head, Middle, ResidualBlock, SlotTape, Upsample, causal_conv
+from pipeline.networks.vae_wan_layers import (
+    LOOK_BACK,
+    Downsample,
+    Head,
+    Middle,
+    ResidualBlock,
+    SlotTape,
+    Upsample,
+    causal_conv,
+)
 
 # fmt: off
 LATENT_MEAN = (
@@ -179,6 +190,23 @@ class WanVAE(nn.Module):
             video, seen = self.decoder(self.conv2(latent), seen)
             videos.append(video)
         return torch.cat(videos, 2), seen
+
+    @property
+    def memory_latents(self) -> int:
+        """See :class:`pipeline.networks.frame_decoder.FrameDecoder`.
+
+        >>> with torch.device("meta"):
+        ...     WanVAE(encoder=False).memory_latents
+        38
+        """
+        # The kernels that a frame goes through before and between the places where frames are doubled. What the last
+        # one of all remembers is its own input.
+        blocks = 2 * (self.config.num_res_blocks + 1)
+        steps, back = 1, Fraction(LOOK_BACK * (1 + 4))
+        for doubles in (*self.config.temporal_downsample[::-1], False):
+            back += Fraction(LOOK_BACK * (blocks + doubles), steps)
+            steps *= 1 + doubles
+        return 1 + ceil(back)
 
     def decode_frames(self, latents: Tensor, memory: VAEMemory | None) -> tuple[Tensor, VAEMemory]:
         """See :meth:`pipeline.networks.frame_decoder.FrameDecoder.decode_frames`."""

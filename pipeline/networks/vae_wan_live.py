@@ -209,4 +209,3 @@ def _gain(norm: nn.Module) -> Tensor:
 def _conv(module: nn.Module) -> nn.Conv3d:
     assert isinstance(module, nn.Conv3d)
     return module
-

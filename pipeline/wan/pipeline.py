@@ -29,14 +29,16 @@ from pipeline.types import (
     QualityLevel,
     VideoFormat,
 )
+from pipeline.wan.again import decoded, reach, read_again, remembered
 from pipeline.wan.decoding import LiveDecoder, prepared
 from pipeline.wan.examples import EXAMPLES
 from pipeline.wan.given import Given, beside, show
 from pipeline.wan.parts import Parts
 from pipeline.wan.passes import Passes
 from pipeline.wan.sampler import Guide, Sampler, draw
+from pipeline.wan.saving import read_saved, save_state
 from pipeline.wan.sizes import PIXELS_PER_LATENT
-from pipeline.wan.state import Boundary, Made, Pending, WanState
+from pipeline.wan.state import Boundary, Known, Made, Pending, WanState
 from pipeline.wan.texts import Texts
 from pipeline.wan.window import Positions, WindowCache, WindowShape
 
@@ -90,6 +92,7 @@ class WanPipeline:
             for steps in plan.steps
         ]
         self._decoder = LiveDecoder(parts.decoder, prepared(parts.decoder, parts.device), plan.latents_per_chunk)
+        self._reach = reach(plan.window, plan.sink, plan.latents_per_chunk, parts.decoder.memory_latents)
         self._texts = Texts(parts.text)
         self._open = 0
         self.format = VideoFormat(plan.width, plan.height, plan.fps, plan.latents_per_chunk, FRAMES_PER_LATENT)
@@ -177,6 +180,8 @@ class WanPipeline:
         watch = follow(begin.watch, conditioning, self._look(frames, pixels, clean), self._plan.reanchor)
         state.now = Boundary(made, begin.cached + count, begin.frames + len(pixels), begin.chunks + 1, memory, watch)
         state.pending, state.seen = Pending(clean, guide, seen), None
+        known = [*state.known, Known(clean, begin.cached, count, conditioning.prompt)]
+        state.known = self._reach.kept(known, state.now.cached)
         return Chunk(
             index=begin.chunks,
             first_frame=begin.frames,
@@ -219,6 +224,29 @@ class WanPipeline:
         state.pending = state.seen = None
         state.now = self._after(made, kept) if kept else made.begin
         state.past = deque([other for other in state.past if other.begin.made < latent], maxlen=2)
+        end = state.now.cached
+        state.known = [replace(one, count=min(one.count, end - one.first)) for one in state.known if one.first < end]
+
+    def save(self, state: WanState) -> bytes:
+        """Save what came to a stream since it was opened: clean latents, and the texts that they were made under."""
+        return save_state(state)
+
+    @torch.inference_mode()
+    def restore(self, state: WanState, saved: bytes) -> None:
+        """Take a stream just opened to where the saved one was. Raises PipelineError when that was another's.
+
+        As long as its window had lost no latent this is bit-equal. Later the window's oldest latents are read beside
+        fewer than they were, and the stream goes on a little otherwise than it would have.
+        """
+        read = read_saved(saved, state.seed, (self._size, self._parts.device))
+        state.known = read.known
+        read_again(state, self._samplers[0], lambda one: self._guide(state, one), read.is_pending)
+        memories = remembered(self._decoder, state.known)
+        before = {one.first: memory for one, memory in zip(state.known, memories, strict=False)}
+        clean = {one.first: one.clean for one in state.known}
+        state.now = Boundary(*read.now, memories[-1])
+        begins = [Boundary(*counts, before[counts[1]]) for counts in read.past]
+        state.past = deque([Made(begin, clean[begin.cached]) for begin in begins], maxlen=2)
 
     @torch.inference_mode()
     def prepare(self, prompt: str) -> None:
@@ -231,6 +259,7 @@ class WanPipeline:
             state.closed = True
             state.pending = state.seen = state.cross = None
             state.past.clear()
+            state.known.clear()
             self._open -= 1
 
     def _admit(self, conditioning: Conditioning) -> None:
@@ -245,8 +274,14 @@ class WanPipeline:
         latent = self._parts.encoder.encode_image(picture, self._parts.tile)
         frame, memory = self._decoder.decode(latent, None)
         state.given = Given(frame=frame)
-        self._samplers[0].begin_with(latent, Guide(self._cross(state, prompt)), state.cache, [1])
+        state.known = [Known(latent, 0, 1, prompt, is_given=True)]
+        read_again(state, self._samplers[0], lambda one: self._guide(state, one), is_pending=False)
         state.now = replace(state.now, cached=1, memory=memory)
+
+    def _guide(self, state: WanState, known: Known) -> Guide:
+        """What these latents were made under, and are read under."""
+        count = known.clean.shape[2]
+        return Guide(self._cross(state, known.prompt), beside(state.given, known.first, count))
 
     def _count(self, state: WanState, conditioning: Conditioning) -> int:
         """How many latents the next chunk has: one to begin from text alone, where the model was trained so."""
@@ -272,9 +307,7 @@ class WanPipeline:
 
     def _after(self, made: Made, kept: int) -> Boundary:
         """The boundary after the first latents of a chunk; the decoder sees those again, for its memory alone."""
-        begin, memory = made.begin, made.begin.memory
-        for latent in made.clean[:, :, :kept].split(1, dim=2):
-            memory = self._decoder.decode(latent, memory)[1]
+        begin, memory = made.begin, decoded(self._decoder, made.clean, kept, made.begin.memory)
         frames = begin.frames + kept * FRAMES_PER_LATENT
         return Boundary(begin.made + kept, begin.cached + kept, frames, begin.chunks + 1, memory, begin.watch)
 

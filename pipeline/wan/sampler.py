@@ -83,9 +83,11 @@ class Sampler:
             clean = self.clean(noisy, at, guide, seen)
         return clean
 
-    def read(self, clean: Tensor, guide: Guide, seen: Seen) -> Sequence[KeyValue]:
+    def read(self, clean: Tensor, guide: Guide, seen: Seen, is_given: bool = False) -> Sequence[KeyValue]:
         """Read finished latents: every layer's keys (un-rotated) and values, as the latents to come see them."""
-        return self.flow(clean, self._everywhere(self.context_noise, clean), guide, seen)[1]
+        # What is given is read at timestep 0, whatever the context noise: so were the published models used.
+        timestep = 0.0 if is_given else self.context_noise
+        return self.flow(clean, self._everywhere(timestep, clean), guide, seen)[1]
 
     def prepare(self, guide: Guide, seen: Seen) -> None:
         """Take in what the next chunk sees, 3 ms at full size, before anybody waits for it."""
@@ -101,9 +103,7 @@ class Sampler:
             raise ConditioningError(f"{given.shape[2]} given latents cannot be read in groups of {list(groups)}")
         for latents in given.split(list(groups), dim=2):
             seen = cache.see(latents.shape[2], self.positions)
-            # At timestep 0, whatever the context noise: so were the published models used.
-            own = self.flow(latents, self._everywhere(0.0, latents), guide, seen)[1]
-            cache.append(own, latents.shape[2])
+            cache.append(self.read(latents, guide, seen, is_given=True), latents.shape[2])
 
     def _everywhere(self, timestep: float, latents: Tensor) -> Tensor:
         return torch.full((len(latents), latents.shape[2]), timestep, device=latents.device)

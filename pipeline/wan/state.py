@@ -29,6 +29,26 @@ class Boundary:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """Latents that were read together, to be read again: clean ``[1, C, T, h, w]``, and the text that they were under.
+
+    ``first`` is their place in the window's count, ``count`` how many of them stand: the others were cut off, and seen
+    by these. A picture is ``is_given``.
+    """
+
+    clean: Tensor
+    first: int
+    count: int
+    prompt: str
+    is_given: bool = False
+
+    @property
+    def end(self) -> int:
+        """The place after them."""
+        return self.first + self.count
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Made:
     """A chunk that can be taken back: where it began, and its clean latents ``[1, C, T, h, w]``."""
 
@@ -49,7 +69,8 @@ class Pending:
 class WanState:
     """One stream: its window, where its next chunk begins, the chunks that can be taken back (newest last).
 
-    ``seen`` is what the next chunk sees, once the last one was read. ``cross`` are the cross-attention's keys and
+    ``known`` are the latents of the sink and the newest ones, from which window and decoder can be made again. ``seen``
+    is what the next chunk sees, once the last one was read. ``cross`` are the cross-attention's keys and
     values under ``prompt``, 94 MB for the 1.3B model.
     """
 
@@ -58,6 +79,7 @@ class WanState:
     cache: WindowCache
     now: Boundary
     past: deque[Made] = field(default_factory=deque[Made])
+    known: list[Known] = field(default_factory=list[Known])
     pending: Pending | None = None
     seen: Seen | None = None
     prompt: str | None = None

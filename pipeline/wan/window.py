@@ -114,7 +114,8 @@ class WindowCache:
         ``absolute`` places every latent at its number, for ever; ``relative`` at its place in the window, which is
         the same until the window first rolls and never exceeds it after.
         """
-        kept = self.kept(count)
+        # All are held but where a stream is made again from its newest latents.
+        kept = [latent for latent in self.kept(count) if self.held[self._slot(latent)] == latent]
         first = self.latents if positions == "absolute" else len(kept)
         here = self._rotations(range(first, first + count))
         if not kept:
@@ -133,6 +134,10 @@ class WindowCache:
                     self.stored[layer, part, :, slot] = values[:, tokens]
             self.held[slot] = self.latents + index
         self.latents += count
+
+    def clear(self) -> None:
+        """Hold nothing."""
+        self.latents, self.held = 0, [-1] * self.shape.window
 
     def truncate(self, latents: int, count: int) -> None:
         """Forget what came after the first ``latents``.

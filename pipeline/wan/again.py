@@ -1,0 +1,81 @@
+"""A stream's window and decoder made again from its clean latents: after a restart, under another picture."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from pipeline.networks.frame_decoder import VAEMemory
+from pipeline.wan.decoding import LiveDecoder
+from pipeline.wan.sampler import Guide, Sampler
+from pipeline.wan.state import Known, Pending, WanState
+
+BEFORE = 2
+"""How many times what a chunk sees besides the sink is known before the window begins.
+
+What a latent was read as depends on those that it saw, which depend on those before, so less with every step back: in
+twelve layers of random weights each makes the difference ten times smaller or more (``tests/test_wan_saving.py``).
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What of a stream is known: the latents of its sink, and so many of the newest."""
+
+    sink: int
+    latents: int
+
+    def kept(self, known: Sequence[Known], end: int) -> list[Known]:
+        """Give what is needed of a stream that ends there."""
+        return [one for one in known if one.first < self.sink or one.end > end - self.latents]
+
+
+def reach(window: int, sink: int, chunk: int, decoder: int) -> Reach:
+    """Tell what is to be known for a window of so many latents and a decoder that looks so far back.
+
+    >>> reach(window=12, sink=3, chunk=3, decoder=8)
+    Reach(sink=3, latents=27)
+    """
+    ring = window - sink
+    # Two chunks can be taken back.
+    return Reach(sink, max(ring + BEFORE * (ring - chunk), decoder) + 2 * chunk)
+
+
+def read_again(state: WanState, sampler: Sampler, guide: Callable[[Known], Guide], is_pending: bool) -> None:
+    """Fill a stream's window from what it knows, grouped as it was; the last group is left pending if so.
+
+    What a latent is read as depends on those that it sees. As long as a stream has lost none they are all read as they
+    were; later its oldest ones see less than they did.
+    """
+    state.cache.clear()
+    state.pending = state.seen = None
+    groups = state.known
+    for number, one in enumerate(groups, 1):
+        count = one.clean.shape[2]
+        state.cache.latents = one.first
+        seen = state.cache.see(count, sampler.positions)
+        if is_pending and number == len(groups):
+            state.pending = Pending(one.clean, guide(one), seen)
+            return
+        state.cache.append(sampler.read(one.clean, guide(one), seen, one.is_given), count)
+        state.cache.latents = one.end
+
+
+def remembered(decoder: LiveDecoder, known: Sequence[Known]) -> list[VAEMemory | None]:
+    """Give the decoder's memory before each group, and after the last; those before a gap are not to be used."""
+    memory: VAEMemory | None = None
+    memories: list[VAEMemory | None] = [memory]
+    end = known[0].first if known else 0
+    for one in known:
+        memory = decoded(decoder, one.clean, one.count, memory if one.first == end else None)
+        memories.append(memory)
+        end = one.end
+    return memories
+
+
+def decoded(decoder: LiveDecoder, clean: Tensor, count: int, memory: VAEMemory | None) -> VAEMemory | None:
+    """Give the decoder's memory after the first latents of a group: of the whole at once, of a part one by one."""
+    parts = (clean,) if count == clean.shape[2] else clean[:, :, :count].split(1, dim=2)
+    for part in parts:
+        memory = decoder.decode(part, memory)[1]
+    return memory
