@@ -19,11 +19,11 @@ PROMPTS = ("the leaves sway", "snow falls", "wind")
 
 
 def go_on(model: WanPipeline, state: WanState, count: int, mode: Mode, commit: bool = True) -> list[Chunk]:
-    """Make chunks, each under another prompt than the one before."""
+    """Make chunks, every seven of them under another prompt."""
     chunks = []
     for _ in range(count):
         model.commit(state)
-        chunks.append(model.generate_chunk(state, asked(mode, PROMPTS[state.now.chunks % 3])))
+        chunks.append(model.generate_chunk(state, asked(mode, PROMPTS[state.now.chunks // 7 % 3])))
     if commit:
         model.commit(state)
     return chunks
@@ -39,16 +39,16 @@ def restored(model: WanPipeline, state: WanState, mode: Mode, prompt: str = "ano
 def assert_alike(ours: list[Chunk], theirs: list[Chunk]) -> None:
     for one, other in zip(ours, theirs, strict=True):
         assert np.array_equal(one.frames, other.frames)
-        numbers = [(c.index, c.first_frame, c.first_latent, c.latents, c.cuts) for c in (one, other)]
+        numbers = [(c.index, c.first_frame, c.first_latent, c.latents, c.cuts, c.drift) for c in (one, other)]
         assert numbers[0] == numbers[1]
 
 
-@pytest.mark.parametrize(("chunks", "committed"), [(0, True), (2, False), (9, True)])
+@pytest.mark.parametrize(("chunks", "committed"), [(0, True), (2, False), (13, True)])
 @pytest.mark.parametrize(("mode", "entry"), [("t2v", "first_latent"), ("i2v", "first_latent"), ("i2v", "clip")])
 def test_a_restored_stream_is_the_saved_one(mode: Mode, entry: str, chunks: int, committed: bool) -> None:
     """Resumed is uninterrupted, byte for byte, in every way that a picture enters, however far its window has rolled:
-    two layers see no further back than what is known. Going back afterwards too."""
-    model = pipeline(replace(PLAN, image_entry=entry))
+    two layers see no further back than what is known. Brought back from a drift too, and after going back."""
+    model = pipeline(replace(PLAN, image_entry=entry, reanchor=0.001))
     assert isinstance(model, Resumable)
     state = model.open(asked(mode))
     go_on(model, state, chunks, mode, committed)
@@ -155,7 +155,7 @@ def test_what_is_saved_stays_small() -> None:
     for count in (16, 2):
         go_on(model, state, count, "t2v")
         sizes.append(len(model.save(state)))
-    assert abs(sizes[0] - sizes[1]) < 100
+    assert abs(sizes[0] - sizes[1]) < 1000
     latent = 4 * 16 * (HEIGHT // 8) * (WIDTH // 8)
     assert sizes[1] < 24 * latent
 

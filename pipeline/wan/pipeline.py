@@ -2,8 +2,7 @@
 
 import time
 from collections import deque
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -23,8 +22,6 @@ from pipeline.types import (
     Chunk,
     Conditioning,
     Cut,
-    ImageEntry,
-    Mode,
     Pixels,
     QualityLevel,
     VideoFormat,
@@ -35,45 +32,13 @@ from pipeline.wan.examples import EXAMPLES
 from pipeline.wan.given import Given, beside, show
 from pipeline.wan.parts import Parts
 from pipeline.wan.passes import Passes
+from pipeline.wan.plan import Plan as Plan
 from pipeline.wan.sampler import Guide, Sampler, draw
 from pipeline.wan.saving import read_saved, save_state
 from pipeline.wan.sizes import PIXELS_PER_LATENT
 from pipeline.wan.state import Boundary, Known, Made, Pending, WanState
 from pipeline.wan.texts import Texts
-from pipeline.wan.window import Positions, WindowCache, WindowShape
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How a causal Wan model is run; see ``configs/wan_1_3b.yaml`` for what each value means.
-
-    ``steps`` holds the denoising steps of each quality level, best first, ``reanchor`` the drift from which the video
-    is brought back (0: never).
-    """
-
-    name: str
-    needs: str
-    width: int
-    height: int
-    fps: Fraction
-    latents_per_chunk: int
-    steps: tuple[tuple[float, ...], ...]
-    shift: float
-    context_noise: float
-    window: int
-    sink: int
-    positions: Positions
-    first_alone: bool
-    image_entry: ImageEntry
-    max_streams: int
-    keep_rotated: bool
-    reanchor: float = 0.0
-
-    @property
-    def modes(self) -> tuple[Mode, ...]:
-        """What can be asked for: a network that must see a picture makes nothing from text alone."""
-        both: dict[ImageEntry, tuple[Mode, ...]] = {"none": ("t2v",), "clip": ("i2v",)}
-        return both.get(self.image_entry, ("t2v", "i2v"))
+from pipeline.wan.window import WindowCache, WindowShape
 
 
 class WanPipeline:
@@ -136,7 +101,7 @@ class WanPipeline:
         if self._open >= self._plan.max_streams:
             raise CapacityError(f"all {self._plan.max_streams} streams of this model are taken")
         cache = self._window()
-        state = WanState(conditioning.seed, Given(), cache, Boundary(0, 0, 0, 0, None))
+        state = WanState(conditioning.seed, conditioning.image, Given(), cache, Boundary(0, 0, 0, 0, None))
         if conditioning.mode == "i2v":
             assert conditioning.image is not None
             picture = cover(conditioning.image, self._plan.width, self._plan.height).to(self._parts.device)
@@ -238,14 +203,14 @@ class WanPipeline:
         As long as its window had lost no latent this is bit-equal. Later the window's oldest latents are read beside
         fewer than they were, and the stream goes on a little otherwise than it would have.
         """
-        read = read_saved(saved, state.seed, (self._size, self._parts.device))
+        read = read_saved(saved, state, (self._size, self._parts.device))
         state.known = read.known
         read_again(state, self._samplers[0], lambda one: self._guide(state, one), read.is_pending)
         memories = remembered(self._decoder, state.known)
-        before = {one.first: memory for one, memory in zip(state.known, memories, strict=False)}
+        ends = [one.first for one in state.known] + [state.known[-1].end if state.known else 0]
+        before = dict(zip(ends, memories, strict=True))
         clean = {one.first: one.clean for one in state.known}
-        state.now = Boundary(*read.now, memories[-1])
-        begins = [Boundary(*counts, before[counts[1]]) for counts in read.past]
+        *begins, state.now = (Boundary(*one.counts, before[one.counts[1]], one.watch) for one in read.boundaries)
         state.past = deque([Made(begin, clean[begin.cached]) for begin in begins], maxlen=2)
 
     @torch.inference_mode()

@@ -8,6 +8,7 @@ from torch import Tensor
 from pipeline.drift import Watch
 from pipeline.networks.frame_decoder import VAEMemory
 from pipeline.networks.transformer import CrossKeyValues
+from pipeline.types import Pixels
 from pipeline.wan.given import Given
 from pipeline.wan.sampler import Guide
 from pipeline.wan.window import Seen, WindowCache
@@ -67,7 +68,7 @@ class Pending:
 
 @dataclass(slots=True, eq=False)
 class WanState:
-    """One stream: its window, where its next chunk begins, the chunks that can be taken back (newest last).
+    """One stream: picture, window, where its next chunk begins, the chunks that can be taken back (newest last).
 
     ``known`` are the latents of the sink and the newest ones, from which window and decoder can be made again. ``seen``
     is what the next chunk sees, once the last one was read. ``cross`` are the cross-attention's keys and
@@ -75,6 +76,7 @@ class WanState:
     """
 
     seed: int
+    image: Pixels | None
     given: Given
     cache: WindowCache
     now: Boundary

@@ -1,0 +1,40 @@
+"""How a causal Wan model is run, as one value."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from pipeline.types import ImageEntry, Mode
+from pipeline.wan.window import Positions
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a causal Wan model is run; see ``configs/wan_1_3b.yaml`` for what each value means.
+
+    ``steps`` holds the denoising steps of each quality level, best first, ``reanchor`` the drift from which the video
+    is brought back (0: never).
+    """
+
+    name: str
+    needs: str
+    width: int
+    height: int
+    fps: Fraction
+    latents_per_chunk: int
+    steps: tuple[tuple[float, ...], ...]
+    shift: float
+    context_noise: float
+    window: int
+    sink: int
+    positions: Positions
+    first_alone: bool
+    image_entry: ImageEntry
+    max_streams: int
+    keep_rotated: bool
+    reanchor: float = 0.0
+
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        """What can be asked for: a network that must see a picture makes nothing from text alone."""
+        both: dict[ImageEntry, tuple[Mode, ...]] = {"none": ("t2v",), "clip": ("i2v",)}
+        return both.get(self.image_entry, ("t2v", "i2v"))
