@@ -1,7 +1,7 @@
 """A stream's window and decoder made again from its clean latents: after a restart, under another picture."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -27,7 +27,9 @@ class Reach:
 
     def kept(self, known: Sequence[Known], end: int) -> list[Known]:
         """Give what is needed of a stream that ends there."""
-        return [one for one in known if one.first < self.sink or one.end > end - self.latents]
+        return [
+            one for one in known if one.end > end - self.latents or (one.first < self.sink and one.serves != "decoder")
+        ]
 
 
 def reach(window: int, sink: int, chunk: int, decoder: int) -> Reach:
@@ -49,7 +51,7 @@ def read_again(state: WanState, sampler: Sampler, guide: Callable[[Known], Guide
     """
     state.cache.clear()
     state.pending = state.seen = None
-    groups = state.known
+    groups = [one for one in state.known if one.serves != "decoder"]
     for number, one in enumerate(groups, 1):
         count = one.clean.shape[2]
         state.cache.latents = one.first
@@ -61,16 +63,31 @@ def read_again(state: WanState, sampler: Sampler, guide: Callable[[Known], Guide
         state.cache.latents = one.end
 
 
-def remembered(decoder: LiveDecoder, known: Sequence[Known]) -> list[VAEMemory | None]:
-    """Give the decoder's memory before each group, and after the last; those before a gap are not to be used."""
+def remembered(decoder: LiveDecoder, known: Sequence[Known]) -> dict[int, VAEMemory | None]:
+    """Give the decoder's memory by place, before each group and after the last; before a gap it is not to be used."""
     memory: VAEMemory | None = None
-    memories: list[VAEMemory | None] = [memory]
-    end = known[0].first if known else 0
+    memories: dict[int, VAEMemory | None] = {0: None}
+    end: int | None = None
     for one in known:
-        memory = decoded(decoder, one.clean, one.count, memory if one.first == end else None)
-        memories.append(memory)
-        end = one.end
+        if one.serves != "window":
+            memory = memory if one.first == end else None
+            memories[one.first] = memory
+            memory = memories[one.end] = decoded(decoder, one.clean, one.count, memory)
+            end = one.end
     return memories
+
+
+def flushed(state: WanState, picture: Tensor, prompt: str) -> list[Known]:
+    """Give what is known when a picture's latent takes the place of all but the chunk made last.
+
+    The latents before that are for the decoder alone, which goes on from what it saw.
+    """
+    last = state.known[-1]
+    before = [replace(one, first=one.first - last.first + 1, serves="decoder") for one in state.known[:-1]]
+    # A picture that was flushed in before was never seen.
+    seen = [one for one, was in zip(before, state.known, strict=False) if was.serves != "window"]
+    given = Known(picture, 0, 1, prompt, is_given=True, serves="window")
+    return [*seen, given, Known(last.clean[:, :, : last.count], 1, last.count, last.prompt)]
 
 
 def decoded(decoder: LiveDecoder, clean: Tensor, count: int, memory: VAEMemory | None) -> VAEMemory | None:

@@ -26,16 +26,17 @@ from pipeline.types import (
     QualityLevel,
     VideoFormat,
 )
-from pipeline.wan.again import decoded, reach, read_again, remembered
+from pipeline.wan.again import decoded, flushed, reach, read_again, remembered
 from pipeline.wan.decoding import LiveDecoder, prepared
 from pipeline.wan.examples import EXAMPLES
+from pipeline.wan.fade import Fade
 from pipeline.wan.given import Given, beside, show
 from pipeline.wan.parts import Parts
 from pipeline.wan.passes import Passes
 from pipeline.wan.plan import Plan as Plan
 from pipeline.wan.sampler import Guide, Sampler, draw
 from pipeline.wan.saving import read_saved, save_state
-from pipeline.wan.sizes import PIXELS_PER_LATENT
+from pipeline.wan.sizes import LATENT_CHANNELS, PIXELS_PER_LATENT
 from pipeline.wan.state import Boundary, Known, Made, Pending, WanState
 from pipeline.wan.texts import Texts
 from pipeline.wan.window import WindowCache, WindowShape
@@ -73,6 +74,7 @@ class WanPipeline:
             truncatable_latents=2 * plan.latents_per_chunk,
             examples=EXAMPLES[plan.image_entry],
             needs=plan.needs,
+            picture_policies=("cut", "flush", "blend") if "i2v" in plan.modes else ("cut",),
         )
 
     def warm_up(self, progress: Progress = silent) -> tuple[float, ...]:
@@ -103,13 +105,38 @@ class WanPipeline:
         cache = self._window()
         state = WanState(conditioning.seed, conditioning.image, Given(), cache, Boundary(0, 0, 0, 0, None))
         if conditioning.mode == "i2v":
-            assert conditioning.image is not None
-            picture = cover(conditioning.image, self._plan.width, self._plan.height).to(self._parts.device)
-            if self._plan.image_entry == "clip":
-                state.given = show(picture, self._parts, self._plan.window)
-            else:
-                self._begin_with(state, picture, conditioning.prompt)
+            self._begin_with(state, *self._show(conditioning), conditioning.prompt)
         self._open += 1
+        return state
+
+    @torch.inference_mode()
+    def swap(self, state: WanState, conditioning: Conditioning) -> WanState:
+        """Go on under another picture.
+
+        ``blend`` begins anew from it, while one chunk more of the video before fades out. ``flush`` makes it the
+        window's first latent, and of the rest keeps the chunk made last: what moves goes on.
+        """
+        self._admit(conditioning)
+        has_made = bool(state.known) and not state.known[-1].is_given
+        given, picture = self._show(conditioning)
+        self.commit(state)
+        here, fade = state.now, None
+        if conditioning.enter == "blend" and conditioning.enter_s > 0:
+            before = torch.from_numpy(self.generate_chunk(state, conditioning).frames).to(self._parts.device)
+            fade = Fade(before, here.frames, conditioning.enter_s * float(self._plan.fps))
+        state.seed, state.image, state.fade, state.cross = conditioning.seed, conditioning.image, fade, None
+        state.past.clear()
+        state.cache.clear()
+        state.pending = state.seen = None
+        if has_made and conditioning.enter == "flush":
+            state.given, state.begun = given, -1
+            state.known = flushed(state, picture, conditioning.prompt)
+            read_again(state, self._samplers[0], lambda one: self._guide(state, one), is_pending=False)
+            state.now = replace(here, cached=state.known[-1].end, watch=None)
+        else:
+            state.known, state.begun = [], here.chunks
+            state.now = replace(here, cached=0, memory=None, watch=None)
+            self._begin_with(state, given, picture, conditioning.prompt)
         return state
 
     @torch.inference_mode()
@@ -136,17 +163,22 @@ class WanPipeline:
         clean = pulled(begin.watch, sampler.sample(noise, fresh, guide, seen))
         stages.lap("denoise")
         frames, memory = self._decoder.decode(clean, begin.memory)
-        if begin.chunks == 0 and state.given.frame is not None:
+        is_first = begin.chunks == state.begun
+        if is_first and state.given.frame is not None:
             frames = torch.cat([state.given.frame, frames])
+        if state.fade is not None:
+            frames = state.fade.over(frames, begin.frames)
         pixels = self._decoder.to_host(frames)
         stages.lap("decode")
-        made = begin.cached + count if begin.chunks == 0 else begin.made + count
+        made = begin.made + count + (begin.cached if is_first else 0)
         state.past = deque([*state.past, Made(begin, clean)], maxlen=2)
         watch = follow(begin.watch, conditioning, self._look(frames, pixels, clean), self._plan.reanchor)
         state.now = Boundary(made, begin.cached + count, begin.frames + len(pixels), begin.chunks + 1, memory, watch)
         state.pending, state.seen = Pending(clean, guide, seen), None
         known = [*state.known, Known(clean, begin.cached, count, conditioning.prompt)]
         state.known = self._reach.kept(known, state.now.cached)
+        if state.fade is not None and state.past[0].begin.frames >= state.fade.ends:
+            state.fade = None
         return Chunk(
             index=begin.chunks,
             first_frame=begin.frames,
@@ -157,7 +189,7 @@ class WanPipeline:
             revision=conditioning.revision,
             quality=conditioning.quality,
             timings_ms=stages.ms,
-            cuts=self._cuts(begin, count),
+            cuts=self._cuts(begin, count, state.begun),
             drift=watch.drift(),
         )
 
@@ -181,7 +213,8 @@ class WanPipeline:
             return
         made = next((made for made in reversed(state.past) if made.begin.made <= latent < state.now.made), None)
         kept = -1 if made is None else latent - made.begin.made
-        if made is None or not (kept == 0 or any(kept == cut.latents for cut in self._cuts(made.begin, kept + 1))):
+        cuts = () if made is None else self._cuts(made.begin, kept + 1, state.begun)
+        if made is None or not (kept == 0 or any(kept == cut.latents for cut in cuts)):
             raise TruncationError(f"latent {latent} is no beginning of the last {len(state.past)} chunks, nor a cut")
         if kept and made is state.past[-1] and state.pending is not None:
             self._read(state, state.pending)
@@ -204,11 +237,9 @@ class WanPipeline:
         fewer than they were, and the stream goes on a little otherwise than it would have.
         """
         read = read_saved(saved, state, (self._size, self._parts.device))
-        state.known = read.known
+        state.known, state.begun = read.known, read.begun
         read_again(state, self._samplers[0], lambda one: self._guide(state, one), read.is_pending)
-        memories = remembered(self._decoder, state.known)
-        ends = [one.first for one in state.known] + [state.known[-1].end if state.known else 0]
-        before = dict(zip(ends, memories, strict=True))
+        before = remembered(self._decoder, state.known)
         clean = {one.first: one.clean for one in state.known}
         *begins, state.now = (Boundary(*one.counts, before[one.counts[1]], one.watch) for one in read.boundaries)
         state.past = deque([Made(begin, clean[begin.cached]) for begin in begins], maxlen=2)
@@ -222,7 +253,7 @@ class WanPipeline:
         """Give the stream's place and memory back; closing twice is closing once."""
         if not state.closed:
             state.closed = True
-            state.pending = state.seen = state.cross = None
+            state.pending = state.seen = state.cross = state.fade = None
             state.past.clear()
             state.known.clear()
             self._open -= 1
@@ -233,10 +264,22 @@ class WanPipeline:
         if conditioning.mode == "i2v" and conditioning.image is None:
             raise ConditioningError("a picture is needed to begin: upload one first")
 
-    def _begin_with(self, state: WanState, picture: Tensor, prompt: str) -> None:
-        """Make a picture the first latent: the window sees it, and the decoder goes on from it."""
+    def _show(self, conditioning: Conditioning) -> tuple[Given, Tensor]:
+        """What a take has of its picture, and the picture's latent."""
+        assert conditioning.image is not None
         assert self._parts.encoder is not None
-        latent = self._parts.encoder.encode_image(picture, self._parts.tile)
+        picture = cover(conditioning.image, self._plan.width, self._plan.height).to(self._parts.device)
+        if self._plan.image_entry == "clip":
+            given = show(picture, self._parts, self._plan.window)
+            assert given.beside is not None
+            return given, given.beside[:, -LATENT_CHANNELS:, :1]
+        return Given(), self._parts.encoder.encode_image(picture, self._parts.tile)
+
+    def _begin_with(self, state: WanState, given: Given, latent: Tensor, prompt: str) -> None:
+        """Begin from a picture; as the first latent the window sees it, and the decoder goes on from it."""
+        state.given = given
+        if self._plan.image_entry == "clip":
+            return
         frame, memory = self._decoder.decode(latent, None)
         state.given = Given(frame=frame)
         state.known = [Known(latent, 0, 1, prompt, is_given=True)]
@@ -253,7 +296,7 @@ class WanPipeline:
         alone = self._plan.first_alone and state.now.cached == 0 and conditioning.mode == "t2v"
         return 1 if alone else self._plan.latents_per_chunk
 
-    def _cuts(self, begin: Boundary, count: int) -> tuple[Cut, ...]:
+    def _cuts(self, begin: Boundary, count: int, begun: int) -> tuple[Cut, ...]:
         """Where a chunk of a stream that began there can be cut: not the first one, nor before the window is full.
 
         There the past has lengths that no chunk's beginning has, and a graph is recorded for each length.
@@ -262,7 +305,7 @@ class WanPipeline:
         return tuple(
             Cut(kept * FRAMES_PER_LATENT, kept)
             for kept in range(1, count)
-            if begin.chunks > 0 and begin.cached + kept >= full
+            if begin.chunks != begun and begin.cached + kept >= full
         )
 
     def _read(self, state: WanState, pending: Pending) -> None:

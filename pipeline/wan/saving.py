@@ -36,20 +36,27 @@ class Saved:
 
     known: list[Known]
     boundaries: list[Kept]
+    begun: int
     is_pending: bool
 
 
 def save_state(state: WanState) -> bytes:
-    """Save a stream; the picture is left out. At 832x480 a latent takes 0.4 MB."""
+    """Save a stream; the picture is left out. At 832x480 a latent takes 0.4 MB.
+
+    Raises PipelineError while a picture fades into another.
+    """
+    if state.fade is not None and state.now.frames < state.fade.ends:
+        raise PipelineError("a picture is fading in; a stream is saved when that is over")
     boundaries = [*(made.begin for made in state.past), state.now]
     tensors = {f"known.{number}": one.clean for number, one in enumerate(state.known)}
     for number, boundary in enumerate(boundaries):
         tensors |= {f"watch.{number}.{name}": value for name, value in _tensors(boundary.watch).items()}
     numbers = {
         "seed": state.seed,
-        "known": [[one.first, one.count, one.prompt, one.is_given] for one in state.known],
+        "known": [[one.first, one.count, one.prompt, one.is_given, one.serves] for one in state.known],
         "counts": [[one.made, one.cached, one.frames, one.chunks] for one in boundaries],
         "watches": [_figures(boundary.watch) for boundary in boundaries],
+        "begun": state.begun,
         "is_pending": state.pending is not None,
     }
     # Of their own: boundaries share an anchor, and a file may not.
@@ -70,8 +77,8 @@ def read_saved(saved: bytes, state: WanState, like: Like) -> Saved:
     size, device = like
     placed = {name: value.to(device) for name, value in tensors.items() if name != "numbers"}
     known = [
-        Known(_latents(placed[f"known.{number}"], size), first, count, prompt, is_given)
-        for number, (first, count, prompt, is_given) in enumerate(numbers["known"])
+        Known(_latents(placed[f"known.{number}"], size), first, count, prompt, is_given, serves)
+        for number, (first, count, prompt, is_given, serves) in enumerate(numbers["known"])
     ]
     boundaries: list[Kept] = []
     for number, (counts, figures) in enumerate(zip(numbers["counts"], numbers["watches"], strict=True)):
@@ -79,7 +86,7 @@ def read_saved(saved: bytes, state: WanState, like: Like) -> Saved:
         parts = {name.removeprefix(own): value for name, value in placed.items() if name.startswith(own)}
         made, cached, frames, chunks = counts
         boundaries.append(Kept((made, cached, frames, chunks), _watch(figures, parts, state)))
-    return Saved(known, boundaries, numbers["is_pending"])
+    return Saved(known, boundaries, numbers["begun"], numbers["is_pending"])
 
 
 def _latents(clean: Tensor, size: tuple[int, int]) -> Tensor:

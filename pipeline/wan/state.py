@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Literal
 
 from torch import Tensor
 
@@ -9,6 +10,7 @@ from pipeline.drift import Watch
 from pipeline.networks.frame_decoder import VAEMemory
 from pipeline.networks.transformer import CrossKeyValues
 from pipeline.types import Pixels
+from pipeline.wan.fade import Fade
 from pipeline.wan.given import Given
 from pipeline.wan.sampler import Guide
 from pipeline.wan.window import Seen, WindowCache
@@ -34,7 +36,8 @@ class Known:
     """Latents that were read together, to be read again: clean ``[1, C, T, h, w]``, and the text that they were under.
 
     ``first`` is their place in the window's count, ``count`` how many of them stand: the others were cut off, and seen
-    by these. A picture is ``is_given``.
+    by these. A picture is ``is_given``. What was flushed serves the decoder alone, and the picture that came in then
+    the window alone.
     """
 
     clean: Tensor
@@ -42,6 +45,7 @@ class Known:
     count: int
     prompt: str
     is_given: bool = False
+    serves: Literal["both", "window", "decoder"] = "both"
 
     @property
     def end(self) -> int:
@@ -70,9 +74,10 @@ class Pending:
 class WanState:
     """One stream: picture, window, where its next chunk begins, the chunks that can be taken back (newest last).
 
-    ``known`` are the latents of the sink and the newest ones, from which window and decoder can be made again. ``seen``
-    is what the next chunk sees, once the last one was read. ``cross`` are the cross-attention's keys and
-    values under ``prompt``, 94 MB for the 1.3B model.
+    ``begun`` counts the chunks before its first one under this picture, -1 where that went on from those before, and
+    ``fade`` is what it comes out of. ``known`` are the latents of the sink and the newest ones, from which window and
+    decoder can be made again. ``seen`` is what the next chunk sees, once the last one was read. ``cross`` are the
+    cross-attention's keys and values under ``prompt``, 94 MB for the 1.3B model.
     """
 
     seed: int
@@ -81,6 +86,8 @@ class WanState:
     cache: WindowCache
     now: Boundary
     past: deque[Made] = field(default_factory=deque[Made])
+    begun: int = 0
+    fade: Fade | None = None
     known: list[Known] = field(default_factory=list[Known])
     pending: Pending | None = None
     seen: Seen | None = None
