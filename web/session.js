@@ -4,7 +4,8 @@
  * mode are brought to the server, also to a new stream when the old one is gone.
  */
 
-import { CommandError, Director } from "./peer.js";
+import { CommandError } from "./command_error.js";
+import { Director } from "./peer.js";
 import { MAX_PROMPT_CHARS, ProtocolError, codePoints } from "./protocol.js";
 import { CommandLatency } from "./stats.js";
 
@@ -15,7 +16,7 @@ import { CommandLatency } from "./stats.js";
 /** @typedef {import("./protocol.js").PicturePolicy} PicturePolicy */
 /** @typedef {import("./peer.js").DirectorEvents} DirectorEvents */
 /** @typedef {import("./peer.js").Phase} Phase */
-/** @typedef {import("./peer.js").Sent} Sent */
+/** @typedef {import("./connection.js").Sent} Sent */
 /** @typedef {import("./picture.js").Picture & { width: number, height: number }} UprightPicture */
 /** @typedef {"picture" | "prompt" | "control" | "publish" | "status"} Place where an error belongs */
 /**

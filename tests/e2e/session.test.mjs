@@ -1,7 +1,7 @@
 // @ts-check
 /** What the person chose reaches the stream, also the next one, and what goes wrong is said where it belongs. */
 
-import { CommandError } from "../../web/peer.js";
+import { CommandError } from "../../web/command_error.js";
 import { Session } from "../../web/session.js";
 import { equal, settle, test } from "./harness.mjs";
 
