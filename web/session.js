@@ -4,47 +4,41 @@
  * mode are brought to the server, also to a new stream when the old one is gone.
  */
 
-import { CommandError } from "./command_error.js";
+import { Commands } from "./commands.js";
+import { Keepsakes } from "./keepsakes.js";
 import { Director } from "./peer.js";
-import { MAX_PROMPT_CHARS, ProtocolError, codePoints } from "./protocol.js";
-import { CommandLatency } from "./stats.js";
+import { Pictures } from "./pictures.js";
+import { Prompts } from "./prompts.js";
+import { CommandLatency, DriftHistory } from "./stats.js";
 
 /** @typedef {import("./protocol.js").ServerMessage} ServerMessage */
 /** @typedef {import("./protocol.js").Capabilities} Capabilities */
 /** @typedef {import("./protocol.js").StreamState} StreamState */
 /** @typedef {import("./protocol.js").Mode} Mode */
-/** @typedef {import("./protocol.js").PicturePolicy} PicturePolicy */
 /** @typedef {import("./peer.js").DirectorEvents} DirectorEvents */
 /** @typedef {import("./peer.js").Phase} Phase */
 /** @typedef {import("./connection.js").Sent} Sent */
-/** @typedef {import("./picture.js").Picture & { width: number, height: number }} UprightPicture */
-/** @typedef {"picture" | "prompt" | "control" | "publish" | "status"} Place where an error belongs */
+/** @typedef {import("./commands.js").AnyDirector} AnyDirector */
+/** @typedef {import("./pictures.js").UprightPicture} UprightPicture */
+/** @typedef {{ prompt: string, frame: number, rtp: number | undefined }} Effect a prompt, and its first frame */
 /**
- * @typedef {{
- *   changed: () => void,
+ * @typedef {import("./pictures.js").PictureView & import("./prompts.js").PromptView & {
  *   video: (video: MediaStream) => void,
- *   error: (place: Place, message: string) => void,
- *   promptNote: (words: string) => void,
- *   uploading: (share: number | null) => void,
- *   pictureTaken: (picture: any) => void,
+ *   tookEffect: (effect: Effect) => void,
  * }} View what shows a session; an empty message takes an error away
  */
-/** @typedef {Pick<Director, "run" | "close" | "command" | "upload" | "request" | "retryNow" | "useAccessToken">} AnyDirector */
 
 const RESTART_AFTER_MS = 10_000;
-/** @type {PicturePolicy[]} */
-const ENTRIES = ["blend", "flush", "cut"];
-const BLEND_S = 1;
 const FULL_RATE = 0.9;
-const IMAGE_CODES = ["no_image", "image_too_large", "image_unsupported", "image_corrupt", "image_hash_mismatch"];
-const STATUS_CODES = ["at_capacity", "disconnected", "rate_limited", "internal"];
 
 /** @template {UprightPicture} P */
 export class Session {
   #view;
   #director;
   #now;
+  #commands;
   #latency = new CommandLatency();
+  #drift = new DriftHistory();
   /** @type {Phase} */
   #phase = { phase: "connecting" };
   /** @type {Capabilities | null} */
@@ -53,27 +47,11 @@ export class Session {
   #stream = { state: "idle", mode: "i2v", prompt: "", frame: 0, image: null };
   /** @type {ServerMessage | null} */
   #stats = null;
-  /** @type {P | null} what the person chose last */
-  #picture = null;
-  /** @type {PicturePolicy | null} how the person wants another picture to come in */
-  #chosenEntry = null;
-  /** @type {P | null} what the server took last */
-  #accepted = null;
-  /** @type {Promise<void>} uploads, one after the other */
-  #uploads = Promise.resolve();
-  #prompt = { text: "", sent: true };
   /** @type {Mode | null} */
   #chosenMode = null;
   /** @type {Mode | null} what was chosen last, until the server says so or refuses */
   #askedMode = null;
   #streamId = "";
-  /** @type {string | null} url of the recording under way */
-  #recording = null;
-  /** @type {{ url: string, bytes: number, seconds: number, reason?: string } | null} the last one that ended */
-  #recorded = null;
-  /** @type {readonly import("./protocol.js").Bookmark[]} the oldest first */
-  #bookmarks = [];
-  #isAwaited = false;
   #isLost = false;
   #busy = false;
   #liveSince = 0;
@@ -93,6 +71,11 @@ export class Session {
       onWelcome: (welcome, rejoined, lost) => void this.#onWelcome(welcome, rejoined, lost),
       onMessage: (message, sent) => this.#onMessage(message, sent),
     });
+    this.#commands = new Commands(this.#director, view.error, () => this.isOpen);
+    /** @type {Pictures<P>} */
+    this.pictures = new Pictures(this.#commands, view, () => this.plays);
+    this.prompts = new Prompts(this.#commands, view, () => this.#stream.state === "live");
+    this.kept = new Keepsakes(this.#commands);
   }
 
   /** Where the connection stands; `waiting` goes on while it is tried again. */
@@ -122,52 +105,12 @@ export class Session {
     return this.#stats;
   }
 
-  get picture() {
-    return this.#picture;
-  }
-
-  /** The ways of another picture into the running video, softest first. */
-  get entries() {
-    const known = this.#capabilities?.picture_policies ?? ["cut"];
-    return ENTRIES.filter((policy) => known.includes(policy));
-  }
-
-  /** How another picture comes in: as chosen, else the softest way that the model has. */
-  get entry() {
-    return this.#chosenEntry && this.entries.includes(this.#chosenEntry) ? this.#chosenEntry : this.entries[0];
-  }
-
   get streamId() {
     return this.#streamId;
   }
 
-  get canRecord() {
-    return (this.#capabilities?.limits.recording_s ?? 0) > 0;
-  }
-
-  get isRecording() {
-    return this.#recording !== null;
-  }
-
-  get recorded() {
-    return this.#recorded;
-  }
-
-  get canBookmark() {
-    return (this.#capabilities?.limits.bookmarks ?? 0) > 0;
-  }
-
-  get bookmarks() {
-    return this.#bookmarks;
-  }
-
-  /** The prompt that the stream has, or will have. */
-  get prompt() {
-    return this.#prompt.text;
-  }
-
-  get promptChars() {
-    return this.#capabilities?.limits.prompt_chars ?? MAX_PROMPT_CHARS;
+  get controlToken() {
+    return this.#director.controlToken;
   }
 
   get isOpen() {
@@ -184,17 +127,17 @@ export class Session {
 
   /** Whether a start has all it needs. */
   get isReady() {
-    return this.mode === "t2v" || this.#picture !== null || this.#stream.image !== null;
+    return this.mode === "t2v" || this.pictures.current !== null || this.#stream.image !== null;
   }
 
-  /** Milliseconds from the last command to its picture on the screen, null before the first. */
+  /** How long the last commands took to the screen. */
   get latency() {
-    return this.#latency.last;
+    return this.#latency;
   }
 
-  /** @returns {{ p50: number, p95: number } | null} of the last commands, in milliseconds */
-  get latencies() {
-    return this.#latency.percentiles;
+  /** How far the video has gone from its picture, where the server tells. */
+  get drift() {
+    return this.#drift;
   }
 
   /** The quality level in words: the server's own where it names one, else told by the rate it sends. */
@@ -223,27 +166,12 @@ export class Session {
     this.#director.useAccessToken(token);
   }
 
-  /**
-   * Makes a picture the stream's, now or as soon as there is a connection.
-   * @param {P} picture
-   */
-  usePicture(picture) {
-    this.#picture = picture;
-    this.#uploads = this.#uploadAfter(this.#uploads, picture);
-    this.#view.changed();
-  }
-
-  /** @param {PicturePolicy} policy */
-  chooseEntry(policy) {
-    this.#chosenEntry = policy;
-  }
-
   /** @param {string} text @param {number} seed */
   async start(text, seed) {
     if (!this.isOpen || this.#busy) return;
     this.#setBusy(true);
-    await this.#uploads;
-    if (this.isReady && (await this.applyPrompt(text))) await this.#send("control", "start", { seed });
+    await this.pictures.uploads;
+    if (this.isReady && (await this.prompts.apply(text))) await this.#play("start", { seed });
     this.#setBusy(false);
   }
 
@@ -253,30 +181,9 @@ export class Session {
    */
   async control(type, fields) {
     this.#setBusy(true);
-    await this.#send("control", type, fields);
+    if (type === "resume") await this.#play(type);
+    else await this.#commands.send("control", type, fields);
     this.#setBusy(false);
-  }
-
-  /** Makes the newest frame of who publishes into the stream its picture. */
-  async useCameraFrame() {
-    await this.#useFrame("use_camera_frame", this.#entryFields());
-  }
-
-  /** Makes the frame on the screen the stream's picture. */
-  async useFrame() {
-    // Camera and light are in it already: with the motion kept they would be seen twice.
-    await this.#useFrame("use_frame", {});
-  }
-
-  /** @param {"use_frame" | "use_camera_frame"} type @param {Record<string, unknown>} fields */
-  async #useFrame(type, fields) {
-    const before = this.#picture;
-    // Answered only when it is on the screen, which before a start is not soon; what state tells of it is shown.
-    this.#picture = null;
-    this.#view.changed();
-    if (await this.#send("picture", type, fields)) return;
-    this.#picture ??= before;
-    this.#view.changed();
   }
 
   /**
@@ -293,74 +200,24 @@ export class Session {
 
   /** @param {string} method @param {object} [body] */
   async #request(method, body) {
-    this.#view.error("publish", "");
     this.#setBusy(true);
-    try {
-      await this.#director.request(method, "publish", body);
-    } catch (error) {
-      this.#report("publish", error);
-    }
+    await this.#commands.request("publish", method, "publish", body);
     this.#setBusy(false);
-  }
-
-  /** Begins a recording, or ends the one under way, whoever began it. */
-  async toggleRecording() {
-    await this.#send("control", this.isRecording ? "record_stop" : "record_start");
-  }
-
-  /** Keeps this moment. */
-  async bookmark() {
-    await this.#send("control", "bookmark");
   }
 
   /** @param {string} bookmark to go on from, under the prompt and picture of then */
   async rewind(bookmark) {
-    if (!(await this.#send("control", "rewind", { bookmark }))) return;
-    // Its prompt and picture are those of then; this page's own picture stays only where it is that one.
-    this.#prompt = { text: this.#stream.prompt, sent: true };
-    if (this.#picture?.sha256 !== this.#stream.image?.sha256) this.#picture = this.#accepted = null;
+    if (!(await this.#commands.send("control", "rewind", { bookmark }))) return;
+    this.prompts.onRewind(this.#stream.prompt);
+    this.pictures.onRewind(this.#stream.image?.sha256);
     this.#view.changed();
-  }
-
-  /** @param {string} bookmark @returns {Promise<string | null>} the second stream's id, null where it was refused */
-  async fork(bookmark) {
-    const reply = await this.#send("control", "fork", { bookmark });
-    return reply ? reply.stream : null;
   }
 
   /** @param {Mode} mode */
   async setMode(mode) {
     this.#chosenMode = this.#askedMode = mode;
-    if (this.isOpen && !(await this.#send("control", "set_mode", { mode }))) this.#chosenMode = this.#askedMode = null;
+    if (this.isOpen && !(await this.#commands.send("control", "set_mode", { mode }))) this.#chosenMode = this.#askedMode = null;
     this.#view.changed();
-  }
-
-  /**
-   * Gives the stream a prompt, now or when the connection is back.
-   * @param {string} text
-   * @returns {Promise<boolean>} whether it was taken
-   */
-  async applyPrompt(text) {
-    if (text === this.#prompt.text && this.#prompt.sent) return true;
-    const length = codePoints(text);
-    if (length > this.promptChars) {
-      this.#view.error("prompt", `A prompt may have ${this.promptChars} characters; this one has ${length}.`);
-      return false;
-    }
-    this.#prompt = { text, sent: this.isOpen };
-    if (!this.isOpen) {
-      this.#view.promptNote("It will be applied when the connection is back.");
-      return true;
-    }
-    this.#isAwaited = this.#stream.state === "live";
-    this.#view.promptNote(this.#isAwaited ? "On its way…" : "");
-    const isTaken = await this.#send("prompt", "set_prompt", { prompt: text });
-    if (!isTaken) {
-      this.#prompt.sent = false;
-      this.#view.promptNote("");
-    }
-    this.#view.changed();
-    return isTaken;
   }
 
   /** @param {number} rtp timestamp of a frame @param {number} at when it was on the screen */
@@ -374,56 +231,10 @@ export class Session {
     this.#view.changed();
   }
 
-  /** @param {Promise<void>} previous @param {P} picture */
-  async #uploadAfter(previous, picture) {
-    await previous;
-    if (picture !== this.#picture || !this.isOpen) return;
-    this.#view.uploading(0);
-    try {
-      const progress = (/** @type {number} */ sent) => this.#view.uploading(sent / picture.bytes.length);
-      await this.#director.upload(picture, progress, this.#entryFields());
-      this.#accepted = picture;
-      this.#view.pictureTaken(picture);
-    } catch (error) {
-      const isRefused = this.#report("picture", error) !== "disconnected";
-      // The server keeps the picture that it had, so the page shows that one again.
-      if (isRefused && picture === this.#picture) this.#picture = this.#accepted;
-    }
-    this.#view.uploading(null);
-    this.#view.changed();
-  }
-
-  /** What tells the server how a picture comes into the video; nothing where it begins with it. */
-  #entryFields() {
-    return this.plays && this.entry !== "cut" ? { policy: this.entry, over_s: BLEND_S } : {};
-  }
-
-  /**
-   * Sends a command; what goes wrong is shown at its place.
-   * @param {Place} place @param {string} type @param {Record<string, unknown>} [fields]
-   * @returns {Promise<boolean>} whether it was taken
-   */
-  async #send(place, type, fields) {
-    this.#view.error(place, "");
-    if (type === "start" || type === "resume") this.#playSentAt = this.#now();
-    try {
-      const reply = await this.#director.command(type, fields);
-      if (this.isOpen) this.#view.error("status", "");
-      return reply;
-    } catch (error) {
-      this.#report(place, error);
-      return null;
-    }
-  }
-
-  /** @param {Place} place @param {unknown} error @returns {string} its code */
-  #report(place, error) {
-    if (!(error instanceof CommandError || error instanceof ProtocolError)) throw error;
-    // Without a connection the status line says already, and better, what is wrong.
-    if (error.code === "disconnected" && !this.isOpen) return error.code;
-    const isAboutServer = STATUS_CODES.includes(error.code);
-    this.#view.error(isAboutServer ? "status" : IMAGE_CODES.includes(error.code) ? "picture" : place, error.message);
-    return error.code;
+  /** @param {string} type @param {Record<string, unknown>} [fields] */
+  #play(type, fields) {
+    this.#playSentAt = this.#now();
+    return this.#commands.send("control", type, fields);
   }
 
   // What the server says.
@@ -431,14 +242,14 @@ export class Session {
   /** @param {Capabilities} capabilities */
   useCapabilities(capabilities) {
     this.#capabilities = capabilities;
+    for (const part of [this.pictures, this.prompts, this.kept]) part.useCapabilities(capabilities);
     this.#view.changed();
   }
 
   /** @param {Phase} phase */
   #onPhase(phase) {
     this.#phase = phase;
-    // The server tells of them again after the welcome.
-    if (phase.phase !== "open") [this.#recording, this.#bookmarks] = [null, []];
+    if (phase.phase !== "open") this.kept.forget();
     if (phase.phase !== "connecting") this.#isLost = phase.phase === "waiting";
     if (phase.phase === "waiting") this.#view.error("status", phase.reason);
     if (phase.phase === "open" || phase.phase === "loading") this.#view.error("status", "");
@@ -453,56 +264,54 @@ export class Session {
     const before = this.#stream;
     const played = before.state === "live" && this.#now() - this.#liveSince > RESTART_AFTER_MS;
     this.#latency.clear();
+    if (!rejoined) this.#drift.clear();
     this.#streamId = welcome.stream;
     this.useCapabilities(welcome.capabilities);
     this.#useState(welcome.state);
-    if (rejoined) {
-      if (this.#prompt.sent) this.#prompt.text = welcome.state.prompt;
-    } else {
-      this.#prompt.sent = this.#prompt.text === welcome.state.prompt;
-      this.#accepted = null;
-      const mode = this.#chosenMode;
-      if (mode && mode !== welcome.state.mode) await this.setMode(mode);
-    }
-    if (this.#picture && this.#picture !== this.#accepted) this.usePicture(this.#picture);
-    if (!this.#prompt.sent) await this.applyPrompt(this.#prompt.text);
+    const mode = this.#chosenMode;
+    if (!rejoined && mode && mode !== welcome.state.mode) await this.setMode(mode);
+    this.pictures.onWelcome(rejoined);
+    await this.prompts.onWelcome(rejoined, welcome.state.prompt);
     this.#view.changed();
     // Not after a moment only: then the start itself may be what ended the stream.
-    if (!rejoined && played) await this.start(this.#prompt.text, randomSeed());
+    if (!rejoined && played) await this.start(this.prompts.text, randomSeed());
     if (lost) this.#view.error("status", lost);
   }
 
   /** @param {ServerMessage} message @param {Sent | undefined} sent */
   #onMessage(message, sent) {
-    if (message.type === "state") this.#useState(/** @type {any} */ (message));
-    else if (message.type === "stats") this.#stats = message;
-    else if (message.type === "recording") this.#onRecording(message.url);
-    else if (message.type === "recorded") this.#onRecorded(message);
-    else if (message.type === "bookmarked") this.#onBookmarked(/** @type {any} */ (message));
+    this.kept.onMessage(message);
+    if (message.type === "state") this.#onState(/** @type {any} */ (message));
+    else if (message.type === "stats") this.#onStats(message);
     else if (message.type === "error" && !sent) this.#view.error("status", message.message);
     else if (sent && (message.type.endsWith("_applied") || ["started", "resumed"].includes(message.type))) {
-      // What was said before it played counts from the moment when it was told to play.
-      const from = Math.max(sent.sentAt, this.#playSentAt);
-      if (this.#latency.applied(from, message.rtp_timestamp, this.#now())) this.#onSeen();
+      this.#onApplied(message, sent);
     }
     if (message.type !== "pong") this.#view.changed();
   }
 
-  /** @param {string} url */
-  #onRecording(url) {
-    this.#recording = url;
-    this.#recorded = null;
+  /** @param {ServerMessage} stats */
+  #onStats(stats) {
+    this.#stats = stats;
+    this.#drift.take(stats.drift);
   }
 
-  /** @param {ServerMessage} recorded */
-  #onRecorded(recorded) {
-    this.#recording = null;
-    this.#recorded = recorded.bytes > 0 ? /** @type {any} */ (recorded) : null;
+  /** @param {ServerMessage} message @param {Sent} sent */
+  #onApplied(message, sent) {
+    const { type, frame, rtp_timestamp: rtp } = message;
+    // What was said before it played counts from the moment when it was told to play.
+    const from = Math.max(sent.sentAt, this.#playSentAt);
+    if (this.#latency.applied(from, rtp, this.#now())) this.#onSeen();
+    const prompt = type === "prompt_applied" ? String(sent.fields.prompt) : this.#stream.prompt;
+    if (["prompt_applied", "started", "rewind_applied"].includes(type)) this.#view.tookEffect({ prompt, frame, rtp });
   }
 
-  /** @param {import("./protocol.js").Bookmark} bookmark the server keeps the newest */
-  #onBookmarked(bookmark) {
-    this.#bookmarks = [...this.#bookmarks, bookmark].slice(-(this.#capabilities?.limits.bookmarks ?? Infinity));
+  /** @param {StreamState} state */
+  #onState(state) {
+    const isOthers = state.prompt !== this.#stream.prompt && state.prompt !== this.prompts.text;
+    this.#useState(state);
+    // Another director's, whose first frame this page is not told.
+    if (isOthers && this.plays) this.#view.tookEffect({ prompt: state.prompt, frame: state.frame, rtp: undefined });
   }
 
   /** @param {StreamState} state */
@@ -514,10 +323,7 @@ export class Session {
 
   /** The first picture made under the last command is on the screen. */
   #onSeen() {
-    if (this.#isAwaited && this.latency !== null) {
-      this.#isAwaited = false;
-      this.#view.promptNote(`On screen after ${(this.latency / 1_000).toFixed(2)} s.`);
-    }
+    if (this.#latency.last !== null) this.prompts.onSeen(this.#latency.last);
     this.#view.changed();
   }
 }

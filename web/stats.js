@@ -81,6 +81,11 @@ export class CommandLatency {
     return { p50: at(0.5), p95: at(0.95) };
   }
 
+  /** @returns {readonly number[]} milliseconds of the last commands, the oldest first */
+  get history() {
+    return this.#seen;
+  }
+
   /** @param {number} milliseconds */
   #see(milliseconds) {
     this.#seen = [...this.#seen, milliseconds].slice(-CommandLatency.#COMMANDS);
@@ -123,5 +128,34 @@ export class CommandLatency {
   clear() {
     this.#frames = [];
     this.#awaited = null;
+  }
+}
+
+/** How far the video has gone from its picture, of each `stats` that tells it; of a server that does not, nothing. */
+export class DriftHistory {
+  static #REMEMBERED = 120;
+  /** @type {number[]} */
+  #seen = [];
+
+  /** @returns {readonly number[]} the oldest first */
+  get history() {
+    return this.#seen;
+  }
+
+  /** @returns {number | null} null where the server does not tell */
+  get last() {
+    return this.#seen.at(-1) ?? null;
+  }
+
+  /** @param {unknown} drift what a `stats` has under that name: a number, or several by name, of which the largest counts */
+  take(drift) {
+    const values = typeof drift === "object" && drift !== null ? Object.values(drift) : [drift];
+    const numbers = values.filter((value) => typeof value === "number" && Number.isFinite(value)).map(Math.abs);
+    if (numbers.length > 0) this.#seen = [...this.#seen, Math.max(...numbers)].slice(-DriftHistory.#REMEMBERED);
+  }
+
+  /** Forgets what was told of another stream. */
+  clear() {
+    this.#seen = [];
   }
 }

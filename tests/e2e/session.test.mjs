@@ -23,6 +23,7 @@ function setUp() {
   const calls = /** @type {any[]} */ ([]);
   const entries = /** @type {any[]} */ ([]);
   const errors = /** @type {Record<string, string>} */ ({});
+  const effects = /** @type {any[]} */ ([]);
   const notes = /** @type {string[]} */ ([]);
   const refusals = /** @type {Record<string, CommandError>} */ ({});
   let now = 0;
@@ -37,6 +38,7 @@ function setUp() {
     close() {},
     retryNow: () => void calls.push(["retry"]),
     useAccessToken() {},
+    controlToken: "secret",
     command: answer,
     upload: (/** @type {any} */ picture, /** @type {any} */ _, /** @type {any} */ entry) => {
       entries.push(entry);
@@ -53,6 +55,7 @@ function setUp() {
       promptNote: (words) => void notes.push(words),
       uploading() {},
       pictureTaken() {},
+      tookEffect: (effect) => void effects.push(effect),
     },
     (given) => ((events = given), director),
     () => now,
@@ -62,6 +65,7 @@ function setUp() {
     calls,
     entries,
     errors,
+    effects,
     notes,
     refusals,
     say: (/** @type {any} */ message, /** @type {any} */ sent) => events.onMessage(message, sent),
@@ -78,8 +82,8 @@ function setUp() {
 
 test("a picture and a prompt chosen before there is a connection go up with it", async () => {
   const { session, calls, welcome } = setUp();
-  session.usePicture(/** @type {any} */ (PICTURE));
-  await session.applyPrompt("rain");
+  session.pictures.use(/** @type {any} */ (PICTURE));
+  await session.prompts.apply("rain");
   equal(calls, []);
   await welcome();
   equal(calls, [["set_prompt", { prompt: "rain" }], ["upload", "sea.png"]]);
@@ -88,7 +92,7 @@ test("a picture and a prompt chosen before there is a connection go up with it",
 test("a start sends the prompt in the box first, and only where it is new", async () => {
   const { session, calls, welcome } = setUp();
   await welcome();
-  session.usePicture(/** @type {any} */ (PICTURE));
+  session.pictures.use(/** @type {any} */ (PICTURE));
   await session.start("rain", 7);
   await session.start("rain", 8);
   equal(calls, [
@@ -102,12 +106,12 @@ test("a start sends the prompt in the box first, and only where it is new", asyn
 test("a stream that is still there is left as it is", async () => {
   const { session, calls, welcome, phase } = setUp();
   await welcome();
-  session.usePicture(/** @type {any} */ (PICTURE));
+  session.pictures.use(/** @type {any} */ (PICTURE));
   await session.start("rain", 7);
   calls.length = 0;
   phase({ phase: "waiting", reason: "gone", retryAt: 1 });
   await welcome({ ...LIVE, prompt: "snow" }, true);
-  equal([calls, session.prompt, session.stream.state], [[], "snow", "live"]);
+  equal([calls, session.prompts.text, session.stream.state], [[], "snow", "live"]);
 });
 
 test("a stream that can't go on is told of, after the new one was brought to where it was", async () => {
@@ -123,7 +127,7 @@ test("a prompt given while there was no connection is sent when the stream is ba
   const { session, calls, welcome, phase } = setUp();
   await welcome();
   phase({ phase: "waiting", reason: "gone", retryAt: 1 });
-  await session.applyPrompt("fog");
+  await session.prompts.apply("fog");
   await welcome(LIVE, true);
   equal(calls, [["set_prompt", { prompt: "fog" }]]);
 });
@@ -132,7 +136,7 @@ test("a new stream gets mode, prompt and picture again, and plays on if it had p
   for (const [played, restarts] of /** @type {[number, boolean][]} */ ([[60_000, true], [500, false]])) {
     const { session, calls, welcome, phase, say, wait } = setUp();
     await welcome();
-    session.usePicture(/** @type {any} */ (PICTURE));
+    session.pictures.use(/** @type {any} */ (PICTURE));
     await session.start("rain", 7);
     await session.setMode("t2v");
     say({ ...LIVE, type: "state", mode: "t2v" });
@@ -149,19 +153,19 @@ test("a new stream gets mode, prompt and picture again, and plays on if it had p
 test("a refused picture leaves the one before it, and the reason stands at the picture", async () => {
   const { session, errors, refusals, welcome } = setUp();
   await welcome();
-  session.usePicture(/** @type {any} */ (PICTURE));
+  session.pictures.use(/** @type {any} */ (PICTURE));
   await settle();
   refusals.upload = new CommandError("image_corrupt", "It is damaged.");
-  session.usePicture(/** @type {any} */ ({ ...PICTURE, name: "bad.png" }));
+  session.pictures.use(/** @type {any} */ ({ ...PICTURE, name: "bad.png" }));
   await settle();
-  equal([session.picture?.name, errors.picture], ["sea.png", "It is damaged."]);
+  equal([session.pictures.current?.name, errors.picture], ["sea.png", "It is damaged."]);
 });
 
 test("a picture that the connection lost is sent again with the next", async () => {
   const { session, calls, refusals, welcome, phase } = setUp();
   await welcome();
   refusals.upload = new CommandError("disconnected", "lost");
-  session.usePicture(/** @type {any} */ (PICTURE));
+  session.pictures.use(/** @type {any} */ (PICTURE));
   await settle();
   phase({ phase: "waiting", reason: "gone", retryAt: 1 });
   delete refusals.upload;
@@ -172,7 +176,7 @@ test("a picture that the connection lost is sent again with the next", async () 
 test("of pictures chosen quickly only the last one waits its turn", async () => {
   const { session, calls, welcome } = setUp();
   await welcome();
-  for (const name of ["a", "b", "c"]) session.usePicture(/** @type {any} */ ({ ...PICTURE, name }));
+  for (const name of ["a", "b", "c"]) session.pictures.use(/** @type {any} */ ({ ...PICTURE, name }));
   await settle();
   equal(calls, [["upload", "c"]]);
 });
@@ -195,42 +199,42 @@ test("each refusal is shown where it belongs", async () => {
 test("a recording is begun and ended by one button, and what became of it is kept", async () => {
   const { session, calls, say, welcome, phase } = setUp();
   await welcome();
-  await session.toggleRecording();
+  await session.kept.toggleRecording();
   say({ type: "recording", id: 1, url: "/recordings/a.mp4" });
-  equal([session.isRecording, session.recorded], [true, null]);
-  await session.toggleRecording();
+  equal([session.kept.isRecording, session.kept.recorded], [true, null]);
+  await session.kept.toggleRecording();
   say({ type: "recorded", id: 2, url: "/recordings/a.mp4", bytes: 9, seconds: 1.5 });
-  equal([session.isRecording, session.recorded?.url], [false, "/recordings/a.mp4"]);
+  equal([session.kept.isRecording, session.kept.recorded?.url], [false, "/recordings/a.mp4"]);
   equal(calls.map(([type]) => type), ["record_start", "record_stop"]);
   say({ type: "recording", url: "/recordings/b.mp4" });
-  equal([session.isRecording, session.recorded], [true, null]);
+  equal([session.kept.isRecording, session.kept.recorded], [true, null]);
   phase({ phase: "waiting", reason: "gone", retryAt: 1 });
-  equal(session.isRecording, false);
+  equal(session.kept.isRecording, false);
   say({ type: "recorded", url: "/recordings/b.mp4", bytes: 0, seconds: 0 });
-  equal(session.recorded, null);
+  equal(session.kept.recorded, null);
 });
 
 test("bookmarks are those of the welcome and what is told since, the newest", async () => {
   const { session, calls, say, welcome } = setUp();
   const told = (/** @type {string} */ bookmark) => ({ bookmark, name: "", frame: 1, thumbnail: "", mode: "i2v", prompt: "", seed: 1 });
-  equal([session.canBookmark, session.bookmarks], [false, []]);
+  equal([session.kept.canBookmark, session.kept.bookmarks], [false, []]);
   await welcome();
   session.useCapabilities(/** @type {any} */ ({ ...CAPABILITIES, limits: { ...CAPABILITIES.limits, bookmarks: 2 } }));
   for (const id of ["a", "b", "c"]) say({ type: "bookmarked", ...told(id) });
-  equal([session.canBookmark, session.bookmarks.map(({ bookmark }) => bookmark)], [true, ["b", "c"]]);
-  await session.bookmark();
+  equal([session.kept.canBookmark, session.kept.bookmarks.map(({ bookmark }) => bookmark)], [true, ["b", "c"]]);
+  await session.kept.bookmark();
   say({ ...IDLE, type: "state", prompt: "as it was" });
   await session.rewind("c");
-  equal(session.prompt, "as it was");
-  await session.fork("b");
+  equal(session.prompts.text, "as it was");
+  await session.kept.fork("b");
   equal(calls.slice(-3), [["bookmark", null], ["rewind", { bookmark: "c" }], ["fork", { bookmark: "b" }]]);
 });
 
 test("a server that keeps no recordings is not asked for one", async () => {
   const { session } = setUp();
-  equal(session.canRecord, false);
+  equal(session.kept.canRecord, false);
   session.useCapabilities(/** @type {any} */ ({ ...CAPABILITIES, limits: { ...CAPABILITIES.limits, recording_s: 60 } }));
-  equal([session.canRecord, session.streamId], [true, ""]);
+  equal([session.kept.canRecord, session.streamId], [true, ""]);
 });
 
 test("the mode that was chosen stands while it is on its way, and falls back when it is refused", async () => {
@@ -263,16 +267,16 @@ test("what was said before the start counts from the start", async () => {
   wait(60_000);
   await session.start("rain", 1);
   wait(400);
-  say({ type: "prompt_applied", id: 1, frame: 0, rtp_timestamp: 9_000 }, { type: "set_prompt", sentAt: 0 });
+  say({ type: "prompt_applied", id: 1, frame: 0, rtp_timestamp: 9_000 }, { type: "set_prompt", fields: { prompt: "rain" }, sentAt: 0 });
   session.frameShown(9_000, 60_450);
-  equal([session.latency, notes.at(-1)], [450, ""]);
+  equal([session.latency.last, notes.at(-1)], [450, ""]);
 });
 
 test("a live prompt says when it is on the screen", async () => {
   const { session, notes, say, welcome } = setUp();
   await welcome(LIVE);
-  await session.applyPrompt("snow");
-  say({ type: "prompt_applied", id: 1, frame: 9, rtp_timestamp: 9_000 }, { type: "set_prompt", sentAt: 100 });
+  await session.prompts.apply("snow");
+  say({ type: "prompt_applied", id: 1, frame: 9, rtp_timestamp: 9_000 }, { type: "set_prompt", fields: { prompt: "snow" }, sentAt: 100 });
   equal(notes.at(-1), "On its way…");
   session.frameShown(9_000, 480);
   equal(notes.at(-1), "On screen after 0.38 s.");
@@ -307,14 +311,14 @@ test("an error that no command asked for stands at the status", async () => {
 test("a camera's frame takes the place of the picture, unless it is refused", async () => {
   const { session, calls, errors, refusals, welcome } = setUp();
   await welcome();
-  session.usePicture(/** @type {any} */ (PICTURE));
+  session.pictures.use(/** @type {any} */ (PICTURE));
   await settle();
   refusals.use_camera_frame = new CommandError("wrong_state", "Nobody publishes.");
-  await session.useCameraFrame();
-  equal([session.picture?.name, errors.picture], ["sea.png", "Nobody publishes."]);
+  await session.pictures.useCameraFrame();
+  equal([session.pictures.current?.name, errors.picture], ["sea.png", "Nobody publishes."]);
   delete refusals.use_camera_frame;
-  await session.useCameraFrame();
-  equal([session.picture, errors.picture], [null, ""]);
+  await session.pictures.useCameraFrame();
+  equal([session.pictures.current, errors.picture], [null, ""]);
   equal(calls.at(-1)[0], "use_camera_frame");
 });
 
@@ -335,16 +339,16 @@ test("the stream is published with its token, and what is refused is said there"
 test("a picture comes into a running video by the softest way there is, or as the person chose", async () => {
   const { session, calls, entries, welcome } = setUp();
   await welcome(LIVE, false, { picture_policies: ["cut", "flush", "blend"] });
-  equal([session.entries, session.entry], [["blend", "flush", "cut"], "blend"]);
-  session.usePicture(/** @type {any} */ (PICTURE));
+  equal([session.pictures.entries, session.pictures.entry], [["blend", "flush", "cut"], "blend"]);
+  session.pictures.use(/** @type {any} */ (PICTURE));
   await settle();
-  session.chooseEntry("flush");
-  await session.useCameraFrame();
+  session.pictures.chooseEntry("flush");
+  await session.pictures.useCameraFrame();
   equal(calls.at(-1), ["use_camera_frame", { policy: "flush", over_s: 1 }]);
-  await session.useFrame();
+  await session.pictures.useFrame();
   equal(calls.at(-1), ["use_frame", {}]);
-  session.chooseEntry("cut");
-  session.usePicture(/** @type {any} */ ({ ...PICTURE }));
+  session.pictures.chooseEntry("cut");
+  session.pictures.use(/** @type {any} */ ({ ...PICTURE }));
   await settle();
   equal(entries, [{ policy: "blend", over_s: 1 }, {}]);
 });
@@ -353,8 +357,8 @@ test("where a model can only cut, and before a start, a picture goes up without 
   for (const [state, more] of /** @type {any[]} */ ([[LIVE, {}], [IDLE, { picture_policies: ["cut", "blend"] }]])) {
     const { session, entries, welcome } = setUp();
     await welcome(state, false, more);
-    session.chooseEntry("flush");
-    session.usePicture(/** @type {any} */ (PICTURE));
+    session.pictures.chooseEntry("flush");
+    session.pictures.use(/** @type {any} */ (PICTURE));
     await settle();
     equal(entries, [{}]);
   }
