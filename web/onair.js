@@ -1,32 +1,25 @@
 // @ts-check
 /** The part of the page that has to do with other programs: a camera that comes in, a place to publish to. */
 
+import { byId, say } from "./dom.js";
+
 /** @typedef {import("./session.js").Session<any>} Session */
 
 const PUBLISH_WORDS = { connecting: "Connecting to", live: "On air at", retrying: "Trying again at" };
 
-/** @template {Element} E @param {string} id @param {new () => E} kind @returns {E} */
-function byId(id, kind) {
-  const element = document.getElementById(id);
-  if (!(element instanceof kind)) throw new Error(`The page has no ${kind.name} #${id}.`);
-  return element;
-}
-
 export class OnAir {
   #session;
   #camera = byId("camera", HTMLElement);
-  #cameraText = byId("camera-text", HTMLElement);
   #useCamera = byId("use-camera", HTMLButtonElement);
   #form = byId("publish-form", HTMLFormElement);
   #url = byId("publish-url", HTMLInputElement);
   #token = byId("publish-token", HTMLInputElement);
   #button = byId("publish", HTMLButtonElement);
-  #note = byId("publish-note", HTMLElement);
 
   /** @param {Session} session */
   constructor(session) {
     this.#session = session;
-    this.#useCamera.addEventListener("click", () => void session.useCameraFrame());
+    this.#useCamera.addEventListener("click", () => void session.pictures.useCameraFrame());
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       void this.#submit();
@@ -38,11 +31,11 @@ export class OnAir {
     const { publisher, publish } = stream;
     this.#camera.hidden = !publisher || !isOpen;
     const size = publisher?.width ? ` · ${publisher.width} × ${publisher.height}` : "";
-    say(this.#cameraText, publisher?.state === "live" ? `A camera is connected${size}` : "A camera is connecting…");
+    say("camera-text", publisher?.state === "live" ? `A camera is connected${size}` : "A camera is connecting…");
     this.#useCamera.disabled = publisher?.state !== "live";
     const failure = publish?.state === "retrying" && publish.error ? ` ${publish.error}` : "";
-    say(this.#note, publish ? `${PUBLISH_WORDS[publish.state]} ${publish.to}.${failure}` : "");
-    say(this.#button, publish ? "End" : "Publish");
+    say("publish-note", publish ? `${PUBLISH_WORDS[publish.state]} ${publish.to}.${failure}` : "");
+    say("publish", publish ? "End" : "Publish");
     this.#url.disabled = this.#token.disabled = publish !== undefined;
     this.#button.disabled = !isOpen || isBusy;
   }
@@ -51,9 +44,4 @@ export class OnAir {
     if (this.#session.stream.publish) await this.#session.unpublish();
     else await this.#session.publish(this.#url.value.trim(), this.#token.value.trim());
   }
-}
-
-/** Sets a text only where it changes, so that screen readers say it once. */
-function say(/** @type {HTMLElement} */ element, /** @type {string} */ words) {
-  if (element.textContent !== words) element.textContent = words;
 }

@@ -1,0 +1,62 @@
+// @ts-check
+/** The figures in the top line, with their graphs, and all of them on request. */
+
+import { byId, hide, say } from "./dom.js";
+import { draw } from "./sparkline.js";
+import { FrameRate } from "./stats.js";
+
+const SPARK = { width: 56, height: 16 };
+const GRAPH = { width: 240, height: 56, most: 500 };
+const seconds = (/** @type {number} */ ms) => (ms / 1_000).toFixed(2);
+const rate = (/** @type {number | undefined} */ fps) => (fps === undefined ? "–" : `${fps.toFixed(1)} fps`);
+
+export class Figures {
+  #session;
+  #rate = new FrameRate();
+  #seesFrames;
+
+  /** @param {import("./session.js").Session<any>} session @param {boolean} seesFrames whether {@link frame} is called */
+  constructor(session, seesFrames) {
+    this.#session = session;
+    this.#seesFrames = seesFrames;
+    setInterval(() => this.render(), 1_000);
+  }
+
+  /** @param {DOMHighResTimeStamp} now @param {VideoFrameCallbackMetadata} frame */
+  frame(now, frame) {
+    this.#rate.frame(now, frame.presentedFrames);
+  }
+
+  /** Another video begins. */
+  clear() {
+    this.#rate.clear();
+  }
+
+  render() {
+    const { drift, isOpen, latency, plays } = this.#session;
+    const isOff = !plays || !isOpen;
+    hide("figures", isOff);
+    hide("more-figures", isOff);
+    if (isOff) byId("all-figures", HTMLElement).hidePopover();
+    say("received", this.#seesFrames ? rate(this.#rate.fps(performance.now())) : "–");
+    say("latency", latency.last === null ? "–" : `${seconds(latency.last)} s`);
+    draw(byId("latency-line", SVGSVGElement), latency.history, SPARK);
+    draw(byId("latency-graph", SVGSVGElement), latency.history, GRAPH);
+    hide("drift-figure", drift.last === null);
+    if (drift.last !== null) say("drift", drift.last.toFixed(2));
+    draw(byId("drift-line", SVGSVGElement), drift.history, SPARK);
+    this.#renderAll();
+  }
+
+  #renderAll() {
+    const { latency, quality, stats } = this.#session;
+    const { percentiles } = latency;
+    hide("latencies", percentiles === null);
+    if (percentiles) say("percentiles", `${seconds(percentiles.p50)} / ${seconds(percentiles.p95)} s`);
+    say("generated", rate(stats?.fps_generated));
+    say("quality", quality);
+    say("bitrate", stats?.bitrate_kbps === undefined ? "–" : `${Math.round(stats.bitrate_kbps)} kbit/s`);
+    say("buffered", stats?.buffered_ms === undefined ? "–" : `${seconds(stats.buffered_ms)} s`);
+    say("viewers", String(stats?.viewers ?? "–"));
+  }
+}
