@@ -36,6 +36,14 @@ export class Stage {
     const fullscreen = byId("fullscreen", HTMLButtonElement);
     fullscreen.hidden = !this.#stage.requestFullscreen;
     fullscreen.addEventListener("click", () => this.toggleFullscreen());
+    // What stands below is as wide.
+    new ResizeObserver(() => {
+      if (!document.fullscreenElement) setRootStyle("--stage-width", `${this.#stage.offsetWidth}px`);
+    }).observe(this.#stage);
+    for (const id of ["share-snapshot", "share-record"]) {
+      const button = byId(id.replace("share-", ""), HTMLButtonElement);
+      byId(id, HTMLButtonElement).addEventListener("click", () => button.click());
+    }
   }
 
   /** @param {MediaStream} stream */
@@ -84,7 +92,7 @@ export class Stage {
     this.#stage.dataset.shows = shows;
     const isSized = shows === "video" && this.video.videoWidth > 0;
     const ratio = isSized ? this.video.videoWidth / this.video.videoHeight : this.#nearestRatio();
-    document.documentElement.style.setProperty("--ratio", String(ratio));
+    setRootStyle("--ratio", String(ratio));
     const isStarting = shows === "still" && (plays || isBusy);
     hide("play", shows !== "still" || !isReady || (plays && !isStarting));
     this.#stage.toggleAttribute("data-starting", isStarting);
@@ -118,6 +126,10 @@ export class Stage {
     this.#record.hidden = !kept.canRecord;
     this.#record.setAttribute("aria-pressed", String(kept.isRecording));
     label(this.#record, kept.isRecording ? "End the recording" : "Record");
+    say("share-record", kept.isRecording ? "End the recording" : "Record");
+    hide("share-record", !kept.canRecord);
+    byId("share-record", HTMLButtonElement).disabled = this.#record.disabled;
+    byId("share-snapshot", HTMLButtonElement).disabled = this.#snapshot.disabled;
   }
 
   /** The shape of the stream's size that is nearest to the picture's, as the server will choose it. */
@@ -128,6 +140,12 @@ export class Stage {
     const distance = (/** @type {number} */ ratio) => Math.abs(Math.log((ratio * shape.height) / shape.width));
     return sizes.map(([width, height]) => width / height).reduce((a, b) => (distance(b) < distance(a) ? b : a));
   }
+}
+
+/** By the object model, which a policy that forbids inline styles allows. */
+function setRootStyle(/** @type {string} */ name, /** @type {string} */ value) {
+  const { style } = document.documentElement;
+  if (style.getPropertyValue(name) !== value) style.setProperty(name, value);
 }
 
 /** @param {Blob} blob @param {string} name */

@@ -2,7 +2,7 @@
 /** The prompts of a stream, each from when it took effect, with what was seen then. */
 
 /** @typedef {import("./protocol.js").Bookmark} Bookmark */
-/** @typedef {{ prompt: string, frame: number, thumbnail: string }} Moment */
+/** @typedef {{ prompt: string, frame: number, at: number, thumbnail: string }} Moment `at` in ms of `Date.now()` */
 
 const REMEMBERED = 40;
 const KEY = "vivant.timeline";
@@ -32,12 +32,12 @@ export class Timeline {
 
   /**
    * Adds a prompt that took effect; the one that is in effect already, and none, add nothing.
-   * @param {{ prompt: string, frame: number }} effect
+   * @param {{ prompt: string, frame: number }} effect @param {number} [at] when
    * @returns {Moment | null}
    */
-  add({ prompt, frame }) {
+  add({ prompt, frame }, at = Date.now()) {
     if (prompt === "" || prompt === this.#moments.at(-1)?.prompt) return null;
-    const moment = { prompt, frame, thumbnail: "" };
+    const moment = { prompt, frame, at, thumbnail: "" };
     this.#moments = [...this.#moments, moment].slice(-REMEMBERED);
     return moment;
   }
@@ -57,8 +57,8 @@ export class Timeline {
  */
 export const inOrder = (moments, bookmarks) => [...moments, ...bookmarks].sort((a, b) => a.frame - b.frame);
 
-/** @param {number} frame @param {number} fps @returns {string} such as "1:05" */
-export function timeOf(frame, fps) {
-  const seconds = Math.floor(frame / fps);
+/** @param {number} ms @returns {string} such as "1:05" */
+export function timeOf(ms) {
+  const seconds = Math.floor(Math.max(0, ms) / 1_000);
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }

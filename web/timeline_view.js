@@ -89,8 +89,10 @@ export class TimelineView {
   }
 
   /** @param {Moment} moment @param {boolean} isCurrent */
-  #moment({ prompt, frame, thumbnail }, isCurrent) {
-    const button = this.#card(thumbnail, prompt, frame);
+  #moment({ prompt, at, thumbnail }, isCurrent) {
+    const button = this.#card(thumbnail, prompt);
+    const began = this.#timeline.moments[0].at;
+    button.append(make("span", { className: "time" }, timeOf(at - began)));
     button.title = `Use this prompt again: ${prompt}`;
     if (isCurrent) button.setAttribute("aria-current", "true");
     button.addEventListener("click", () => this.#use(prompt));
@@ -100,7 +102,7 @@ export class TimelineView {
   /** @param {Bookmark} bookmark */
   #bookmark({ bookmark, name, prompt, frame, thumbnail }) {
     const words = name || prompt || `frame ${frame}`;
-    const button = this.#card(thumbnail, words, frame);
+    const button = this.#card(thumbnail, words);
     button.title = `Go back to this bookmark: ${words}`;
     button.addEventListener("click", () => void this.#session.rewind(bookmark));
     const fork = iconButton(`Go on from here in a second stream: ${words}`, FORK, () => void this.#fork(bookmark));
@@ -108,12 +110,10 @@ export class TimelineView {
     return make("li", { className: "moment bookmark" }, button, fork);
   }
 
-  /** @param {string} picture @param {string} words @param {number} frame */
-  #card(picture, words, frame) {
+  /** @param {string} picture @param {string} words */
+  #card(picture, words) {
     const image = make("img", { alt: "", src: picture, hidden: picture === "" });
-    const time = make("span", { className: "time" }, timeOf(frame, this.#session.capabilities?.fps ?? 16));
-    const button = make("button", { type: "button" }, image, time, make("span", { className: "words" }, words));
-    return button;
+    return make("button", { type: "button" }, image, make("span", { className: "words" }, words));
   }
 
   /** @param {string} bookmark */

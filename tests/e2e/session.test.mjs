@@ -363,3 +363,48 @@ test("where a model can only cut, and before a start, a picture goes up without 
     equal(entries, [{}]);
   }
 });
+
+test("a prompt goes by the policy that was chosen, as long as the server has it", async () => {
+  const { session, calls, welcome } = setUp();
+  await welcome(LIVE, false, { policies: ["auto", "blend"] });
+  equal([session.prompts.policies, session.prompts.policy], [["auto", "blend"], "auto"]);
+  await session.prompts.apply("snow");
+  session.prompts.choosePolicy("blend");
+  await session.prompts.apply("fog");
+  await welcome({ ...LIVE, prompt: "fog" }, true, { policies: ["auto"] });
+  await session.prompts.apply("sun");
+  equal(calls.slice(-3), [
+    ["set_prompt", { prompt: "snow" }],
+    ["set_prompt", { prompt: "fog", policy: "blend" }],
+    ["set_prompt", { prompt: "sun" }],
+  ]);
+});
+
+test("a prompt that took effect is told with its first frame, whoever gave it", async () => {
+  const { session, effects, say, welcome } = setUp();
+  await welcome({ ...IDLE, mode: "t2v", prompt: "rain" });
+  say({ type: "started", id: 1, frame: 0, rtp_timestamp: 5 }, { type: "start", fields: {}, sentAt: 0 });
+  say({ ...LIVE, type: "state", frame: 0 });
+  await session.prompts.apply("snow");
+  say({ ...LIVE, type: "state", prompt: "snow", frame: 20 });
+  say({ type: "prompt_applied", id: 2, frame: 24, rtp_timestamp: 9 }, { type: "set_prompt", fields: { prompt: "snow" }, sentAt: 0 });
+  say({ ...LIVE, type: "state", prompt: "fog", frame: 40 });
+  say({ ...LIVE, type: "state", state: "paused", prompt: "fog", frame: 44 });
+  equal(effects, [
+    { prompt: "rain", frame: 0, rtp: 5 },
+    { prompt: "snow", frame: 24, rtp: 9 },
+    { prompt: "fog", frame: 40 },
+  ]);
+});
+
+test("a drift that stats tell is kept for the same stream alone", async () => {
+  const { session, say, welcome } = setUp();
+  await welcome(LIVE);
+  say({ type: "stats", fps_sent: 16 });
+  equal(session.drift.last, null);
+  say({ type: "stats", fps_sent: 16, drift: 0.25 });
+  await welcome(LIVE, true);
+  equal(session.drift.last, 0.25);
+  await welcome(LIVE, false);
+  equal(session.drift.last, null);
+});

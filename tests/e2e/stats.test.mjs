@@ -1,7 +1,7 @@
 // @ts-check
 /** The page's own figures are right. */
 
-import { CommandLatency, FrameRate, rtpDistance } from "../../web/stats.js";
+import { CommandLatency, DriftHistory, FrameRate, rtpDistance } from "../../web/stats.js";
 import { equal, test } from "./harness.mjs";
 
 test("RTP timestamps are compared across their wrap", () => {
@@ -63,7 +63,7 @@ test("percentiles are of the last 32 commands, and of three at least", () => {
   equal(latency.percentiles, null);
   for (let i = 32; i >= 1; i -= 1) latency.applied(0, undefined, i * 10);
   equal(latency.percentiles, { p50: 160, p95: 310 });
-  equal(latency.last, 10);
+  equal([latency.last, latency.history.length, latency.history[0]], [10, 32, 320]);
 });
 
 test("without a timestamp the reply itself counts", () => {
@@ -78,4 +78,16 @@ test("frames of a lost connection are forgotten", () => {
   equal([latency.frame(3_000, 200), latency.last], [false, null]);
   latency.clear();
   equal(latency.applied(150, 3_000, 300), false);
+});
+
+test("a drift is remembered where the server tells one: a number, or the largest of several", () => {
+  const drift = new DriftHistory();
+  for (const told of [undefined, null, "far", {}, [], Number.NaN]) drift.take(told);
+  equal([drift.history, drift.last], [[], null]);
+  for (const told of [0.1, { luma: -0.4, sharpness: 0.2, corrected: true }, 0]) drift.take(told);
+  equal([drift.history, drift.last], [[0.1, 0.4, 0], 0]);
+  for (let i = 0; i < 200; i += 1) drift.take(i);
+  equal([drift.history.length, drift.last], [120, 199]);
+  drift.clear();
+  equal(drift.last, null);
 });
