@@ -30,6 +30,8 @@ from stream.whep import Whep
 from stream.whip import Whip
 
 WEB = Path(__file__).resolve().parent.parent / "web"
+# Everything on the live page comes from here; thumbnails and chosen pictures are made in it.
+PAGE_POLICY = "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'self'"
 BODY_BYTES = 262_144
 
 
@@ -119,7 +121,7 @@ class _Routes:
 
     async def page(self, request: web.Request) -> web.StreamResponse:
         """``GET /``"""
-        return web.FileResponse(WEB / "index.html")
+        return web.FileResponse(WEB / "index.html", headers={"Content-Security-Policy": PAGE_POLICY})
 
     async def watch(self, request: web.Request) -> web.StreamResponse:
         """``GET /watch/{stream}``"""

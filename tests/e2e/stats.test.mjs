@@ -84,7 +84,7 @@ test("a drift is remembered where the server tells one: a number, or the largest
   const drift = new DriftHistory();
   for (const told of [undefined, null, "far", {}, [], Number.NaN]) drift.take(told);
   equal([drift.history, drift.last], [[], null]);
-  for (const told of [0.1, { luma: -0.4, sharpness: 0.2, corrected: true }, 0]) drift.take(told);
+  for (const told of [0.1, { sharpness: 0.2, luma: -0.4, corrected: true }, 0]) drift.take(told);
   equal([drift.history, drift.last], [[0.1, 0.4, 0], 0]);
   for (let i = 0; i < 200; i += 1) drift.take(i);
   equal([drift.history.length, drift.last], [120, 199]);

@@ -70,7 +70,7 @@ async def test_a_cameras_frame_is_used(page: Page) -> None:
 async def test_it_is_published(page: Page, server: Server) -> None:
     """What is wrong with an address is said below it; a right one is told of until it is ended."""
     async with directing(server) as other:
-        await page.click(".onair summary")
+        await page.click("#open-share")
         await publish(page, "file:///etc/passwd", "")
         await expect(page.locator("#publish-error")).to_contain_text("must begin with one of")
         await publish(page, server.url + other.answer["whip_url"], "wrong")
