@@ -121,6 +121,6 @@ export class Composer {
       this.#policy.replaceChildren(...policies.map((value) => new Option(POLICIES[value] ?? value, value)));
     }
     this.#policy.value = policy;
-    hide("policy", policies.length < 2);
+    hide("policy", policies.length < 2 || !this.#session.plays);
   }
 }

@@ -320,7 +320,7 @@ async def test_the_panel_gives_the_focus_back(able: Server, open_page: Callable[
 
 
 async def test_colours_are_as_chosen(able: Server, open_page: Callable[..., Any]) -> None:
-    """They follow the system until light or dark is chosen, and that is there again from the first look of the next time."""
+    """They follow the system until light or dark is chosen, which holds from the first look of the next time on."""
     page = await open_page(able.url, color_scheme="dark")
     paper = "getComputedStyle(document.body).backgroundColor"
     dark = await page.evaluate(paper)
