@@ -6,8 +6,12 @@ import { draw } from "./sparkline.js";
 import { FrameRate } from "./stats.js";
 
 const SPARK = { width: 56, height: 16 };
-const GRAPH = { width: 240, height: 56, most: 500 };
+const GRAPH = { width: 240, height: 56 };
+// Where their line would reach the upper edge: a latency in ms, a drift as a share. What is small looks small.
+const MOST = { latency: 500, drift: 0.2 };
 const seconds = (/** @type {number} */ ms) => (ms / 1_000).toFixed(2);
+/** @param {number} share @returns {string} such as "+12 %" */
+const percent = (share) => `${share > 0 ? "+" : share < 0 ? "−" : ""}${Math.round(Math.abs(100 * share))} %`;
 const rate = (/** @type {number | undefined} */ fps) => (fps === undefined ? "–" : `${fps.toFixed(1)} fps`);
 
 export class Figures {
@@ -41,11 +45,25 @@ export class Figures {
     say("received", this.#seesFrames ? rate(this.#rate.fps(performance.now())) : "–");
     say("latency", latency.last === null ? "–" : `${seconds(latency.last)} s`);
     draw(byId("latency-line", SVGSVGElement), latency.history, SPARK);
-    draw(byId("latency-graph", SVGSVGElement), latency.history, GRAPH);
-    hide("drift-figure", drift.last === null);
-    if (drift.last !== null) say("drift", drift.last.toFixed(2));
-    draw(byId("drift-line", SVGSVGElement), drift.history, SPARK);
+    draw(byId("latency-graph", SVGSVGElement), latency.history, { ...GRAPH, most: MOST.latency });
+    this.#renderDrift(drift);
     this.#renderAll();
+  }
+
+  /** @param {import("./stats.js").DriftHistory} drift */
+  #renderDrift({ history, last }) {
+    hide("drift-figure", last === null);
+    hide("drift-part", last === null);
+    draw(byId("drift-line", SVGSVGElement), history, { ...SPARK, most: MOST.drift });
+    draw(byId("drift-graph", SVGSVGElement), history, { ...GRAPH, most: MOST.drift });
+    if (last === null) return;
+    say("drift", `${Math.round(100 * (history.at(-1) ?? 0))} %`);
+    const { luma, contrast, saturation, sharpness } = last;
+    for (const [name, share] of Object.entries({ luma, contrast, saturation, sharpness })) say(name, percent(share));
+    hide("similarity-row", last.similarity === null);
+    say("similarity", String(last.similarity ?? "–"));
+    hide("reanchoring", !last.is_reanchoring);
+    byId("drift-figure", HTMLElement).classList.toggle("held", last.is_reanchoring);
   }
 
   #renderAll() {

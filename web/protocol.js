@@ -31,6 +31,12 @@
  */
 /**
  * @typedef {{
+ *   luma: number, contrast: number, saturation: number, sharpness: number,
+ *   similarity: number | null, is_reanchoring: boolean,
+ * }} Drift how far the video is from what it was when its prompt had settled, each as a share
+ */
+/**
+ * @typedef {{
  *   model: string, sizes: [number, number][], fps: number, modes: Mode[], policies: string[],
  *   picture_policies?: PicturePolicy[],
  *   limits: Limits, examples: string[], needs?: string,

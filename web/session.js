@@ -135,7 +135,7 @@ export class Session {
     return this.#latency;
   }
 
-  /** How far the video has gone from its picture, where the server tells. */
+  /** How far the video has gone since its prompt settled, where the server tells. */
   get drift() {
     return this.#drift;
   }
@@ -264,7 +264,7 @@ export class Session {
     const before = this.#stream;
     const played = before.state === "live" && this.#now() - this.#liveSince > RESTART_AFTER_MS;
     this.#latency.clear();
-    if (!rejoined) this.#drift.clear();
+    if (!rejoined) this.#drift.take();
     this.#streamId = welcome.stream;
     this.useCapabilities(welcome.capabilities);
     this.#useState(welcome.state);

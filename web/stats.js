@@ -131,31 +131,33 @@ export class CommandLatency {
   }
 }
 
-/** How far the video has gone from its picture, of each `stats` that tells it; of a server that does not, nothing. */
+/** How far the video has gone, of each `stats` that tells it; of a server that does not, nothing. */
 export class DriftHistory {
   static #REMEMBERED = 120;
   /** @type {number[]} */
   #seen = [];
+  /** @type {import("./protocol.js").Drift | null} */
+  #last = null;
 
-  /** @returns {readonly number[]} the oldest first */
+  /** @returns {readonly number[]} the largest share of each, the oldest first */
   get history() {
     return this.#seen;
   }
 
-  /** @returns {number | null} null where the server does not tell */
+  /** The one told last; null where none is told, as while a prompt settles. */
   get last() {
-    return this.#seen.at(-1) ?? null;
+    return this.#last;
   }
 
-  /** @param {unknown} drift what a `stats` has under that name: a number, or several by name, of which the largest counts */
-  take(drift) {
-    const values = typeof drift === "object" && drift !== null ? Object.values(drift) : [drift];
-    const numbers = values.filter((value) => typeof value === "number" && Number.isFinite(value)).map(Math.abs);
-    if (numbers.length > 0) this.#seen = [...this.#seen, Math.max(...numbers)].slice(-DriftHistory.#REMEMBERED);
-  }
-
-  /** Forgets what was told of another stream. */
-  clear() {
-    this.#seen = [];
+  /** @param {import("./protocol.js").Drift | null} [drift] what a `stats` has of it; without one it begins anew */
+  take(drift = null) {
+    this.#last = drift;
+    if (drift === null) {
+      this.#seen = [];
+      return;
+    }
+    const { luma, contrast, saturation, sharpness } = drift;
+    const largest = Math.max(...[luma, contrast, saturation, sharpness].map(Math.abs));
+    this.#seen = [...this.#seen, largest].slice(-DriftHistory.#REMEMBERED);
   }
 }

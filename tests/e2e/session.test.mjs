@@ -397,14 +397,15 @@ test("a prompt that took effect is told with its first frame, whoever gave it", 
   ]);
 });
 
-test("a drift that stats tell is kept for the same stream alone", async () => {
+test("a drift that stats tell is that of the stream's prompt, and of no other stream's", async () => {
   const { session, say, welcome } = setUp();
+  const drift = { luma: 0, contrast: 0.25, saturation: 0, sharpness: 0, similarity: null, is_reanchoring: false };
   await welcome(LIVE);
   say({ type: "stats", fps_sent: 16 });
   equal(session.drift.last, null);
-  say({ type: "stats", fps_sent: 16, drift: 0.25 });
+  say({ type: "stats", fps_sent: 16, drift });
   await welcome(LIVE, true);
-  equal(session.drift.last, 0.25);
+  equal([session.drift.last, session.drift.history], [drift, [0.25]]);
   await welcome(LIVE, false);
   equal(session.drift.last, null);
 });

@@ -259,17 +259,23 @@ async def test_copying_without_the_clipboard_interface(able: Server, open_page: 
 
 
 async def test_figures_have_graphs(able: Server, open_page: Callable[..., Any]) -> None:
-    """After two commands their latency has a line, and all figures are there on request; no drift is shown."""
+    """After two commands latency has a line; a drift has one once it is told; all figures are shown on request."""
     page = await open_page(able.url)
+    await is_state(page, "Ready")
+    await expect(page.locator("#drift-figure")).to_have_attribute("hidden", "")
     await start_with_picture(page)
     await say(page, "snow")
     await say(page, "fog")
     await expect(page.locator("#latency-line .line")).to_have_count(1)
-    await expect(page.locator("#drift-figure")).to_be_hidden()
+    await expect(page.locator("#drift")).to_have_text("13 %", timeout=PATIENCE_MS)
+    await expect(page.locator("#drift-line .line")).to_have_count(1)
     await expect(page.locator("#generated")).to_be_hidden()
     await page.click("#more-figures")
     await expect(page.locator("#generated")).to_have_text(re.compile(r"^\d+\.\d fps$"), timeout=PATIENCE_MS)
     await expect(page.locator("#viewers")).to_have_text("0")
+    await expect(page.locator("#contrast")).to_have_text("\u221213 %")
+    await expect(page.locator("#similarity-row")).to_be_hidden()
+    await expect(page.locator("#reanchoring")).to_be_hidden()
     await keep(page, "figures")
     await page.keyboard.press("Escape")
     await expect(page.locator("#generated")).to_be_hidden()
