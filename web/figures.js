@@ -41,7 +41,7 @@ export class Figures {
     const isOff = !plays || !isOpen;
     hide("figures", isOff);
     hide("more-figures", isOff);
-    if (isOff) byId("all-figures", HTMLElement).hidePopover();
+    if (isOff) byId("all-figures", HTMLElement).hidePopover?.();
     say("received", this.#seesFrames ? rate(this.#rate.fps(performance.now())) : "–");
     say("latency", latency.last === null ? "–" : `${seconds(latency.last)} s`);
     draw(byId("latency-line", SVGSVGElement), latency.history, SPARK);

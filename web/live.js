@@ -43,6 +43,7 @@ class LivePage {
   #showError = (/** @type {Place} */ place, /** @type {string} */ message) => {
     say(`${place}-error`, message);
     hide(`${place}-error`, message === "");
+    if (place === "picture") this.#pictures.showError(message);
     if (place === "prompt") this.#composer.mark(message !== "");
   };
   #use = (/** @type {string} */ prompt) => {
@@ -61,7 +62,8 @@ class LivePage {
   #timeline = new TimelineView(this.#session, this.#stage.video, this.#use);
   #panel = new Panel();
   #pictures = new PicturesPanel(this.#session, () => this.#choose(true), (sample) => void this.#stageSample(sample));
-  #queue = new QueueView(this.#session, this.#use, async (prompt) => {
+  // The box follows by itself, unless something else is being written there.
+  #queue = new QueueView(this.#session, (prompt) => void this.#session.prompts.apply(prompt), async (prompt) => {
     this.#composer.text = prompt;
     await this.#start();
   });

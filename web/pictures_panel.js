@@ -44,6 +44,12 @@ export class PicturesPanel {
     this.#swap.focus();
   }
 
+  /** Says it in the panel too, which lies over its place on a small screen. @param {string} message */
+  showError(message) {
+    say("next-error", message);
+    hide("next-error", message === "");
+  }
+
   /** Takes the next picture; the one before waits in its place, so that the same again goes back. */
   swap() {
     const next = this.#next;

@@ -23,7 +23,8 @@ export class TimelineView {
   #keep = byId("bookmark", HTMLButtonElement);
   /** @type {Effect[]} whose first frame was not shown yet */
   #awaited = [];
-  #drawn = "";
+  /** @type {unknown[]} */
+  #drawn = [];
 
   /**
    * @param {import("./session.js").Session<any>} session @param {HTMLVideoElement} video
@@ -55,15 +56,16 @@ export class TimelineView {
   render() {
     const { isOpen, kept, plays, prompts, streamId } = this.#session;
     if (streamId) this.#timeline.turnTo(streamId);
-    const items = inOrder(this.#timeline.moments, kept.bookmarks);
+    const { moments } = this.#timeline;
+    const items = inOrder(moments, kept.bookmarks);
     byId("timeline", HTMLElement).hidden = items.length === 0 && !(plays && kept.canBookmark);
     hide("bookmark", !kept.canBookmark);
     this.#keep.disabled = !isOpen || !plays;
-    const key = JSON.stringify([items, prompts.text]);
-    if (key === this.#drawn) return;
+    const drawn = [moments, kept.bookmarks, prompts.text];
+    if (drawn.every((part, i) => part === this.#drawn[i])) return;
     const isLonger = items.length > this.#list.children.length;
-    this.#drawn = key;
-    const current = this.#timeline.moments.findLast(({ prompt }) => prompt === prompts.text);
+    this.#drawn = drawn;
+    const current = moments.findLast(({ prompt }) => prompt === prompts.text);
     this.#redraw(items.map((item) => ("bookmark" in item ? this.#bookmark(item) : this.#moment(item, item === current))));
     if (isLonger) this.#list.scrollLeft = this.#list.scrollWidth;
   }

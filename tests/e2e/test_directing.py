@@ -131,27 +131,29 @@ async def test_an_own_picture_moves_by_the_button_on_it(able: Server, open_page:
     await expect(page.locator("#play")).to_be_hidden()
 
 
-async def test_a_prompt_of_the_timeline_is_used_again(able: Server, open_page: Callable[..., Any]) -> None:
+async def test_a_prompt_of_the_timeline_is_used_again(open_page: Callable[..., Any]) -> None:
     """Each prompt stands there once it took effect, with what was seen; a click uses it again; a reload keeps it."""
-    page = await open_page(able.url)
-    await start_with_picture(page)
-    await expect(prompts(page)).to_have_count(1)
-    await say(page, "snow falls")
-    await expect(prompts(page)).to_have_count(2)
-    await page.click("#bookmark")
-    await expect(page.locator("#moments .bookmark")).to_have_count(1)
-    await expect(prompts(page).nth(1).locator("img")).to_have_js_property("naturalWidth", 208)
-    await expect(prompts(page).nth(1).locator("button")).to_have_attribute("aria-current", "true")
-    await expect(prompts(page).nth(0).locator(".time")).to_have_text("0:00")
-    await prompts(page).nth(0).locator("button").click()
-    await expect(page.locator("#prompt")).to_have_value("pan left")
-    await expect(prompts(page)).to_have_count(3, timeout=PATIENCE_MS)
-    await expect(prompts(page).nth(2).locator("button")).to_have_attribute("aria-current", "true")
-    await keep(page, "timeline")
-    await page.reload()
-    await is_state(page, "Live")
-    await expect(prompts(page)).to_have_count(3)
-    await expect(page.locator("#moments .moment").nth(2)).to_have_class(re.compile("bookmark"))
+    with serving(FAKE_RESUMABLE="1") as server:
+        page = await open_page(server.url)
+        await start_with_picture(page)
+        await expect(prompts(page)).to_have_count(1)
+        await say(page, "snow falls")
+        await expect(prompts(page)).to_have_count(2)
+        await page.click("#bookmark")
+        await expect(page.locator("#moments .bookmark")).to_have_count(1)
+        await expect(prompts(page).nth(1).locator("img")).to_have_js_property("naturalWidth", 208)
+        await expect(prompts(page).nth(1).locator("button")).to_have_attribute("aria-current", "true")
+        await expect(prompts(page).nth(0).locator(".time")).to_have_text("0:00")
+        await prompts(page).nth(0).locator("button").click()
+        await expect(page.locator("#prompt")).to_have_value("pan left")
+        await expect(prompts(page)).to_have_count(3, timeout=PATIENCE_MS)
+        await expect(prompts(page).nth(2).locator("button")).to_have_attribute("aria-current", "true")
+        await keep(page, "timeline")
+        await page.reload()
+        await is_state(page, "Live")
+        await expect(prompts(page)).to_have_count(3)
+        await expect(page.locator("#moments .moment").nth(2)).to_have_class(re.compile("bookmark"))
+        await leave(page)
 
 
 async def test_a_queue_of_prompts_runs(able: Server, open_page: Callable[..., Any]) -> None:
@@ -173,10 +175,13 @@ async def test_a_queue_of_prompts_runs(able: Server, open_page: Callable[..., An
     await keep(page, "queue")
     await page.click("#queue-next")
     await expect(page.locator("#prompt")).to_have_value("fog")
-    # After its second the loop is at its beginning.
-    await expect(page.locator("#prompt")).to_have_value("snow falls", timeout=PATIENCE_MS)
+    await page.fill("#prompt", "half a pro")
+    # After its second the loop is at its beginning; what is being written stays.
+    current = page.locator("#queue-list [aria-current] .go")
+    await expect(current).to_have_text("snow falls", timeout=PATIENCE_MS)
+    await expect(page.locator("#prompt")).to_have_value("half a pro")
     await page.get_by_role("button", name="Leave out: snow falls").click()
-    await expect(page.locator("#prompt")).to_have_value("fog")
+    await expect(current).to_have_text("fog")
     await page.click("#stop")
     await is_state(page, "Ready")
     await expect(page.locator("#queue-run")).to_have_text("Run")
@@ -189,11 +194,19 @@ async def test_two_pictures_side_by_side_are_swapped(tmp_path: Path, open_page: 
         await start_with_picture(page)
         await page.click("#replace")
         await expect(page.locator("#swap")).to_be_disabled()
+        await page.set_viewport_size({"width": 390, "height": 844})
+        async with page.expect_file_chooser() as chooser:
+            await page.click("#next-picture")
+        notes = {"name": "notes.png", "mimeType": "image/png", "buffer": b"just some notes"}
+        await (await chooser.value).set_files([notes])
+        await expect(page.locator("#next-error")).to_contain_text("notes.png: This is a text file")
+        await page.set_viewport_size({"width": 1280, "height": 800})
         async with page.expect_file_chooser() as chooser:
             await page.click("#next-picture")
         lake = {"name": "lake.png", "mimeType": "image/png", "buffer": picture(size=(300, 200))}
         await (await chooser.value).set_files([lake])
         await expect(page.locator("#next-name")).to_have_text("lake.png")
+        await expect(page.locator("#picture-error")).to_be_hidden()
         await expect(page.locator("#picture-name")).to_have_text("sea.png")
         await keep(page, "pair")
         await page.get_by_label("Keep moving").check()
