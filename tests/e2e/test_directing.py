@@ -216,6 +216,9 @@ async def test_two_pictures_side_by_side_are_swapped(tmp_path: Path, open_page: 
         await page.get_by_label("Begin anew").check()
         await page.click("#swap")
         await expect(page.locator("#picture-name")).to_have_text("sea.png")
+        await page.evaluate(DROP.replace('"stage"', '"next-picture"'), as_file(picture(), "hill.png"))
+        await expect(page.locator("#next-name")).to_have_text("hill.png")
+        await expect(page.locator("#picture-name")).to_have_text("sea.png")
         await say(page, "snow falls")
         await leave(page)
     commands = [line["command"] for line in logged(tmp_path) if line["type"] == "command"]
