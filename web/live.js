@@ -171,6 +171,7 @@ class LivePage {
   }
 
   #enqueue() {
+    if (this.#composer.text === "") return;
     this.#queue.add(this.#composer.text);
     this.#composer.text = this.#session.prompts.text;
     say("prompt-note", "Added to the queue.");

@@ -160,6 +160,9 @@ async def test_a_queue_of_prompts_runs(able: Server, open_page: Callable[..., An
     """Queued prompts come one after the other, each for its seconds; next goes on at once, a loop begins again."""
     page = await open_page(able.url)
     await start_with_picture(page, "pan left")
+    await page.fill("#prompt", " ")
+    await page.press("#prompt", "Control+Enter")
+    await expect(page.locator("#prompt-note")).not_to_contain_text("queue")
     await page.fill("#prompt", "snow falls")
     await page.press("#prompt", "Control+Enter")
     await expect(page.locator("#prompt")).to_have_value("pan left")
