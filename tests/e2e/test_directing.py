@@ -353,9 +353,11 @@ async def test_colours_are_as_chosen(able: Server, open_page: Callable[..., Any]
     await expect(page.locator("#theme")).to_have_attribute("aria-label", "Colours: light")
     light = await page.evaluate(paper)
     assert light != dark
-    await page.reload(wait_until="commit")
-    await page.wait_for_selector("body")
-    assert await page.evaluate(paper) == light
+    again = await page.context.new_page()
+    await again.goto(able.url, wait_until="commit")
+    await again.wait_for_selector("body")
+    assert await again.evaluate(paper) == light
+    await again.close()
     await page.click("#theme")
     assert await page.evaluate(paper) == dark
     await page.click("#theme")
