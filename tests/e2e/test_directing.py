@@ -354,8 +354,7 @@ async def test_colours_are_as_chosen(able: Server, open_page: Callable[..., Any]
     light = await page.evaluate(paper)
     assert light != dark
     again = await page.context.new_page()
-    await again.goto(able.url, wait_until="commit")
-    await again.wait_for_selector("body")
+    await again.goto(able.url)
     assert await again.evaluate(paper) == light
     await again.close()
     await page.click("#theme")
