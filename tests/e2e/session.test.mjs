@@ -116,8 +116,8 @@ test("a stream that is still there is left as it is", async () => {
 
 test("a stream that can't go on is told of, after the new one was brought to where it was", async () => {
   const { calls, errors, session, welcome } = setUp();
-  session.usePicture(/** @type {any} */ (PICTURE));
-  await session.applyPrompt("rain");
+  session.pictures.use(/** @type {any} */ (PICTURE));
+  await session.prompts.apply("rain");
   await welcome(undefined, false, {}, "There is another model.");
   equal(calls.length, 2);
   equal(errors.status, "There is another model.");
