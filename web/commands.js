@@ -49,6 +49,18 @@ export class Commands {
   }
 
   /**
+   * Sends a command that nobody waits for, and whose refusal is nobody's matter.
+   * @param {string} type @param {Record<string, unknown>} fields
+   */
+  async hint(type, fields) {
+    try {
+      await this.#director.command(type, fields);
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+    }
+  }
+
+  /**
    * Uploads a picture.
    * @param {import("./picture.js").Picture} picture
    * @param {(sent: number) => void} onProgress

@@ -15,6 +15,8 @@ import { keptStill } from "./still.js";
  */
 
 const COUNT_FROM = 0.75;
+/** Of the hand that writes, after which what is written may be what is meant. */
+const PAUSE_MS = 300;
 /** @type {Record<string, string>} */
 const POLICIES = {
   auto: "As it fits",
@@ -31,12 +33,18 @@ export class Composer {
   #examples = byId("examples", HTMLUListElement);
   #policy = byId("prompt-policy", HTMLSelectElement);
   #known = "";
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #pause;
 
   /** @param {Session} session @param {ComposerEvents} events */
   constructor(session, events) {
     this.#session = session;
     this.#events = events;
-    this.#box.addEventListener("input", () => this.render());
+    this.#box.addEventListener("input", () => {
+      this.render();
+      clearTimeout(this.#pause);
+      this.#pause = setTimeout(() => void session.prompts.consider(this.text), PAUSE_MS);
+    });
     this.#box.addEventListener("keydown", (event) => this.#press(event));
     byId("composer", HTMLFormElement).addEventListener("submit", (event) => {
       event.preventDefault();

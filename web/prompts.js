@@ -23,6 +23,7 @@ export class Prompts {
   #text = "";
   #isSent = true;
   #isAwaited = false;
+  #considered = "";
   /** @type {string | null} how the person wants a prompt to come in */
   #chosenPolicy = null;
 
@@ -91,6 +92,14 @@ export class Prompts {
     }
     this.#view.changed();
     return isTaken;
+  }
+
+  /** Has the model read what is being written, so that it shows sooner once it is given. @param {string} text */
+  async consider(text) {
+    const known = ["", this.#text, this.#considered].includes(text) || codePoints(text) > this.limit;
+    if (known || !this.#isLive() || !this.#commands.isOpen) return;
+    this.#considered = text;
+    await this.#commands.hint("prepare", { prompt: text });
   }
 
   /**

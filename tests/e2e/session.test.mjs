@@ -123,6 +123,16 @@ test("a stream that can't go on is told of, after the new one was brought to whe
   equal(errors.status, "There is another model.");
 });
 
+test("what is being written is read beforehand, once, while the video plays", async () => {
+  const { calls, session, welcome, say } = setUp();
+  await welcome();
+  await session.prompts.consider("rain");
+  equal(calls, []);
+  say({ ...LIVE, type: "state", prompt: "fog" });
+  for (const text of ["rain", "rain", "", "x".repeat(3_000)]) await session.prompts.consider(text);
+  equal(calls, [["prepare", { prompt: "rain" }]]);
+});
+
 test("a prompt given while there was no connection is sent when the stream is back", async () => {
   const { session, calls, welcome, phase } = setUp();
   await welcome();
