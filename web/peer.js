@@ -16,8 +16,8 @@ import { CONNECT_TIMEOUT_MS, Connection } from "./connection.js";
 /**
  * @typedef {ConnectionEvents & {
  *   onPhase: (phase: Phase) => void,
- *   onWelcome: (welcome: ServerMessage, rejoined: boolean, lost: string) => void, `lost`: why the old stream is not it
- * }} DirectorEvents
+ *   onWelcome: (welcome: ServerMessage, rejoined: boolean, lost: string) => void,
+ * }} DirectorEvents `lost`: why the stream of before is not the one that welcomes, where there is more to say than that
  */
 
 const READY_POLL_MS = 1_000;
