@@ -1,7 +1,8 @@
-"""Judge how pocket reads: phrasings held out of training, and strangers' own, by text alone.
+"""Judge how pocket reads: phrasings held out of training, strangers' own, and harder prompts, by text alone.
 
 ``python -m pipeline.pocket.judge_text [--weights FILE]``. A phrasing is *met* when what it names was read (the
-camera's move, or the effect), and *exact* when nothing else was read besides.
+camera's move, or the effect), and *exact* when nothing else was read besides. Of the harder prompts (negations, what
+pocket can't do, distractors, word order: ``readings.toml``) only the exact reading is right.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pipeline.factory import POCKET_WEIGHTS
 from pipeline.pocket.intents import CAMERAS, EFFECTS, Asked, read
 from pipeline.pocket.language import HELD_OUT
 from pipeline.pocket.network import PocketConfig, PocketNetwork
+from pipeline.pocket.readings import Reading, readings
 from pipeline.pocket.tokens import tokenizer
 
 STRANGERS = Path(__file__).with_name("strangers.toml")
@@ -59,6 +61,33 @@ def table(network: PocketNetwork, phrasings: Mapping[str, Sequence[str]]) -> str
     return "\n".join([head, "", "| class | met | exact | not met |", "|---|---|---|---|", *rows])
 
 
+def names(asked: Asked) -> list[tuple[str, frozenset[str]]]:
+    """Camera and effects of each prompt by name."""
+    effects = [frozenset(e for e, here in zip(EFFECTS, row, strict=True) if here) for row in asked.present.tolist()]
+    return list(zip((CAMERAS[index] for index in asked.camera.tolist()), effects, strict=True))
+
+
+def readings_table(network: PocketNetwork, kinds: Mapping[str, Sequence[Reading]]) -> str:
+    """A Markdown table by kind of how many prompts were read exactly, with what was misread."""
+    encode = tokenizer(network.config.text.length)
+    rows: list[str] = []
+    sections: dict[str, list[bool]] = {}
+    for kind, some in kinds.items():
+        ids = torch.stack([torch.from_numpy(encode(reading.text)) for reading in some])
+        with torch.inference_mode():
+            made = names(read(network.text(ids)))
+        right = [reading.is_right(*one) for reading, one in zip(some, made, strict=True)]
+        sections.setdefault(kind.partition("/")[0], []).extend(right)
+        wrong = [
+            f"“{reading.text}” → {' '.join([camera, *sorted(effects)])}"
+            for reading, (camera, effects), ok in zip(some, made, right, strict=True)
+            if not ok
+        ]
+        rows.append(f"| {kind} | {sum(right)}/{len(some)} | {'; '.join(wrong)} |")
+    head = [f"{name} {sum(r)}/{len(r)} = {sum(r) / len(r):.3f}" for name, r in sections.items()]
+    return "\n".join([", ".join(head), "", "| kind | right | wrong |", "|---|---|---|", *rows])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, default=POCKET_WEIGHTS)
@@ -67,6 +96,7 @@ def main() -> None:
     weights.load(network, args.weights, torch.float32)
     print("### Held-out phrasings\n\n" + table(network, HELD_OUT))
     print("\n### Strangers' phrasings\n\n" + table(network, strangers()))
+    print("\n### Negation, beyond pocket's power, distractors, word order\n\n" + readings_table(network, readings()))
 
 
 if __name__ == "__main__":
