@@ -20,6 +20,7 @@ from pipeline.pocket.decoder import AnchoredDecoder, Motion
 from pipeline.pocket.fade import decode, fade_from
 from pipeline.pocket.gpu_decoder import GpuDecoder
 from pipeline.pocket.gpu_passes import LATENT_SHAPE, GpuPasses
+from pipeline.pocket.hearing import hear
 from pipeline.pocket.latents import LATENTS_PER_SECOND
 from pipeline.pocket.network import MASKS, PICTURE_SIZE, PocketNetwork, Scene, Text
 from pipeline.pocket.view import NOMINAL, View
@@ -27,7 +28,7 @@ from pipeline.saving import restore_state, save_state
 from pipeline.schedule import noise, renoise, sigmas
 from pipeline.stages import Stages
 from pipeline.state import Boundary, StreamState
-from pipeline.types import Capabilities, Chunk, Conditioning, QualityLevel, VideoFormat
+from pipeline.types import Capabilities, Chunk, Conditioning, Heard, QualityLevel, VideoFormat
 from pipeline.wan.frames import copied
 
 logger = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class CausalPipeline:
         on_gpu = self._device.type == "cuda"
         self._passes = GpuPasses(network) if on_gpu else None
         self._decoder = GpuDecoder(view, frames_per_latent, self._device) if on_gpu else AnchoredDecoder(view=view)
-        self._texts: OrderedDict[str, Text] = OrderedDict()
+        self._texts: OrderedDict[str, tuple[Text, Heard]] = OrderedDict()
         self._open = 0
         window = network.config.window
         with torch.inference_mode():
@@ -165,7 +166,7 @@ class CausalPipeline:
         rung = self._rungs[conditioning.quality]
         stages = Stages(self._device)
         self.commit(state)
-        text, begin = self._text(conditioning.prompt), state.now
+        (text, told), begin = self._text(conditioning.prompt), state.now
         stages.lap("text")
         made: list[Boundary] = []
         frames: list[Tensor] = []
@@ -208,6 +209,7 @@ class CausalPipeline:
             quality=conditioning.quality,
             timings_ms=stages.ms,
             drift=watch.drift(),
+            heard=told,
         )
 
     @torch.inference_mode()
@@ -278,10 +280,11 @@ class CausalPipeline:
         small = torch.nn.functional.interpolate(pixels, PICTURE_SIZE, mode="bilinear", antialias=True)
         return small.to(self._dtype)
 
-    def _text(self, prompt: str) -> Text:
-        """Encode a prompt, or remember it."""
+    def _text(self, prompt: str) -> tuple[Text, Heard]:
+        """Encode a prompt, or remember it; with what was understood of it."""
         if prompt not in self._texts:
-            self._texts[prompt] = self._network.encode_text(self._tokenize(prompt).to(self._device))
+            asked, told = hear(prompt, lambda text: self._network.read_text(self._tokenize(text).to(self._device)))
+            self._texts[prompt] = self._network.encode_asked(asked), told
             if len(self._texts) > 64:
                 self._texts.popitem(last=False)
         self._texts.move_to_end(prompt)

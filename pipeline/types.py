@@ -120,6 +120,17 @@ class Drift:
         return max(abs(self.luma), abs(self.contrast), abs(self.saturation), abs(self.sharpness))
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a model of a closed vocabulary took from a prompt, in plain words, and the parts that it can't do.
+
+    Both are empty for an empty prompt.
+    """
+
+    understood: tuple[str, ...]
+    ignored: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Chunk:
     """Frames that the model made together.
@@ -127,7 +138,8 @@ class Chunk:
     ``frames`` is ``uint8 [F, H, W, 3]`` RGB in host memory; F follows from the quality's rate, so trust
     the array. ``first_frame`` and ``first_latent`` count from this ``open``. ``timings_ms`` is
     milliseconds by stage. ``cuts`` are the places inside it that the stream can go back to, in order. ``drift`` is
-    None until there is something to be measured from.
+    None until there is something to be measured from. ``heard`` is what was understood of its prompt, None where a
+    model takes all words as they come.
     """
 
     index: int
@@ -141,3 +153,4 @@ class Chunk:
     timings_ms: dict[str, float] = field(default_factory=dict[str, float])
     cuts: tuple[Cut, ...] = ()
     drift: Drift | None = None
+    heard: Heard | None = None

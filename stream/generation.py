@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.types import Chunk, Drift, Mode, PicturePolicy, Pixels, Policy
+from pipeline.types import Chunk, Drift, Heard, Mode, PicturePolicy, Pixels, Policy
 from stream.capacity import Capacity
 from stream.checkpoints import Checkpoints
 from stream.clock import Timer
@@ -114,6 +114,8 @@ class Generation:
         """The pixels of the frame sent last, None before the first."""
         self.drift: Drift | None = None
         """How far the chunk sent last had drifted, None where that is not known."""
+        self.heard: Heard | None = None
+        """What the model understood of the prompt on air, None where it does not tell."""
 
     @property
     def quality(self) -> int:
@@ -328,6 +330,7 @@ class Generation:
 
     def _after(self, frame: DueFrame, shown: Shown) -> None:
         if frame.opens is not None:
+            self.heard = frame.chunk.heard
             if self.on_chunk is not None:
                 self.on_chunk(frame)
             self._answer_all(self.control.answered_by(frame.opens.conditioning.revision), shown)

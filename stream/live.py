@@ -18,6 +18,7 @@ from stream.guests import Guests
 from stream.kept import Kept
 from stream.last_checkpoint import LastCheckpoint
 from stream.picture import Picture, decode_picture
+from stream.playout import DueFrame
 from stream.protocol import (
     ClientMessage,
     ImageInfo,
@@ -81,7 +82,7 @@ class LiveStream:
         self.recorder = Recorder(stream_id, services.recordings, self._tell_all)
         self.bookmarks = Bookmarks(self.generation.save, services.picture_thread, services.config.bookmarks)
         self.log = SessionLog(stream_id, services.sessions, services.timer)
-        self.generation.on_chunk = self.log.sent
+        self.generation.on_chunk = self._chunk_sent
         self.checkpoint = LastCheckpoint(self, services.checkpoints, services.timer)
         self.generation.keep_by(self.checkpoint)
         self._commands = Commands(self, self._tell_state)
@@ -240,7 +241,9 @@ class LiveStream:
         control, picture = self.generation.control, self.generation.control.picture
         image = None if picture is None else ImageInfo(picture.sha256, picture.width, picture.height)
         message = state_message(self.generation.state, control.mode, control.prompt, self.generation.shown.frame, image)
-        return message | self.guests.describe()
+        heard = self.generation.heard
+        words = {} if heard is None else {"heard": {"understood": [*heard.understood], "ignored": [*heard.ignored]}}
+        return message | self.guests.describe() | words
 
     def take_up(self, kept: Kept) -> None:
         """Go on from a checkpoint, in a stream just made. Raises ``at_capacity``."""
@@ -311,6 +314,10 @@ class LiveStream:
         except StreamError as error:
             logger.info("stream %s: %s refused, %s", self.id, command.message.type, error)
             command.turn.settle(error_message(error, command.message.id))
+        self._tell_state()
+
+    def _chunk_sent(self, frame: DueFrame) -> None:
+        self.log.sent(frame)
         self._tell_state()
 
     def _tell_state(self) -> None:

@@ -34,10 +34,17 @@ class PublishState(TypedDict):
     error: str | None
 
 
+class HeardView(TypedDict):
+    """What the model understood of the prompt on air, in plain words, and the parts of it that it can't do."""
+
+    understood: list[str]
+    ignored: list[str]
+
+
 class State(TypedDict):
     """What the stream is and is made from; `frame` is the index of the last one sent. Sent on every change.
 
-    `publisher` and `publish` are there while there is one.
+    `publisher` and `publish` are there while there is one, `heard` where the model tells what it understood.
     """
 
     type: Literal["state"]
@@ -48,6 +55,7 @@ class State(TypedDict):
     image: Image | None
     publisher: NotRequired[PublisherState]
     publish: NotRequired[PublishState]
+    heard: NotRequired[HeardView]
 
 
 class CapabilityLimits(TypedDict):

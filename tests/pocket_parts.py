@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipeline.causal import CausalPipeline
-from pipeline.networks.text_bpe import TextConfig
+from pipeline.networks.text_words import TextConfig
 from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.decoder import AnchoredDecoder
 from pipeline.pocket.intents import LOGITS

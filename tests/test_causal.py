@@ -177,8 +177,8 @@ def test_a_prompt_that_was_prepared_is_not_read_again(monkeypatch: pytest.Monkey
     """The text is encoded when it is prepared, and not for its chunks."""
     model, asked = pipeline(), conditioning("snow falls")
     read: list[int] = []
-    encode = model._network.encode_text
-    monkeypatch.setattr(model._network, "encode_text", lambda tokens: read.append(1) or encode(tokens))
+    encode = model._network.read_text
+    monkeypatch.setattr(model._network, "read_text", lambda tokens: read.append(1) or encode(tokens))
     model.prepare("snow falls")
     model.generate_chunk(model.open(asked), asked)
     assert read == [1]

@@ -2,6 +2,7 @@
 /** The line to write in: the prompt, examples of it, and how it comes in. */
 
 import { byId, hide, make, say, show } from "./dom.js";
+import { heardLine } from "./heard.js";
 import { codePoints } from "./protocol.js";
 import { keptStill } from "./still.js";
 
@@ -77,7 +78,8 @@ export class Composer {
     this.#renderText();
     this.#renderExamples();
     this.#renderPolicies();
-    const { pictures, stream } = this.#session;
+    const { capabilities, pictures, plays, stream } = this.#session;
+    say("heard", plays ? heardLine(stream.heard, capabilities?.model ?? "The model") : "");
     const url = pictures.current?.url ?? keptStill(stream.image);
     show(byId("thumbnail", HTMLImageElement), url);
     hide("replace", pictures.current === null && stream.image === null);

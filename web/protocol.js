@@ -15,7 +15,7 @@
 /**
  * @typedef {{
  *   state: State, mode: Mode, prompt: string, frame: number, image: ImageState | null,
- *   publisher?: PublisherState, publish?: PublishState,
+ *   publisher?: PublisherState, publish?: PublishState, heard?: import("./heard.js").Heard,
  * }} StreamState
  */
 /**

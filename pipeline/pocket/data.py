@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from pipeline.networks.text_bpe import TextConfig
+from pipeline.networks.text_words import TextConfig
 from pipeline.pocket.intents import CAMERAS, EFFECTS, REGIONS, SLOTS, Intents
 from pipeline.pocket.language import Prompt, held_out_prompts, sample
 from pipeline.pocket.latents import GRID
@@ -147,15 +147,23 @@ def pack(pictures: Path, out: Path, seed: int = 20261123, drawings: int = 400, p
 
 
 def prompt_columns(seed: int, count: int) -> dict[str, Any]:
-    """Prompts to train on and those held out, as columns; enough to train the text encoder."""
-    columns: dict[str, Any] = {}
-    train, held, held_class = _prompts(seed, count)
+    """Prompts to train on and those held out, as columns."""
+    rng = random.Random(seed)
+    train = [sample(rng) for _ in range(count)]
+    return _columns("train_prompts", train) | held_prompts()
+
+
+def held_prompts() -> dict[str, Any]:
+    """The held-out prompts as columns, with the class of each."""
+    held = [(index, p) for index, (_, some) in enumerate(sorted(held_out_prompts().items())) for p in some]
+    classes = np.array([index for index, _ in held], np.int64)
+    return _columns("held_prompts", [p for _, p in held]) | {"held_class": classes}
+
+
+def _columns(name: str, some: list[Prompt]) -> dict[str, Any]:
     encode = tokenizer(TextConfig().length)
-    for split, some in (("train_prompts", train), ("held_prompts", held)):
-        columns[f"{split}_ids"] = np.stack([encode(p.text) for p in some]).astype(np.uint16)
-        columns |= {f"{split}_{key}": value for key, value in encode_intents(some).items()}
-    columns["held_class"] = np.array(held_class, np.int64)
-    return columns
+    ids = np.stack([encode(p.text) for p in some]).astype(np.uint16)
+    return {f"{name}_ids": ids} | {f"{name}_{key}": value for key, value in encode_intents(some).items()}
 
 
 def _jpeg(image: npt.NDArray[np.uint8]) -> bytes:
@@ -194,12 +202,6 @@ def _pictures(
         masks.append(drawing.masks)
     small = [np.stack([cv2.resize(m, MASK_STORED[::-1], interpolation=cv2.INTER_AREA) for m in four]) for four in masks]
     return images, small
-
-
-def _prompts(seed: int, count: int) -> tuple[list[Prompt], list[Prompt], list[int]]:
-    rng = random.Random(seed)
-    held = [(index, p) for index, (_, some) in enumerate(sorted(held_out_prompts().items())) for p in some]
-    return [sample(rng) for _ in range(count)], [p for _, p in held], [index for index, _ in held]
 
 
 def main() -> None:

@@ -97,13 +97,24 @@ def dense(intents: Intents) -> Asked:
 
 
 def read(logits: Tensor) -> Asked:
-    """Decide from logits ``[B, LOGITS]``: the likeliest of each, an effect where it is likelier than not."""
+    """Decide from logits ``[B, LOGITS]`` what a prompt asks for: the likeliest camera and effects that go together.
+
+    No camera named goes with an effect at least; the drift, which a prompt gets that asks for nothing, with none.
+    """
     camera, camera_speed, present, region, strength, speed = _split(logits)
     speeds, strengths = torch.tensor(SPEEDS, device=logits.device), torch.tensor(STRENGTHS, device=logits.device)
+    none, drift = CAMERAS.index("none"), CAMERAS.index("drift")
+    most = present.amax(-1)
+    # What it costs to take an effect against its logit, or leave one: how far the logit is on the other side of 0.
+    fit = camera.log_softmax(-1)
+    fit[:, none] += most.clamp(max=0)
+    fit[:, drift] -= present.clamp(min=0).sum(-1)
+    move = fit.argmax(-1)
+    here = (present > 0) | ((move == none)[:, None] & (present == most[:, None]))
     return Asked(
-        camera.argmax(-1),
+        move,
         speeds[camera_speed.argmax(-1)],
-        present > 0,
+        here & (move != drift)[:, None],
         region.argmax(-1),
         strengths[strength.argmax(-1)],
         speeds[speed.argmax(-1)],

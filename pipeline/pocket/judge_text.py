@@ -14,6 +14,7 @@ import torch
 
 from pipeline import weights
 from pipeline.factory import POCKET_WEIGHTS
+from pipeline.pocket.hearing import hear
 from pipeline.pocket.intents import CAMERAS, EFFECTS, Asked, read
 from pipeline.pocket.language import HELD_OUT
 from pipeline.pocket.network import PocketConfig, PocketNetwork
@@ -52,7 +53,7 @@ def table(network: PocketNetwork, phrasings: Mapping[str, Sequence[str]]) -> str
     for name, some in sorted(phrasings.items()):
         ids = torch.stack([torch.from_numpy(encode(text)) for text in some])
         with torch.inference_mode():
-            asked = read(network.text(ids))
+            asked = read(network.text(ids)[0])
         right, alone = met(name, asked), exact(name, asked)
         total, hits, clean = total + len(some), hits + int(right.sum()), clean + int(alone.sum())
         missed = "; ".join(text for text, ok in zip(some, right.tolist(), strict=True) if not ok)
@@ -67,25 +68,46 @@ def names(asked: Asked) -> list[tuple[str, frozenset[str]]]:
     return list(zip((CAMERAS[index] for index in asked.camera.tolist()), effects, strict=True))
 
 
+def is_told(beyond: str, ignored: Sequence[str]) -> bool:
+    """Whether the parts said to be ignored are the one that is beyond pocket: half of the words of both at least.
+
+    >>> is_told("add a dog", ["a dog"]), is_told("add a dog", ["add a dog and pan left, quickly"]), is_told("", [])
+    (True, False, True)
+    """
+    right, told = set(beyond.lower().split()), {word for part in ignored for word in part.lower().split()}
+    return right == told or len(right & told) >= 0.5 * len(right | told)
+
+
 def readings_table(network: PocketNetwork, kinds: Mapping[str, Sequence[Reading]]) -> str:
-    """A Markdown table by kind of how many prompts were read exactly, with what was misread."""
+    """A Markdown table by kind of how many prompts were read exactly and told of rightly, with what was misread."""
     encode = tokenizer(network.config.text.length)
+
+    def read_one(text: str) -> tuple[Asked, torch.Tensor]:
+        return network.read_text(torch.from_numpy(encode(text))[None])
+
     rows: list[str] = []
-    sections: dict[str, list[bool]] = {}
+    sections: dict[str, list[tuple[bool, bool]]] = {}
     for kind, some in kinds.items():
-        ids = torch.stack([torch.from_numpy(encode(reading.text)) for reading in some])
-        with torch.inference_mode():
-            made = names(read(network.text(ids)))
-        right = [reading.is_right(*one) for reading, one in zip(some, made, strict=True)]
-        sections.setdefault(kind.partition("/")[0], []).extend(right)
-        wrong = [
-            f"“{reading.text}” → {' '.join([camera, *sorted(effects)])}"
-            for reading, (camera, effects), ok in zip(some, made, right, strict=True)
-            if not ok
-        ]
-        rows.append(f"| {kind} | {sum(right)}/{len(some)} | {'; '.join(wrong)} |")
-    head = [f"{name} {sum(r)}/{len(r)} = {sum(r) / len(r):.3f}" for name, r in sections.items()]
-    return "\n".join([", ".join(head), "", "| kind | right | wrong |", "|---|---|---|", *rows])
+        marks: list[tuple[bool, bool]] = []
+        wrong: list[str] = []
+        for reading in some:
+            with torch.inference_mode():
+                asked, told_of = hear(
+                    reading.text, lambda text: network.read_text(torch.from_numpy(encode(text))[None])
+                )
+            ((camera, effects),) = names(asked)
+            ignored = told_of.ignored
+            marks.append((reading.is_right(camera, effects), is_told(reading.beyond, ignored)))
+            read_as = " ".join([camera, *sorted(effects)]) + (f", ignores {'; '.join(ignored)}" if ignored else "")
+            wrong += [] if marks[-1][0] and (marks[-1][1] or not reading.beyond) else [f"“{reading.text}” → {read_as}"]
+        sections.setdefault(kind.partition("/")[0], []).extend(marks)
+        right, told = (sum(column) for column in zip(*marks, strict=True))
+        rows.append(f"| {kind} | {right}/{len(some)} | {told}/{len(some)} | {'; '.join(wrong)} |")
+    head = [
+        f"{name} read {sum(r for r, _ in m) / len(m):.3f}, told {sum(t for _, t in m) / len(m):.3f} of {len(m)}"
+        for name, m in sections.items()
+    ]
+    return "\n".join(["; ".join(head), "", "| kind | read | told | wrong |", "|---|---|---|---|", *rows])
 
 
 def main() -> None:

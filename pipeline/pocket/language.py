@@ -1,8 +1,8 @@
 """Prompts with their meaning, drawn at random: what pocket's transformer learns to understand.
 
 A prompt names at most one camera move and up to three effects, in any order, with words for speed,
-strength and place, amid descriptions that mean nothing. A prompt that names no motion means a gentle drift of
-the camera; effects alone leave the camera at rest.
+strength and place, amid descriptions and wishes that mean nothing to pocket; it may say what is not wanted. A prompt
+that names no motion means a gentle drift of the camera; effects alone leave the camera at rest.
 """
 
 from __future__ import annotations
@@ -10,7 +10,12 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from pipeline.pocket.beyond import draw_beyond, draw_clause
 from pipeline.pocket.grammar import DATA, LISTS, SYNONYMS, Pattern, draw, place, read_patterns, words_of
+from pipeline.pocket.lexicon import PLAIN, Lexicon
+from pipeline.pocket.negation import denial, deny
+from pipeline.pocket.roles import ASKED, BEYOND, LEFT_OUT, mark
+from pipeline.pocket.slips import as_typed
 
 MOVES = ("pan_left", "pan_right", "tilt_up", "tilt_down", "zoom_in", "zoom_out", "roll_cw", "roll_ccw")
 CAMERAS = ("none", "still", "drift", *MOVES)
@@ -35,6 +40,14 @@ EXAMPLES = (
     "heavy rain falls while the camera pans to the right",
     "the cat breathes softly",
     "the camera stays still, the branches sway in the wind",
+    "icy blue light fills the scene",
+    "zoom out slowly",
+    "the camera tilts up",
+    "tilt down",
+    "rotate the picture clockwise",
+    "rotate the picture counterclockwise",
+    "rain falls, no camera movement",
+    "bring the picture to life",
 )
 
 _HALVES = ("left", "right", "top", "bottom")
@@ -71,17 +84,18 @@ class Intents:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt and what it asks for."""
+    """A prompt, what it asks for, and which role (``roles.py``) each of its characters has, where it was drawn."""
 
     text: str
     intents: Intents
+    roles: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
     text: str
     form: str
-    meaning: Effect | tuple[str, float]
+    meaning: Effect | tuple[str, float] | None
 
 
 _TAGS = frozenset({*SPEEDS, *STRENGTHS, *REGIONS})
@@ -104,27 +118,52 @@ HELD_OUT: dict[str, tuple[str, ...]] = {
 }
 
 
-def sample(rng: random.Random, held_out: bool = False) -> Prompt:
+def sample(rng: random.Random, held_out: bool = False, lexicon: Lexicon = PLAIN) -> Prompt:
     """Draw a prompt; with ``held_out`` all moves and effects are in words that training never sees."""
+    if not held_out and rng.random() < 0.26:
+        return _without_motion(rng, lexicon)
     camera, names = _draw_classes(rng)
-    if camera == "drift" and rng.random() < 0.75 and not held_out:
-        absence = f" {rng.choice(('without', 'with no'))} {rng.choice(DATA['absent'][rng.choice(EFFECTS)])}"
-        text = _scene(rng) + (absence if rng.random() < 0.05 else "")
-        return Prompt(_finish(text, rng), Intents("drift"))
-    if camera == "none" and rng.random() < 0.03 and not held_out:
-        return Prompt(_finish(_absence(rng.choice(EFFECTS), rng), rng), Intents("none"))
-    parts = [] if camera == "none" else [_part(camera, rng, held_out)]
-    parts += [_part(name, rng, held_out) for name in names]
+    parts = [] if camera == "none" else [_part(camera, rng, held_out, lexicon)]
+    parts += [_part(name, rng, held_out, lexicon) for name in names]
+    if not held_out and camera != "drift" and rng.random() < 0.25:
+        parts += [_Part(mark(draw_clause(rng, lexicon), BEYOND), "", None)]
     rng.shuffle(parts)
     text = _join(parts, rng)
-    if not held_out:
-        text = _leave_something_out(text, camera, names, rng)
-    if camera != "drift" and rng.random() < 0.2:
-        lead = draw(rng.choice(SCENES["lead"]).text.replace("<noun>", "@"), {}, rng)
-        text = f"{lead} {text}".replace("@", _noun(rng)) if rng.random() < 0.7 else f"{text}, {_noun(rng)}"
+    if not held_out and camera != "drift" and rng.random() < 0.3:
+        denied = _denied(camera, names, rng)
+        camera = "still" if denied[0] == "camera" else camera
+        text = deny(text, denied, rng)
+    elif camera != "drift" and rng.random() < 0.2:
+        text = _described(text, rng)
     speed = next((p.meaning[1] for p in parts if isinstance(p.meaning, tuple)), 1.0)
     effects = tuple(p.meaning for p in parts if isinstance(p.meaning, Effect))
-    return Prompt(_finish(text, rng, typos=not held_out), Intents(camera, speed, effects))
+    return _prompt(text, Intents(camera, speed, effects), rng, slips=not held_out)
+
+
+def _without_motion(rng: random.Random, lexicon: Lexicon) -> Prompt:
+    """A prompt that names no motion: a description, what pocket can't do, or only what is not wanted."""
+    kind = rng.random()
+    if kind < 0.27:
+        text, camera = mark(denial(rng.choice(EFFECTS), rng), LEFT_OUT), "drift"
+    elif kind < 0.37:
+        text, camera = mark(denial(rng.choice(("camera", "camera", "camera", *MOVES)), rng), LEFT_OUT), "still"
+    elif kind < 0.53:
+        text, camera = mark(_scene(rng), BEYOND), "drift"
+    else:
+        count = rng.choices((1, 2, 3), (0.75, 0.2, 0.05))[0]
+        text = rng.choice((", ", " and ", ". ", " while ")).join(draw_beyond(rng, lexicon) for _ in range(count))
+        text, camera = mark(text, BEYOND), "drift"
+    return _prompt(text, Intents(camera), rng)
+
+
+def _denied(camera: str, names: tuple[str, ...], rng: random.Random) -> list[str]:
+    """What is said not to be wanted: the opposite move, the camera's moving, or effects that are not asked for."""
+    others = rng.sample([name for name in EFFECTS if name not in names], 2)
+    if camera in _OPPOSITE and rng.random() < 0.4:
+        return [_OPPOSITE[camera], others[0]]
+    if camera in ("none", "still") and rng.random() < 0.3:
+        return ["camera", others[0]]
+    return others
 
 
 def held_out_prompts() -> dict[str, tuple[Prompt, ...]]:
@@ -146,7 +185,7 @@ def all_words() -> frozenset[str]:
         words.update(
             w for form, patterns in forms.items() if form != "held" for p in patterns for w in words_of(p.text)
         )
-    for table in ("adverbs", "regions", "wrappers", "joining", "absent"):
+    for table in ("adverbs", "regions", "wrappers", "joining"):
         words.update(word for options in DATA[table].values() for option in options for word in words_of(option))
     words.update(word for names in _NAMES.values() for text in names.values() for word in words_of(text))
     return frozenset(words)
@@ -154,17 +193,17 @@ def all_words() -> frozenset[str]:
 
 def _draw_classes(rng: random.Random) -> tuple[str, tuple[str, ...]]:
     kind = rng.random()
-    if kind < 0.08:
+    if kind < 0.04:
         return "drift", ()
-    if kind < 0.14:
+    if kind < 0.11:
         return "still", ()
-    if kind < 0.44:
+    if kind < 0.41:
         return rng.choice(MOVES), ()
     count = rng.choices((1, 2, 3), (0.66, 0.28, 0.06))[0]
     names = rng.sample(EFFECTS, count)
     while any(pair <= set(names) for pair in _CONTRADICTIONS):
         names = rng.sample(EFFECTS, count)
-    if kind < 0.72:
+    if kind < 0.75:
         return "none", tuple(names)
     return rng.choice((*MOVES, "still")), tuple(names[:2])
 
@@ -177,12 +216,12 @@ def _meaning(name: str, tags: frozenset[str]) -> Effect | tuple[str, float]:
     return Effect(name, next((t for t in tags if t in REGIONS), DEFAULT_REGION[name]), strength, speed)
 
 
-def _part(name: str, rng: random.Random, held_out: bool) -> _Part:
+def _part(name: str, rng: random.Random, held_out: bool, lexicon: Lexicon) -> _Part:
     forms = PATTERNS[name]
     form = "held" if held_out else rng.choices(("do", "is", "of"), (0.38, 0.42, 0.2))[0]
     pattern = rng.choice(forms[form])
     if held_out:
-        return _Part(pattern.text, form, _meaning(name, pattern.tags))
+        return _Part(mark(pattern.text, ASKED), form, _meaning(name, pattern.tags))
     tags = set(pattern.tags)
     added = "" if tags & {*SPEEDS, *STRENGTHS} or name in ("still", "drift") else _draw_adverb(name, form, rng)
     tags |= {added} - {""}
@@ -192,9 +231,21 @@ def _part(name: str, rng: random.Random, held_out: bool) -> _Part:
         tags = (tags - {"foliage"}) | {region}
         words = rng.choice(DATA["regions"][region])
         text = f"{text} {words}" if form != "is" or rng.random() < 0.7 else f"{words}{rng.choice((', ', ' '))}{text}"
+    if lexicon.synonyms and rng.random() < 0.3:
+        text = _reworded(text, rng, lexicon)
     wrapped = rng.random() < {"do": 0.35, "is": 0.1, "of": 0.55}[form]
     text = rng.choice(DATA["wrappers"][form]).replace("@", text) if wrapped else text
-    return _Part(text, "" if wrapped else form, _meaning(name, frozenset(tags)))
+    return _Part(mark(text, ASKED), "" if wrapped else form, _meaning(name, frozenset(tags)))
+
+
+def _reworded(text: str, rng: random.Random, lexicon: Lexicon) -> str:
+    """``text`` with a synonym for one of its words, where it has one."""
+    words = text.split(" ")
+    known = [index for index, word in enumerate(words) if word in lexicon.synonyms]
+    if known:
+        index = rng.choice(known)
+        words[index] = rng.choice(lexicon.synonyms[words[index]])
+    return " ".join(words)
 
 
 def _draw_adverb(name: str, form: str, rng: random.Random) -> str:
@@ -227,28 +278,12 @@ def _join(parts: list[_Part], rng: random.Random) -> str:
     return text
 
 
-def _leave_something_out(text: str, camera: str, names: tuple[str, ...], rng: random.Random) -> str:
-    if rng.random() < 0.05 and camera in _OPPOSITE:
-        order = rng.choice(("{a}, not {b}", "{a} instead of {b}", "don't {b}, {a}", "not {b} but {a}"))
-        other = {
-            "roll_cw": "clockwise",
-            "roll_ccw": "counterclockwise",
-            "zoom_in": "zoom in",
-            "zoom_out": "zoom out",
-        }
-        opposite = _OPPOSITE[camera]
-        return order.format(a=text, b=other.get(opposite, opposite.partition("_")[2]))
-    if rng.random() > 0.09:
-        return text
-    absent = rng.choice([name for name in EFFECTS if name not in names])
-    words = _absence(absent, rng)
-    if rng.random() < 0.12 and camera == "none":
-        return f"{words}, only {text}"
-    return f"{text}{rng.choice((', ', ' ', ' and ', '. '))}{words}" if rng.random() < 0.6 else f"{words}, {text}"
-
-
-def _absence(name: str, rng: random.Random) -> str:
-    return rng.choice(DATA["joining"]["leave_out"]).replace("{x}", rng.choice(DATA["absent"][name]))
+def _described(text: str, rng: random.Random) -> str:
+    """``text`` beside a description of the picture, before or behind it."""
+    if rng.random() < 0.7:
+        lead = draw(rng.choice(SCENES["lead"]).text.replace("<noun>", "@"), {}, rng)
+        return f"{mark(lead.replace('@', _noun(rng)), BEYOND)} {text}"
+    return f"{text}, {mark(_noun(rng), BEYOND)}"
 
 
 def _noun(rng: random.Random) -> str:
@@ -260,26 +295,6 @@ def _scene(rng: random.Random) -> str:
     return rng.choice((", ", " and ", " with ")).join(_noun(rng) for _ in range(count))
 
 
-def _finish(text: str, rng: random.Random, typos: bool = True) -> str:
-    if typos and rng.random() < 0.05:
-        text = _mistype(text, rng)
-    style = rng.random()
-    if style < 0.3:
-        text = text[:1].upper() + text[1:]
-    elif style < 0.33:
-        text = text.upper()
-    if text and rng.random() < 0.25:
-        text += rng.choice((".", ".", ".", "!", "...", " !", ","))
-    return text
-
-
-def _mistype(text: str, rng: random.Random) -> str:
-    words = text.split(" ")
-    long_words = [index for index, word in enumerate(words) if len(word) >= 5]
-    if long_words:
-        index = rng.choice(long_words)
-        word = words[index]
-        at = rng.randrange(1, len(word) - 1)
-        swapped = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
-        words[index] = rng.choice((swapped, word[:at] + word[at + 1 :], word[: at + 1] + word[at:]))
-    return " ".join(words)
+def _prompt(text: str, intents: Intents, rng: random.Random, slips: bool = True) -> Prompt:
+    plain, roles = as_typed(text, rng, slips)
+    return Prompt(plain, intents, roles)

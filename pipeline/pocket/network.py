@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.networks.rope import rotate, rotations
-from pipeline.networks.text_bpe import TextConfig, TextEncoder
+from pipeline.networks.text_words import TextConfig, TextEncoder
 from pipeline.networks.transformer import CausalTransformer, CrossKeyValues, KeyValue, TransformerConfig
 from pipeline.pocket.intents import COLUMNS, LOGITS, ROWS, Asked, read
 from pipeline.pocket.latents import CHANNELS, GRID, screen_grid
@@ -132,9 +132,14 @@ class PocketNetwork(nn.Module):
         places = torch.tensor(frames, device=self.position.device)
         return rotations(places, rows, columns, self.config.transformer().head_dim)
 
+    def read_text(self, ids: Tensor) -> tuple[Asked, Tensor]:
+        """Read ``int64 [B, S]`` token ids: what they ask for, and how likely each role of each token is, as logits."""
+        logits, roles = self.text(ids)
+        return read(logits), roles
+
     def encode_text(self, ids: Tensor) -> Text:
         """Read ``int64 [B, S]`` token ids and encode what they ask for."""
-        return self.encode_asked(read(self.text(ids)))
+        return self.encode_asked(self.read_text(ids)[0])
 
     def encode_asked(self, asked: Asked) -> Text:
         """Encode what is asked for: a row for the camera and one for every effect."""

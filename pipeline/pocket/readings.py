@@ -1,6 +1,7 @@
 """Prompts to judge the reading of prompts by: negations, what pocket can't do, distractors, unusual word order.
 
-The prompts are data, in ``readings.toml``; they were fixed before the text encoder that they judge was trained.
+The prompts are data, in ``readings.toml``: a first list, fixed before the training prompts were extended to such, and a
+second (sections that end in ``_2``), fixed when those were done, before the text encoder that they judge was trained.
 """
 
 import tomllib
@@ -38,7 +39,7 @@ def readings() -> dict[str, tuple[Reading, ...]]:
 
 
 def _reading(section: str, line: str) -> Reading:
-    if section == "beyond":
+    if section.startswith("beyond"):
         return Reading(line, frozenset({"drift"}), frozenset(), line)
     text, _, rest = line.partition(" => ")
     wanted, _, beyond = rest.partition(" | ")

@@ -171,9 +171,7 @@ class _Canvas:
             self.paint = cv2.GaussianBlur(self.paint, (0, 0), float(self.rng.uniform(0.5, 1.5)))
         if not self.flat:
             self.paint += self.rng.normal(0, self.rng.uniform(0, 8), self.paint.shape).astype(np.float32)
-        return Drawing(
-            np.clip(self.paint, 0, 255).astype(np.uint8), (np.clip(self.masks, 0, 1) * 255).astype(np.uint8)
-        )
+        return Drawing(np.clip(self.paint, 0, 255).astype(np.uint8), (np.clip(self.masks, 0, 1) * 255).astype(np.uint8))
 
 
 def _soft(distance: Image, width: float) -> Image:

@@ -320,9 +320,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
-    recipe = Recipe(
-        streams=args.streams, learning_rate=args.learning_rate, self_rollout_from=args.rollout_from
-    )
+    recipe = Recipe(streams=args.streams, learning_rate=args.learning_rate, self_rollout_from=args.rollout_from)
     data = load(args.pack, torch.device(args.device))
     trainer = Trainer(data, recipe, args.resume)
     if args.compile:

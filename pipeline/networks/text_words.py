@@ -1,6 +1,6 @@
-"""A small text encoder over CLIP's byte-pair tokens: a frozen, factorised word table and two layers.
+"""A small text encoder over words: a frozen, factorised word table and a few layers.
 
-The table is made at training time from sentence embeddings of each token, cut to a few principal axes and
+The table is made at training time from a sentence model's embedding of each word, cut to a few principal axes and
 stored as int8, so that words never trained on land near their synonyms (``pipeline/pocket/words.py``).
 """
 
@@ -12,19 +12,20 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True)
 class TextConfig:
-    """Sizes of the text encoder."""
+    """Sizes of the text encoder; ``outputs`` is of the whole prompt, ``roles`` of each token."""
 
-    vocabulary: int = 49_408
+    vocabulary: int = 45_237
     table_dim: int = 64
     dim: int = 192
     num_layers: int = 3
     num_heads: int = 4
-    length: int = 32
+    length: int = 48
     outputs: int = 1
+    roles: int = 3
 
 
 class TextEncoder(nn.Module):
-    """Token ids to what a prompt says, as ``outputs`` numbers."""
+    """Token ids to what a prompt says, as ``outputs`` numbers, and to the part that each token has in it."""
 
     table: Tensor
     table_scale: Tensor
@@ -46,13 +47,14 @@ class TextEncoder(nn.Module):
         self.head = nn.Sequential(
             nn.Linear(2 * config.dim, config.dim), nn.GELU(), nn.Linear(config.dim, config.outputs)
         )
+        self.role = nn.Linear(config.dim, config.roles)
 
     def words(self, ids: Tensor) -> Tensor:
         """Table rows of ``int [B, S]`` as ``[B, S, table_dim]``."""
         return self.table[ids].to(self.table_scale.dtype) * self.table_scale
 
-    def forward(self, ids: Tensor, words: Tensor | None = None) -> Tensor:
-        """Encode ``int64 [B, S]``, 0 being padding, to ``[B, outputs]``.
+    def forward(self, ids: Tensor, words: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Encode ``int64 [B, S]``, 0 being padding, to ``[B, outputs]`` and ``[B, S, roles]``.
 
         ``words`` replaces the table's rows, as training does to blur them.
         """
@@ -66,4 +68,4 @@ class TextEncoder(nn.Module):
         x = self.norm(x)
         mean = x.masked_fill(padded[..., None], 0.0).sum(1) / (~padded).sum(1, keepdim=True)
         most = x.masked_fill(padded[..., None], -1e4).amax(1)
-        return self.head(torch.cat([mean, most], dim=1))
+        return self.head(torch.cat([mean, most], dim=1)), self.role(x)

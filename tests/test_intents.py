@@ -1,0 +1,52 @@
+"""From likelihoods to a meaning whose parts go together."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.pocket.intents import CAMERAS, EFFECTS, LOGITS, read
+
+CAMERA, EFFECT = slice(0, len(CAMERAS)), len(CAMERAS) + 3
+
+
+def reading(camera: dict[str, float], effects: dict[str, float]) -> tuple[str, set[str]]:
+    """What is read where these logits are as told, other cameras' -9 and other effects' -9."""
+    logits = torch.zeros(1, LOGITS)
+    logits[:, CAMERA] = -9
+    logits[:, EFFECT : EFFECT + len(EFFECTS)] = -9
+    for name, value in camera.items():
+        logits[:, CAMERAS.index(name)] = value
+    for name, value in effects.items():
+        logits[:, EFFECT + EFFECTS.index(name)] = value
+    asked = read(logits)
+    return CAMERAS[int(asked.camera)], {name for name, here in zip(EFFECTS, asked.present[0], strict=True) if here}
+
+
+def test_the_likeliest_of_each_is_read() -> None:
+    """A sure camera with sure effects is read as it is."""
+    assert reading({"pan_left": 5}, {"rain": 3, "night": 2}) == ("pan_left", {"rain", "night"})
+    assert reading({"none": 5}, {"rain": 3}) == ("none", {"rain"})
+    assert reading({"drift": 5}, {}) == ("drift", set())
+
+
+def test_the_drift_has_no_effect_beside_it() -> None:
+    """Where the drift is likely and so is an effect, the surer of the two is read."""
+    assert reading({"drift": 6, "none": 1}, {"ripple": 1}) == ("drift", set())
+    assert reading({"drift": 3, "none": 2}, {"ripple": 4}) == ("none", {"ripple"})
+
+
+def test_nothing_at_all_is_not_read() -> None:
+    """No camera and no effect: the likelier of the best effect and the drift, so that no picture is dead."""
+    assert reading({"none": 4, "drift": 1}, {"rain": -0.5}) == ("none", {"rain"})
+    assert reading({"none": 4, "drift": 3}, {"rain": -5}) == ("drift", set())
+
+
+@given(st.lists(st.floats(-12, 12, width=32), min_size=LOGITS, max_size=LOGITS))
+def test_every_reading_goes_together(values: list[float]) -> None:
+    """Whatever the logits: no drift with effects, no empty reading."""
+    asked = read(torch.tensor([values]))
+    camera, has_effect = CAMERAS[int(asked.camera)], bool(asked.present.any())
+    assert not (camera == "drift" and has_effect)
+    assert not (camera == "none" and not has_effect)
