@@ -4,7 +4,7 @@ import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -15,6 +15,7 @@ from pipeline.cache import KVCache
 from pipeline.drift import Seen, follow
 from pipeline.errors import CapacityError, ConditioningError, TruncationError
 from pipeline.interface import Progress, silent
+from pipeline.pocket.backdrop import heard_behind, read_behind
 from pipeline.pocket.canvas import Canvas, prepare, with_sky
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
 from pipeline.pocket.fade import decode, fade_from
@@ -22,7 +23,10 @@ from pipeline.pocket.gpu_decoder import GpuDecoder
 from pipeline.pocket.gpu_passes import LATENT_SHAPE, GpuPasses
 from pipeline.pocket.hearing import hear
 from pipeline.pocket.latents import LATENTS_PER_SECOND
+from pipeline.pocket.layers import drawing, find, with_layers
+from pipeline.pocket.layers_network import LayersNetwork
 from pipeline.pocket.network import MASKS, PICTURE_SIZE, PocketNetwork, Scene, Text
+from pipeline.pocket.reach import goal as reach_goal
 from pipeline.pocket.view import NOMINAL, View
 from pipeline.saving import restore_state, save_state
 from pipeline.schedule import noise, renoise, sigmas
@@ -71,7 +75,9 @@ class CausalPipeline:
         examples: tuple[str, ...] = (),
         view: View = NOMINAL,
         frames_per_latent: int = 4,
+        layers: LayersNetwork | None = None,
     ) -> None:
+        self._layers = layers and layers.eval().requires_grad_(False)
         self._network = network.eval().requires_grad_(False)
         self._dtype = network.position.dtype
         self._tokenize = tokenize
@@ -178,8 +184,9 @@ class CausalPipeline:
                     stages.lap("context")
                 clean = self._sample(state, here, text, sigmas(rung.steps))
                 stages.lap("denoise")
+                aimed = self._aimed(here.motion, text, state.canvas), here.latents
                 seen = state.canvas, state.fade
-                pixels, motion = decode(self._decoder, (here.motion, here.latents), clean[0, :, 0], seen, rung.frames)
+                pixels, motion = decode(self._decoder, aimed, clean[0, :, 0], seen, rung.frames)
                 stages.lap("decode")
                 # A GPU makes the next ones in the same place.
                 frames.append(pixels if index + 1 == self.format.latents_per_chunk else pixels.clone())
@@ -267,24 +274,36 @@ class CausalPipeline:
     def _see(self, image: np.ndarray) -> tuple[Canvas, Scene, KVCache]:
         """Read a picture, and begin a cache beside it at rest."""
         canvas = prepare(image, self.format.width, self.format.height, self._device)
+        if self._layers is not None:
+            canvas = with_layers(canvas, find(self._layers, canvas))
         scene = self._network.encode_picture(self._picture(canvas))
-        canvas = with_sky(canvas, scene.masks[:, MASKS.index("sky")][:, None].float().sigmoid())
+        if canvas.layers is None:
+            canvas = with_sky(canvas, scene.masks[:, MASKS.index("sky")][:, None].float().sigmoid())
         window, spare = self._network.config.window, self.capabilities.truncatable_latents
         rest = torch.zeros(LATENT_SHAPE, dtype=self._dtype, device=self._device)
         context = self._network.encode_context(rest, scene, self._silence)
         return self._decoder.take_in(canvas), scene, KVCache(scene.sink, context, window, spare)
 
     def _picture(self, canvas: Canvas) -> Tensor:
-        """The view at rest as the network reads it, ``[1, 3, 128, 224]`` in -1..1."""
+        """What the network sees, ``[1, 3, 128, 224]`` in -1..1: a drawing of the layers, or the view at rest."""
+        if canvas.layers is not None:
+            return drawing(canvas.layers.coarse, PICTURE_SIZE).to(self._dtype)
         pixels = canvas.rest.permute(2, 0, 1)[None].float() / 127.5 - 1
         small = torch.nn.functional.interpolate(pixels, PICTURE_SIZE, mode="bilinear", antialias=True)
         return small.to(self._dtype)
 
+    def _aimed(self, motion: Motion, text: Text, canvas: Canvas) -> Motion:
+        if canvas.layers is None:
+            return motion
+        return motion.aimed(reach_goal(text.asked, text.is_behind, canvas.layers, motion.reach))
+
     def _text(self, prompt: str) -> tuple[Text, Heard]:
         """Encode a prompt, or remember it; with what was understood of it."""
         if prompt not in self._texts:
-            asked, told = hear(prompt, lambda text: self._network.read_text(self._tokenize(text).to(self._device)))
-            self._texts[prompt] = self._network.encode_asked(asked), told
+            words, is_behind = read_behind(prompt)
+            asked, told = hear(words, lambda text: self._network.read_text(self._tokenize(text).to(self._device)))
+            text = replace(self._network.encode_asked(asked), asked=asked.on_host(), is_behind=is_behind)
+            self._texts[prompt] = text, heard_behind(told, prompt) if is_behind else told
             if len(self._texts) > 64:
                 self._texts.popitem(last=False)
         self._texts.move_to_end(prompt)

@@ -18,6 +18,7 @@ DEFAULTS = ModelConfig()
 OF_POCKET = ("device", "width", "height", "fps")
 LATENTS_PER_SECOND = 4
 POCKET_WEIGHTS = Path(__file__).parent / "pocket" / "weights" / "pocket-v0.safetensors"
+LAYERS_WEIGHTS = POCKET_WEIGHTS.with_name("layers-v1.safetensors")
 
 
 def build(model: ModelConfig, wan: WanConfig = AS_PUBLISHED, progress: Progress = silent) -> Pipeline[Any]:
@@ -78,6 +79,7 @@ def _build_pocket(config: ModelConfig, progress: Progress) -> Pipeline[Any]:
     from pipeline import weights
     from pipeline.causal import CausalPipeline
     from pipeline.pocket.language import EXAMPLES
+    from pipeline.pocket.layers_network import LayersNetwork
     from pipeline.pocket.network import PocketConfig, PocketNetwork
     from pipeline.pocket.tokens import tokenizer
     from pipeline.pocket.view import View
@@ -89,6 +91,9 @@ def _build_pocket(config: ModelConfig, progress: Progress) -> Pipeline[Any]:
     network = PocketNetwork(PocketConfig())
     dtype = _faster_dtype(device) if config.dtype == "auto" else getattr(torch, config.dtype)
     weights.load(network, Path(config.weights) if config.weights else POCKET_WEIGHTS, dtype, device)
+    layers = LayersNetwork()
+    # Once a picture, so that a faster type would save nothing that anyone could notice.
+    weights.load(layers, LAYERS_WEIGHTS, torch.float32, device)
     encode = tokenizer(network.config.text.length)
     pipeline = CausalPipeline(
         network,
@@ -99,6 +104,7 @@ def _build_pocket(config: ModelConfig, progress: Progress) -> Pipeline[Any]:
         examples=EXAMPLES,
         view=View(config.width, config.height),
         frames_per_latent=config.fps // LATENTS_PER_SECOND,
+        layers=layers,
     )
     settled = (
         f"model.dtype={str(dtype).removeprefix('torch.')}",

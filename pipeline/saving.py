@@ -74,6 +74,7 @@ def _numbers(boundary: Boundary) -> dict[str, Any]:
         "frames": boundary.frames,
         "chunks": boundary.chunks,
         "motion": motion.latent,
+        "reach": motion.reach.tolist(),
         "camera": asdict(motion.camera),
     }
 
@@ -82,5 +83,7 @@ def _boundary(told: dict[str, Any], last: Tensor, trail: Tensor) -> Boundary:
     camera = told["camera"]
     x, y, z, w = camera["velocity"]
     a, b, c, d = (Axis(**axis) for axis in camera["axes"])
-    motion = Motion(Camera(Pose(**camera["pose"]), (x, y, z, w), (a, b, c, d)), trail.flip(0), told["motion"])
+    eye = Camera(Pose(**camera["pose"]), (x, y, z, w), (a, b, c, d))
+    reach = torch.tensor(told["reach"])
+    motion = Motion(eye, trail.flip(0), told["motion"], reach, reach)
     return Boundary(told["latents"], told["frames"], told["chunks"], last, motion)

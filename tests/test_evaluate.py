@@ -6,14 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from pipeline.pocket import evaluate, film
 from pipeline.pocket.camera import REST, Pose
 from pipeline.pocket.canvas import prepare
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
+from pipeline.pocket.labels import label
 from pipeline.pocket.language import held_out_prompts
 from pipeline.pocket.latents import CHANNELS, GRID
 from pipeline.pocket.measure import psnr
+from pipeline.pocket.reach import everything
 from pipeline.pocket.tables import tables
 from pipeline.pocket.takes import SparseDecoder, TruthPlayer, script, view
 from pipeline.pocket.trials import CAMERA_PHRASES, EFFECT_PHRASES, Trial, camera_prompt
@@ -53,7 +56,7 @@ def test_a_view_is_the_picture_from_a_pose(pose: Pose, least: float) -> None:
     canvas = prepare(picture(), 832, 480)
     frame = SparseDecoder()
     frame.begin(frozenset({0}))
-    pixels = frame._frame(torch.zeros(CHANNELS, *GRID), pose, canvas, 0.0).numpy()
+    pixels = frame._frame(torch.zeros(CHANNELS, *GRID), pose, canvas, 0.0, everything()).numpy()
     assert psnr(view(canvas, pose), pixels) > least
 
 
@@ -68,6 +71,21 @@ def test_the_plan_tries_every_class_and_every_held_out_phrasing() -> None:
     assert [(t.name, t.picture) for t in trials if t.kind == "where"] == where_plan()
     few = [t for t in evaluate.plan(ORDER, evaluate.QUICK, truth=False) if t.kind == "where"]
     assert {t.name for t in few} == {t.name for t in trials if t.kind == "where"}
+
+
+def test_pictures_are_ordered_by_their_labels(tmp_path: Path) -> None:
+    """Each effect is tried first where the label has most of its matter; what has no label comes last."""
+    (tmp_path / "held").mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (60, 104, 3), dtype=np.uint8)
+    for name in ("003", "005", "007", "999"):
+        Image.fromarray(noise).resize((832, 480)).save(tmp_path / "held" / f"{name}.jpg")
+    order = evaluate.rank(tmp_path)
+    for effect, layer in (("ripple", "water"), ("sway", "foliage"), ("clouds", "sky")):
+        shares = {name: float(label(name).layer(layer).mean()) for name in ("003", "005", "007")}
+        assert order[effect][0] == max(shares, key=lambda name: shares[name])
+        assert set(order[effect]) == {"003", "005", "007", "999"}
+    assert order["ripple"].index("007") < order["ripple"].index("999")
+    assert set(order["any"]) == {"003", "005", "007", "999"}
 
 
 def test_a_broken_off_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
 from functools import cache
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,6 +15,9 @@ from pipeline.pocket.canvas import Canvas, prepare, with_sky
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
 from pipeline.pocket.gpu_decoder import GpuDecoder
 from pipeline.pocket.latents import CHANNELS, DISPLACEMENT, FLOW, GAIN, GRID, WEATHER, camera_field
+from pipeline.pocket.layers import FOLIAGE, REST, SKY, SUBJECT, WATER, with_layers
+from pipeline.pocket.reach import LIGHT, MOTION, everything
+from pipeline.pocket.reach import WEATHER as COVER
 from pipeline.pocket.view import View
 from tests.pocket_parts import picture
 
@@ -76,8 +81,51 @@ def played(decoder: AnchoredDecoder | GpuDecoder, effects: tuple[str, ...], devi
     return np.concatenate(out)
 
 
+@cache
+def by_layers() -> Canvas:
+    """The same picture over a lake, with leaves, and somebody before them, in its layers."""
+    shares = torch.zeros(1, 5, 96, 168)
+    shares[:, SKY, :48], shares[:, REST, 48:72], shares[:, WATER, 72:] = 1, 1, 1
+    for kind, rows, columns in ((FOLIAGE, slice(30, 66), slice(20, 100)), (SUBJECT, slice(40, 90), slice(60, 84))):
+        shares[:, :, rows, columns] = 0
+        shares[:, kind, rows, columns] = 1
+    image = picture().copy()
+    image[:250] = (150, 190, 235)
+    return with_layers(prepare(image, VIEW.width, VIEW.height), shares)
+
+
 def on(given: Canvas, device: torch.device) -> Canvas:
-    return Canvas(*(part.to(device) for part in (given.texture, given.rest, given.sky, given.plate)))
+    return cast(Canvas, moved(given, device))
+
+
+def moved(given: object, device: torch.device) -> object:
+    """A tensor, or all tensors of a tree of dataclasses, on a device."""
+    if isinstance(given, torch.Tensor):
+        return given.to(device)
+    if is_dataclass(given) and not isinstance(given, type):
+        return replace(given, **{f.name: moved(getattr(given, f.name), device) for f in fields(given)})
+    return given
+
+
+@torch.inference_mode()
+def reached(
+    decoder: AnchoredDecoder | GpuDecoder, effects: tuple[str, ...], goal: Tensor, device: torch.device = CPU
+) -> np.ndarray:
+    """Frames of a picture with layers, under words that come to reach but some of them."""
+    seen, motion, out = on(decoder.take_in(by_layers()), device), Motion.at_rest(device), list[np.ndarray]()
+    for number, z in enumerate(latents(*effects)):
+        aimed = motion if number == 0 else motion.aimed(goal)
+        frames, motion = decoder.decode(aimed, z.to(device), seen, FRAMES)
+        out.append(frames.cpu().numpy().copy())
+    assert torch.equal(motion.reach, motion.heading)
+    assert bool((motion.reach < 1).any()) == bool((goal < 1).any())
+    return np.concatenate(out)
+
+
+def all_but(row: int, *kinds: int) -> Tensor:
+    reach = everything()
+    reach[row, list(kinds)] = 0
+    return reach
 
 
 EFFECTS = [
@@ -99,6 +147,27 @@ def test_its_frames_are_the_plain_decoders(effects: tuple[str, ...]) -> None:
     assert apart.max() <= 1
     assert apart.mean() < 0.01
     assert any(not np.array_equal(a, b) for a, b in itertools.pairwise(made))
+
+
+GOALS = {
+    "water": (("camera", "swing"), all_but(MOTION, REST, SKY, FOLIAGE, SUBJECT)),
+    "foliage": (("camera", "swing", "flow"), all_but(MOTION, REST, SKY, WATER, SUBJECT)),
+    "subject": (("swing",), all_but(MOTION, REST, SKY, FOLIAGE, WATER)),
+    "light": (("light", "camera"), all_but(LIGHT, SUBJECT, WATER)),
+    "weather": (("fog", "snow"), all_but(COVER, SUBJECT)),
+    "everything": (("camera", "swing", "light", "flow", "fog"), everything()),
+}
+
+
+@pytest.mark.parametrize("name", GOALS)
+def test_layers_move_as_the_plain_decoder_moves_them(name: str) -> None:
+    """Whatever layer words reach, by motion, light or weather: the plain decoder's frames, to a grey level or two."""
+    made, plain = (reached(d, *GOALS[name]).astype(int) for d in (GpuDecoder(VIEW, FRAMES, CPU), anchored()))
+    apart = np.abs(made - plain)
+    assert np.quantile(apart, 0.999) <= 1
+    assert apart.max() <= 3
+    assert apart.mean() < 0.02
+    assert np.abs(plain - by_layers().rest.numpy().astype(int)).max() > 10
 
 
 def test_rest_is_the_picture_to_the_bit() -> None:
@@ -126,6 +195,19 @@ def test_a_gpu_makes_the_cpus_frames(effects: tuple[str, ...]) -> None:
     apart = np.abs(played(on_gpu(), effects, device).astype(int) - played(anchored(), effects))
     assert apart.max() <= 2
     assert apart.mean() < 0.02
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", GOALS)
+def test_a_gpu_moves_layers_as_the_cpu_does(name: str) -> None:
+    """Compiled and recorded, by turns with a picture that has no layers."""
+    device = torch.device("cuda")
+    played(on_gpu(), ("fog",), device)
+    effects, goal = GOALS[name]
+    apart = np.abs(reached(on_gpu(), effects, goal, device).astype(int) - reached(anchored(), effects, goal))
+    assert np.quantile(apart, 0.999) <= 1
+    assert apart.max() <= 4
+    assert apart.mean() < 0.03
 
 
 @pytest.mark.gpu

@@ -54,7 +54,7 @@ def test_a_right_answer_costs_less_than_a_wrong_one() -> None:
 
 def test_a_little_training_teaches_a_little() -> None:
     """The steps that fit into a moment give finite weights, and no longer those that they began as."""
-    network = train(_pack(), 0.1, 2, SIZE)
+    network = train(_pack(), {}, 0.1, 2, SIZE)
     torch.manual_seed(SEED)
     begun = LayersNetwork()
     assert all(bool(value.isfinite().all()) for value in network.state_dict().values())

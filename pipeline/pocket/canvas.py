@@ -6,6 +6,7 @@ mirrored, then blurred more the farther it is, so that nobody sees a mirror.
 """
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from torch import Tensor
 from pipeline.geometry import cover_crop
 from pipeline.pocket.view import NOMINAL, ROOM, View
 from pipeline.types import Pixels
+
+if TYPE_CHECKING:
+    from pipeline.pocket.layers import Layers
 
 CPU = torch.device("cpu")
 SCALE = 2
@@ -35,13 +39,15 @@ class Canvas:
 
     ``texture float32 [1, 3, H, W]`` in 0..255 at SCALE, with margins; ``rest uint8 [H, W, 3]`` the resting view.
     ``sky float32 [1, 1, h, w]`` says coarsely where the sky is, in 0..1, and ``plate`` is the texture with all that
-    stands before the sky taken out: a cloud that moves on leaves sky behind, not the ghost of a tower.
+    stands before the sky taken out: a cloud that moves on leaves sky behind, not the ghost of a tower. ``layers`` are
+    what else moves by itself (:mod:`pipeline.pocket.layers`), None where nobody has looked for them.
     """
 
     texture: Tensor
     rest: Tensor
     sky: Tensor
     plate: Tensor
+    layers: "Layers | None" = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -74,37 +80,37 @@ def prepare(image: Pixels, width: int, height: int, device: torch.device = CPU) 
     # One back-projection: nearest spreading of the difference makes the averages exact.
     core += F.interpolate(_float(view, device) - F.avg_pool2d(core, SCALE), scale_factor=SCALE)
     full = _surround(texture, (known[0], known[1], known[2], known[3]), frame)
-    return Canvas(full, torch.from_numpy(view.copy()).to(device), full.new_ones(1, 1, *_plate_size(frame)), full)
+    return Canvas(full, torch.from_numpy(view.copy()).to(device), full.new_ones(1, 1, *plate_size(frame)), full)
 
 
-def with_sky(canvas: Canvas, guess: Tensor) -> Canvas:
+def with_sky(canvas: Canvas, guess: Tensor, trusted: bool = False) -> Canvas:
     """Find the sky's edge from a coarse guess ``float32 [1, 1, h, w]`` in 0..1, and paint the plate behind it.
 
-    A picture with hardly any sky keeps what it has.
+    A picture with hardly any sky keeps what it has. ``trusted`` is a guess that says itself how sure it is.
     """
     if float(guess.mean()) < LEAST_SKY:
         return canvas
-    small = _shrink(canvas.texture, _plate_size(canvas.view))
+    small = shrink(canvas.texture, plate_size(canvas.view))
     margins = [m // PLATE_SCALE for m in (MARGIN[1], MARGIN[1], MARGIN[0], MARGIN[0])]
     rows, columns = small.shape[2] - 2 * margins[2], small.shape[3] - 2 * margins[0]
     coarse = F.interpolate(guess, size=(rows, columns), mode="bilinear", align_corners=False)
     coarse = F.pad(coarse, margins, mode="replicate")
     grey = small.mean(1, keepdim=True) / 255
-    sky = _hanging(((_guided(coarse, grey) - 0.35) / 0.3).clamp(0, 1) * (1 - _before(grey, coarse)))
+    sky = _hanging(((_guided(coarse, grey) - 0.35) / 0.3).clamp(0, 1) * (1 - _before(grey, coarse, trusted)))
     # What is surely sky: the blend of an edge would smear the tower's colour over the plate.
     sure = (-F.max_pool2d(-sky, 5, 1, 2) > 0.95).float()
-    behind = F.interpolate(_fill(small, sure), size=canvas.texture.shape[2:], mode="bilinear", align_corners=False)
+    behind = F.interpolate(fill(small, sure), size=canvas.texture.shape[2:], mode="bilinear", align_corners=False)
     wide = F.interpolate(sure, size=canvas.texture.shape[2:], mode="bilinear", align_corners=False)
     return replace(canvas, sky=sky, plate=_with_clouds(torch.lerp(behind, canvas.texture, wide), grey, sure))
 
 
-def _plate_size(view: View) -> tuple[int, int]:
+def plate_size(view: View) -> tuple[int, int]:
     """Height and width of the canvas where a sky's edge is looked for, the same for a view of any resolution."""
     width, height = (round(SCALE * side / PLATE_SCALE) for side in view.extent)
     return height + 2 * MARGIN[0] // PLATE_SCALE, width + 2 * MARGIN[1] // PLATE_SCALE
 
 
-def _shrink(plane: Tensor, size: tuple[int, int]) -> Tensor:
+def shrink(plane: Tensor, size: tuple[int, int]) -> Tensor:
     """Mean over areas, to a height and width."""
     factor = plane.shape[2] // size[0]
     if (size[0] * factor, size[1] * factor) == tuple(plane.shape[2:]):
@@ -113,11 +119,12 @@ def _shrink(plane: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def repainted(canvas: Canvas, texture: Tensor) -> Canvas:
-    """The same sky over another texture ``float32 [1, 3, H, W]``, which also lies behind what moves on."""
+    """The same layers over another texture ``float32 [1, 3, H, W]``, which also lies behind whatever moves."""
     (rows, columns), (height, width) = canvas.view.room, canvas.rest.shape[:2]
     inside = F.avg_pool2d(texture, SCALE)[0, :, rows : rows + height, columns : columns + width]
     rest = inside.round().to(torch.uint8).permute(1, 2, 0)
-    return replace(canvas, texture=texture, plate=texture, rest=rest)
+    layers = canvas.layers and canvas.layers.repainted(texture)
+    return replace(canvas, texture=texture, plate=texture, rest=rest, layers=layers)
 
 
 def _hanging(sky: Tensor) -> Tensor:
@@ -139,8 +146,8 @@ def _hanging(sky: Tensor) -> Tensor:
 
 def _with_clouds(plate: Tensor, grey: Tensor, sure: Tensor) -> Tensor:
     """Give a plain sky clouds to move: whoever asks for drifting clouds on a blue sky means to see some."""
-    inside = (_box(sure, 12) > 0.999).float()
-    ripple = (grey - _box(grey, 12)).abs()
+    inside = (box(sure, 12) > 0.999).float()
+    ripple = (grey - box(grey, 12)).abs()
     texture = float((ripple * inside).sum() / inside.sum().clamp(min=1))
     amount = min(1.0, max(0.0, (PLAIN_SKY - texture) / (0.5 * PLAIN_SKY)))
     if not amount:
@@ -155,34 +162,44 @@ def _with_clouds(plate: Tensor, grey: Tensor, sure: Tensor) -> Tensor:
     return plate + cover * (250 - plate)
 
 
-def _before(grey: Tensor, coarse: Tensor, radius: int = 5) -> Tensor:
+def _before(grey: Tensor, coarse: Tensor, trusted: bool, radius: int = 5) -> Tensor:
     """What surely stands before the sky though the coarse guess holds it for sky, 0..1.
 
-    Rocks and leaves, rougher than any cloud; and spires, masts and twigs: darker than close around, and than nine
-    tenths of the sky (a cloud's edge is not).
+    Rocks and leaves, rougher than any cloud, where the guess is not sure of itself (a painter's sky is as rough); and
+    spires, masts and twigs: darker than close around, and than nine tenths of the sky (a cloud's edge is not).
     """
-    rough = ((_box((grey - _box(grey, 2)).abs(), 6) - 0.028) / 0.012).clamp(0, 1)
+    unsure = ((0.97 - coarse) / 0.05).clamp(0, 1) if trusted else 1.0
+    rough = ((box((grey - box(grey, 2)).abs(), 6) - 0.028) / 0.012).clamp(0, 1) * unsure
     darkest = torch.quantile(grey[coarse > 0.9][::7], 0.1) if bool((coarse > 0.9).any()) else 0.0
-    thin = ((_box(grey, radius) - grey - 0.06) / 0.05).clamp(0, 1) * (grey < darkest - 0.02)
+    thin = ((box(grey, radius) - grey - 0.06) / 0.05).clamp(0, 1) * (grey < darkest - 0.02)
     return torch.maximum(rough, F.max_pool2d(thin, 3, 1, 1))
 
 
 def _guided(coarse: Tensor, guide: Tensor, radius: int = 9, epsilon: float = 2e-4) -> Tensor:
-    """Bring a coarse mask to the edges of a grey guide (He, Sun, Tang: Guided Image Filtering, 2010)."""
-    mean_guide, mean_mask = _box(guide, radius), _box(coarse, radius)
-    spread = _box(guide * guide, radius) - mean_guide**2
-    slope = (_box(guide * coarse, radius) - mean_guide * mean_mask) / (spread + epsilon)
-    return _box(slope, radius) * guide + _box(mean_mask - slope * mean_guide, radius)
+    """Bring a coarse mask to the edges of a grey guide."""
+    slope, offset = guide_lines(coarse, guide, radius, epsilon)
+    return slope * guide + offset
 
 
-def _box(x: Tensor, radius: int) -> Tensor:
+def guide_lines(coarse: Tensor, guide: Tensor, radius: int, epsilon: float) -> tuple[Tensor, Tensor]:
+    """Slope and offset of the line that makes a mask ``[B, 1, h, w]`` of a grey guide around each place.
+
+    He, Sun, Tang: Guided Image Filtering, 2010.
+    """
+    mean_guide, mean_mask = box(guide, radius), box(coarse, radius)
+    spread = box(guide * guide, radius) - mean_guide**2
+    slope = (box(guide * coarse, radius) - mean_guide * mean_mask) / (spread + epsilon)
+    return box(slope, radius), box(mean_mask - slope * mean_guide, radius)
+
+
+def box(x: Tensor, radius: int) -> Tensor:
     """Mean over a square; one axis after the other, a tenth of the work of both at once."""
     side = 2 * radius + 1
     x = F.avg_pool2d(x, (side, 1), 1, (radius, 0), count_include_pad=False)
     return F.avg_pool2d(x, (1, side), 1, (0, radius), count_include_pad=False)
 
 
-def _fill(picture: Tensor, known: Tensor) -> Tensor:
+def fill(picture: Tensor, known: Tensor) -> Tensor:
     """Continue the known part of ``[1, 3, h, w]`` over the rest, coarser the farther away."""
     levels = [(picture * known, known)]
     while min(levels[-1][0].shape[2:]) > 2:
@@ -210,7 +227,7 @@ def _surround(texture: Tensor, known: tuple[int, int, int, int], view: View = NO
     height, width = mirrored.shape[2:]
     # At half the nominal size: what is far is blurred anyway, and what is near is pasted back whole.
     half = round(height / (2 * view.scale)), round(width / (2 * view.scale))
-    small = out = _shrink(mirrored, half)
+    small = out = shrink(mirrored, half)
     rows = torch.arange(half[0], device=texture.device) * (height / half[0])
     columns = torch.arange(half[1], device=texture.device) * (width / half[1])
     dy = torch.maximum(top - rows, rows - (height - 1 - bottom)).clamp(min=0).float()
@@ -220,7 +237,7 @@ def _surround(texture: Tensor, known: tuple[int, int, int, int], view: View = NO
         if k > 1:
             small = F.avg_pool2d(F.pad(small, (1, 1, 1, 1), mode="replicate"), 4, 2)
         smooth = F.interpolate(small, size=out.shape[2:], mode="bilinear", align_corners=False)
-        smooth = _box(smooth, 1) if k == 1 else smooth
+        smooth = box(smooth, 1) if k == 1 else smooth
         out = torch.lerp(out, smooth, (level - (k - 1)).clamp(0, 1))
     whole = F.interpolate(out, size=(height, width), mode="bilinear", align_corners=False)
     whole[..., top : height - bottom, left : width - right] = texture

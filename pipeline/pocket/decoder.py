@@ -4,14 +4,13 @@ Sharpness and identity cannot drift, since each frame is made from the picture i
 second whatever the frame rate: frames are taken from the continuous motion between its two boundaries.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.pocket.camera import REST, Camera, Pose, glide, pose_at
-from pipeline.pocket.canvas import SCALE, Canvas
+from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.latents import (
     CAMERA,
     CHANNELS,
@@ -25,12 +24,13 @@ from pipeline.pocket.latents import (
     WEATHER,
     fit_camera,
 )
+from pipeline.pocket.moving import ALL, displaced, gain, under
+from pipeline.pocket.reach import LIGHT, MOTION, RATE, everything
+from pipeline.pocket.reach import WEATHER as COVER
+from pipeline.pocket.sampling import NODES, Place
 from pipeline.pocket.view import NOMINAL, View
 from pipeline.pocket.weather import Weather
 
-# Nodes of the coarse map; linear between them.
-NODES = (61, 105)
-WHOLE = slice(None)
 FLOW_PERIOD_S = 2.4
 # Flow from which the plate alone is seen; below, it fades in, so that a slow start has no jump.
 FLOW_FADE = 0.25
@@ -39,16 +39,26 @@ DEAD_ZONES = ((DISPLACEMENT, 0.02), (FLOW, 0.05), (GAIN, 0.012), (WEATHER, 0.025
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Motion:
-    """Decoder state at a latent boundary: the camera and the last three latents, newest first, ``[3, 12, h, w]``."""
+    """Decoder state at a latent boundary.
+
+    The camera, the last three latents, newest first, ``[3, 12, h, w]``, the latent's number; and what motion, light and
+    weather reach, ``[3, 5]`` (:mod:`pipeline.pocket.reach`), now and at the end of the next latent.
+    """
 
     camera: Camera
     recent: Tensor
     latent: int
+    reach: Tensor = field(default_factory=everything)
+    heading: Tensor = field(default_factory=everything)
 
     @classmethod
     def at_rest(cls, device: torch.device | None = None) -> "Motion":
         """The beginning of every take."""
         return cls(Camera(), torch.zeros(3, CHANNELS, *GRID, device=device), 0)
+
+    def aimed(self, goal: Tensor) -> "Motion":
+        """The state from which the next latent goes a part of the way to a reach ``[3, 5]``."""
+        return replace(self, heading=torch.lerp(self.reach, goal, RATE))
 
 
 class AnchoredDecoder:
@@ -78,58 +88,63 @@ class AnchoredDecoder:
         latent = calm(latent)
         velocity = fit_camera(latent[None, CAMERA])[0].tolist()
         poses, camera = glide(motion.camera, (velocity[0], velocity[1], velocity[2], velocity[3]), self._view)
-        after = Motion(camera, torch.stack([latent, motion.recent[0], motion.recent[1]]), motion.latent + 1)
+        recent = torch.stack([latent, motion.recent[0], motion.recent[1]])
+        after = Motion(camera, recent, motion.latent + 1, motion.heading, motion.heading)
         out = torch.empty(frames, self._view.height, self._view.width, 3, dtype=torch.uint8)
         for frame in range(frames):
             share = frame / frames
             fields = between(motion.recent, latent, share)
             time_s = (motion.latent + share) / LATENTS_PER_SECOND
-            out[frame] = self._frame(fields, pose_at(poses, frame, frames), canvas, time_s)
+            reach = torch.lerp(motion.reach, motion.heading, share)
+            out[frame] = self._frame(fields, pose_at(poses, frame, frames), canvas, time_s, reach)
         return out, after
 
-    def _frame(self, fields: Tensor, pose: Pose, canvas: Canvas, time_s: float) -> Tensor:
+    def _frame(self, fields: Tensor, pose: Pose, canvas: Canvas, time_s: float, reach: Tensor) -> Tensor:
         moved, lit, weather = (bool(fields[c].any()) for c in (slice(2, 6), GAIN, WEATHER))
         if pose == REST and not (moved or lit or weather):
             return canvas.rest
         (a, b, c), (d, e, f) = pose.affine()
-        x, y = a * self._x + b * self._y + c, d * self._x + e * self._y + f
-        width, height = self._view.extent
-        place = torch.stack([x / (width / 2), y / (height / 2)], dim=-1)[None]
         # Fields live in picture places, but the camera's and the weather's, which live on the screen.
-        local = F.grid_sample(fields[None, 2:9], place, padding_mode="border", align_corners=False)[0]
-        shift = local[:2] * DISPLACEMENT_UNIT_PX
-        image = self._warp(canvas, x - shift[0], y - shift[1], local[2:4], time_s)
-        if lit:
-            image = image * _enlarge(local[4:7].exp(), self._view)
+        place = Place(a * self._x + b * self._y + c, d * self._x + e * self._y + f, self._view, pose == REST)
+        image = self._warp(canvas, place, fields, time_s, reach[MOTION])
+        layers = canvas.layers
+        if lit and layers is not None:
+            image = image * gain(canvas, layers, place, fields[GAIN], reach[LIGHT])
+        elif lit:
+            image = image * place.enlarge(place.local(fields[GAIN]).exp())
         if weather:
-            image = self._weather.over(image, fields[WEATHER], time_s)
+            covered = None if layers is None else under(canvas, layers, place, reach[COVER])
+            wet = self._weather.over(image, fields[WEATHER], time_s)
+            image = wet if covered is None else torch.lerp(image, wet, covered)
         return image.round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0)
 
-    def _warp(self, canvas: Canvas, x: Tensor, y: Tensor, flow: Tensor, time_s: float) -> Tensor:
+    def _warp(self, canvas: Canvas, place: Place, fields: Tensor, time_s: float, reach: Tensor) -> Tensor:
         """Sample the canvas at picture places; the sky behind it flows.
 
         Two half-periods cross-fade, so that the flow never ends. They are taken from the plate, so that what
         stands before the sky neither moves nor leaves a ghost.
         """
-        image = _sample(self._view, canvas, canvas.texture, x, y)
+        shift, flow = fields[DISPLACEMENT] * DISPLACEMENT_UNIT_PX, place.local(fields[FLOW])
+        if not bool(shift.any()):
+            image = place.sample(canvas, canvas.texture)
+        elif canvas.layers is None or float(reach.min()) > ALL:
+            place = place.moved(place.local(shift))
+            image = place.sample(canvas, canvas.texture)
+        else:
+            image = displaced(canvas, canvas.layers, place, shift, reach)
         moving = flow.abs().amax(0)
         if float(moving.max()) <= 0.02:
             return image
-        rows = (moving > 0.02).any(1).nonzero()[:, 0]
         # Only the rows that flow are sampled again: a sky is a third of the frame.
-        step = (self._view.height - 1) / (NODES[0] - 1)
-        top, bottom = max(0, int((rows.min() - 1) * step)), int((rows.max() + 1) * step) + 1
-        band = slice(top, min(self._view.height, bottom))
-        reach = flow * FLOW_UNIT_PX_PER_S * FLOW_PERIOD_S
-        layers: list[Tensor] = []
+        band = place.band((moving > 0.02).any(1), 1)
+        reached = flow * FLOW_UNIT_PX_PER_S * FLOW_PERIOD_S
         phase = (time_s / FLOW_PERIOD_S) % 1
-        for part in (phase, (phase + 0.5) % 1):
-            shift = reach * (part - 0.5)
-            layers.append(_sample(self._view, canvas, canvas.plate, x - shift[0], y - shift[1], band))
-        sky = _sample(self._view, canvas, canvas.sky, x, y, band)
-        share = sky * _enlarge((moving[None] / FLOW_FADE).clamp(max=1), self._view, band)
-        drifting = torch.lerp(layers[0], layers[1], abs(2 * phase - 1))
-        image[:, band] = torch.lerp(image[:, band], drifting, share)
+        first, second = (
+            place.moved(reached * (part - 0.5)).sample(canvas, canvas.plate, band)
+            for part in (phase, (phase + 0.5) % 1)
+        )
+        share = place.sample(canvas, canvas.sky, band) * place.enlarge((moving[None] / FLOW_FADE).clamp(max=1), band)
+        image[:, band] = torch.lerp(image[:, band], torch.lerp(first, second, abs(2 * phase - 1)), share)
         return image
 
 
@@ -167,18 +182,3 @@ def nodes(view: View) -> tuple[Tensor, Tensor]:
     y = (torch.linspace(0, view.height - 1, rows) - (view.height - 1) / 2) / view.scale
     x = (torch.linspace(0, view.width - 1, columns) - (view.width - 1) / 2) / view.scale
     return x.expand(rows, columns), y[:, None].expand(rows, columns)
-
-
-def _enlarge(coarse: Tensor, view: View, rows: slice = WHOLE) -> Tensor:
-    """Node values ``[C, 61, 105]`` to pixels ``[C, H, W]``, exact for what is linear."""
-    size = (view.height, view.width)
-    return F.interpolate(coarse[None], size=size, mode="bilinear", align_corners=True)[0, :, rows]
-
-
-def _sample(view: View, canvas: Canvas, plane: Tensor, x: Tensor, y: Tensor, rows: slice = WHOLE) -> Tensor:
-    """Values ``[C, rows, W]`` of one of the canvas's planes at picture places given at the nodes."""
-    height, width = canvas.size
-    gx = ((x * view.scale + view.width / 2) * SCALE + SCALE * view.room[1]) * (2 / width) - 1
-    gy = ((y * view.scale + view.height / 2) * SCALE + SCALE * view.room[0]) * (2 / height) - 1
-    grid = _enlarge(torch.stack([gx, gy]), view, rows).permute(1, 2, 0)[None]
-    return F.grid_sample(plane, grid, padding_mode="border", align_corners=False)[0]

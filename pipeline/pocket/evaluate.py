@@ -22,13 +22,12 @@ import cv2
 import numpy as np
 
 from pipeline.config import ModelConfig
-from pipeline.factory import POCKET_WEIGHTS, build
+from pipeline.factory import LAYERS_WEIGHTS, POCKET_WEIGHTS, build
 from pipeline.picture import read_picture
-from pipeline.pocket.labels import drawing, drawn
+from pipeline.pocket.labels import drawing, drawn, label, labelled
 from pipeline.pocket.language import held_out_prompts
 from pipeline.pocket.measure import reduced_grey, texture
 from pipeline.pocket.tables import Results, tables
-from pipeline.pocket.takes import picture_masks
 from pipeline.pocket.trials import (
     CAMERA_PHRASES,
     EFFECT_PHRASES,
@@ -40,6 +39,7 @@ from pipeline.pocket.trials import (
     run,
 )
 from pipeline.pocket.truth import WHERE
+from pipeline.pocket.view import HEIGHT, WIDTH
 from pipeline.pocket.where import plan as where_plan
 from pipeline.pocket.workers import pool, this_worker
 from pipeline.types import Conditioning, Pixels
@@ -70,19 +70,17 @@ QUICK = Scope(
 
 
 def rank(folder: Path) -> dict[str, list[str]]:
-    """Order the held-out pictures for each effect: those first that show most of what it moves.
+    """Order the held-out pictures for each effect: those first that show most of what it moves, by the labels.
 
     An effect that lives anywhere takes them in an order that only their names decide.
     """
     files = sorted((folder / "held").glob("*.jpg"), key=lambda f: hashlib.sha256(f.name.encode()).digest())
-    visible: dict[str, dict[str, float]] = {effect: {} for effect in WHERE}
+    visible = {effect: {file.stem: 0.0 for file in files} for effect in WHERE}
     for file in files:
-        picture = lanczos(read_picture(file))
-        masks = picture_masks(picture)[0].numpy()
-        seen = cv2.resize(texture(reduced_grey(picture)), masks.shape[:0:-1], interpolation=cv2.INTER_AREA)
-        for effect, matter in WHERE.items():
-            mask = masks[("sky", "water", "foliage", "subject").index(matter)]
-            visible[effect][file.stem] = float((mask * seen).mean())
+        if file.stem in labelled():
+            seen = cv2.resize(texture(reduced_grey(lanczos(read_picture(file)))), (WIDTH, HEIGHT))
+            for effect, matter in WHERE.items():
+                visible[effect][file.stem] = float((label(file.stem).layer(matter) * seen).mean())
     order = {effect: sorted(shares, key=lambda s: -shares[s]) for effect, shares in visible.items()}
     return order | {"any": [file.stem for file in files]}
 
@@ -167,8 +165,8 @@ def evaluate(trials: list[Trial], config: ModelConfig | None, folder: Path, part
 
 
 def _digest(config: ModelConfig) -> str:
-    data = Path(config.weights).read_bytes() if config.weights else POCKET_WEIGHTS.read_bytes()
-    return hashlib.sha256(data).hexdigest()
+    files = (Path(config.weights) if config.weights else POCKET_WEIGHTS, LAYERS_WEIGHTS)
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def main() -> None:

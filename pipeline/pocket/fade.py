@@ -9,6 +9,7 @@ from torch import Tensor
 from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.decoder import Motion
 from pipeline.pocket.latents import LATENTS_PER_SECOND
+from pipeline.pocket.layers import Layers
 
 
 class Decodes(Protocol):
@@ -77,4 +78,12 @@ def _mixed(one: Canvas, other: Canvas, share: float) -> Canvas:
         rest,
         torch.lerp(one.sky, other.sky, share),
         torch.lerp(one.plate, other.plate, share),
+        _mixed_layers(one, other, share),
     )
+
+
+def _mixed_layers(one: Canvas, other: Canvas, share: float) -> Layers | None:
+    """Layers of the picture that is seen more; what is behind them is mixed as the pictures are."""
+    if share < 0.5:
+        one, other, share = other, one, 1 - share
+    return other.layers and other.layers.mixed(one.texture, share)

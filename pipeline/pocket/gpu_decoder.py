@@ -12,18 +12,25 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.pocket.camera import Pose, glide, pose_at
-from pipeline.pocket.canvas import SCALE, Canvas
-from pipeline.pocket.decoder import FLOW_FADE, FLOW_PERIOD_S, NODES, Motion, between, calm, nodes
+from pipeline.pocket.canvas import Canvas
+from pipeline.pocket.decoder import FLOW_FADE, FLOW_PERIOD_S, Motion, between, calm, nodes
+from pipeline.pocket.gpu_layers import Planes, displaced, gain, halved, local, planes, under
+from pipeline.pocket.gpu_sampling import enlarge, sample
 from pipeline.pocket.latents import (
     CAMERA,
     CHANNELS,
+    DISPLACEMENT,
     DISPLACEMENT_UNIT_PX,
     FLOW_UNIT_PX_PER_S,
+    GAIN,
     GRID,
     LATENTS_PER_SECOND,
     WEATHER,
     fit_camera,
 )
+from pipeline.pocket.moving import ALL, EVEN_GAIN
+from pipeline.pocket.reach import KINDS
+from pipeline.pocket.sampling import NODES
 from pipeline.pocket.view import View
 from pipeline.pocket.weather import (
     FOG_COLOUR,
@@ -38,9 +45,9 @@ from pipeline.recorded import Recorded, compiled, may_record
 
 LEAST_FLOW, LEAST_WEATHER = 0.02, 0.01
 # Columns of a frame's numbers: its share of the latent, the camera's six, the flow's two phases and their mix; then how
-# far each sheet has moved, in pixels right and down.
+# far each sheet has moved, in pixels right and down; then the reach.
 SHARE, POSE, PHASES, MIX = 0, slice(1, 7), slice(7, 9), 9
-RAIN, SNOW, FOG = slice(10, 16), slice(16, 24), slice(24, 26)
+RAIN, SNOW, FOG, REACH = slice(10, 16), slice(16, 24), slice(24, 26), slice(26, 26 + 3 * KINDS)
 
 
 class Pictures(NamedTuple):
@@ -65,97 +72,120 @@ class GpuDecoder:
         self._x, self._y = (places.contiguous().to(device) for places in nodes(view))
         self._render, self._settle = compiled(self._rendered, device), compiled(settled, device)
         self._held: Canvas | None = None
-        self._pictures: Pictures | None = None
-        self._recorded: tuple[Recorded[tuple[Tensor, Tensor]], Recorded[Tensor]] | None = None
+        self._given: tuple[Tensor, ...] = ()
+        self._settled: Recorded[tuple[Tensor, Tensor]] | None = None
+        self._recorded: dict[bool, Recorded[Tensor]] = {}
+        self._knows_layers = False
 
     def take_in(self, canvas: Canvas) -> Canvas:
         """Give the canvas as it is kept for :meth:`decode`: in half precision, to which a grey level is exact."""
         texture = canvas.texture.half()
         plate = texture if canvas.plate is canvas.texture else canvas.plate.half()
-        return replace(canvas, texture=texture, plate=plate)
+        return replace(canvas, texture=texture, plate=plate, layers=canvas.layers and halved(canvas.layers))
 
     def decode(self, motion: Motion, latent: Tensor, canvas: Canvas, frames: int) -> tuple[Tensor, Motion]:
         """Decode one latent; see :meth:`pipeline.pocket.decoder.AnchoredDecoder.decode`.
 
         The frames ``uint8 [F, H, W, 3]`` lie on the device, and hold until the next call.
         """
-        pictures = self._place(canvas)
-        graphs = self._graphs(motion.recent, latent, pictures) if may_record(self._device) else None
-        calmed, velocity = graphs[0](latent) if graphs else self._settle(latent)
-        pan, tilt, zoom, roll = velocity.tolist()
+        given = self._place(canvas)
+        calmed, velocity = self._calm(latent, motion.recent[0])
+        pan, tilt, zoom, roll, uneven = velocity.tolist()
         poses, camera = glide(motion.camera, (pan, tilt, zoom, roll), self._view)
         after = torch.cat([calmed[None], motion.recent[:2]])
-        told = torch.tensor(self._numbers(motion.latent, poses, frames)).to(self._device, non_blocking=True)
+        told = torch.tensor(self._numbers(motion, poses, frames)).to(self._device, non_blocking=True)
         inputs = (motion.recent, after[0], told)
-        made = graphs[1](*inputs) if graphs else self._render(*inputs, *pictures)
-        return made[:frames], Motion(camera, after, motion.latent + 1)
+        if canvas.layers is not None and not self._knows_layers:
+            # Both ways are made ready with the first picture, so that no prompt waits for one later.
+            self._shown(inputs, given, by_layers=True)
+            self._knows_layers = True
+        least = min(float(motion.reach.min()), float(motion.heading.min()))
+        by_layers = canvas.layers is not None and (least <= ALL or uneven >= EVEN_GAIN)
+        made = self._shown(inputs, given, by_layers)
+        return made[:frames], Motion(camera, after, motion.latent + 1, motion.heading, motion.heading)
 
-    def _place(self, canvas: Canvas) -> Pictures:
-        """Put a canvas where the graph reads it, unless it is there."""
-        given = Pictures(canvas.texture[0], canvas.plate[0], canvas.sky[0])
-        if not may_record(self._device):
-            return given
-        if self._pictures is None:
-            self._pictures = Pictures(*(part.clone() for part in given))
-        elif self._held is not canvas:
-            for held, part in zip(self._pictures, given, strict=True):
-                held.copy_(part)
+    def _place(self, canvas: Canvas) -> tuple[Tensor, ...]:
+        """Put a canvas where the graphs read it, unless it is there: what is sampled, then its layers if it has any."""
+        if self._held is canvas:
+            return self._given
+        given = (*Pictures(canvas.texture[0], canvas.plate[0], canvas.sky[0]),)
+        if canvas.layers is not None:
+            given = (*given, *planes(canvas, canvas.layers))
         self._held = canvas
-        return self._pictures
+        if not may_record(self._device):
+            self._given = given
+            return given
+        kept = [part.clone() for part in given[len(self._given) :]]
+        for held, part in zip(self._given, given, strict=False):
+            held.copy_(part)
+        self._given = (*self._given, *kept)
+        return self._given
 
-    def _graphs(
-        self, recent: Tensor, latent: Tensor, pictures: Pictures
-    ) -> tuple[Recorded[tuple[Tensor, Tensor]], Recorded[Tensor]]:
-        if self._recorded is None:
-            told = torch.zeros(self._frames, FOG.stop, device=self._device)
+    def _calm(self, latent: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        if not may_record(self._device):
+            return self._settle(latent, before)
+        if self._settled is None:
+            self._settled = Recorded(self._settle, [latent, before])
+        return self._settled(latent, before)
+
+    def _shown(self, inputs: tuple[Tensor, Tensor, Tensor], given: tuple[Tensor, ...], by_layers: bool) -> Tensor:
+        seen = given if by_layers else given[: len(Pictures._fields)]
+        if not may_record(self._device):
+            return self._render(*inputs, *seen)
+        if by_layers not in self._recorded:
 
             def render(recent: Tensor, latent: Tensor, told: Tensor) -> Tensor:
-                return self._render(recent, latent, told, *pictures)
+                return self._render(recent, latent, told, *seen)
 
-            self._recorded = Recorded(self._settle, [latent]), Recorded(render, [recent, latent, told])
-        return self._recorded
+            self._recorded[by_layers] = Recorded(render, inputs)
+        return self._recorded[by_layers](*inputs)
 
-    def _numbers(self, latent: int, poses: list[Pose], frames: int) -> list[list[float]]:
+    def _numbers(self, motion: Motion, poses: list[Pose], frames: int) -> list[list[float]]:
         """Tell of each frame what the host knows; as many rows as the graph has, so that one serves every rate."""
         rows: list[list[float]] = []
         scale = self._view.scale
         for frame in range(frames):
             share = frame / frames
-            time_s = (latent + share) / LATENTS_PER_SECOND
+            time_s = (motion.latent + share) / LATENTS_PER_SECOND
             (a, b, c), (d, e, f) = pose_at(poses, frame, frames).affine()
             phase = (time_s / FLOW_PERIOD_S) % 1
             row = [share, a, b, c, d, e, f, phase, (phase + 0.5) % 1, abs(2 * phase - 1)]
             for right, down in (*rain_shifts(time_s, scale), *snow_shifts(time_s, scale), fog_shift(time_s, scale)):
                 row += [-right % self._view.width, -down % self._view.height]
-            rows.append(row)
+            rows.append(row + torch.lerp(motion.reach, motion.heading, share).flatten().tolist())
         return rows + [rows[-1]] * (self._frames - frames)
 
-    def _rendered(
-        self, recent: Tensor, latent: Tensor, told: Tensor, texture: Tensor, plate: Tensor, sky: Tensor
-    ) -> Tensor:
-        """Frames ``uint8 [F, H, W, 3]`` of calm fields and of each frame's numbers."""
+    def _rendered(self, recent: Tensor, latent: Tensor, told: Tensor, *given: Tensor) -> Tensor:
+        """Frames ``uint8 [F, H, W, 3]`` of calm fields and of each frame's numbers; by layers, where they are given."""
+        pictures, view = Pictures(*given[: len(Pictures._fields)]), self._view
         fields = between(recent, latent, told[:, SHARE, None, None, None])
         a, b, c, d, e, f = (n[:, None, None] for n in told[:, POSE].unbind(1))
-        x, y = a * self._x + b * self._y + c, d * self._x + e * self._y + f
-        width, height = self._view.extent
-        place = torch.stack([x / (width / 2), y / (height / 2)], dim=-1)
-        local = F.grid_sample(fields[:, 2:9], place, padding_mode="border", align_corners=False)
-        moved = torch.stack([x, y], dim=1) - local[:, :2] * DISPLACEMENT_UNIT_PX
-        at = self._enlarge(moved)
-        image = self._sample(texture, at)
-        drifting, share = self._drift(local[:, 2:4], at, told, plate), self._flowing(local[:, 2:4], at, sky)
-        image = torch.lerp(image, drifting, share) * self._enlarge(local[:, 4:7].exp())
-        image = self._under_weather(image, fields[:, WEATHER], told)
+        here = torch.stack([a * self._x + b * self._y + c, d * self._x + e * self._y + f], dim=1)
+        near = local(fields[:, 2:9], here, view)
+        if len(given) > len(pictures):
+            layers = Planes(*given[len(pictures) :])
+            motion, light, cover = told[:, REACH].unflatten(1, (3, KINDS)).unbind(1)
+            shift = fields[:, DISPLACEMENT] * DISPLACEMENT_UNIT_PX
+            image, at = displaced(pictures.texture, layers, here, shift, motion, view)
+            factors, covered = gain(layers, here, fields[:, GAIN], light, view), under(layers, here, cover, view)
+        else:
+            at = enlarge(here - near[:, :2] * DISPLACEMENT_UNIT_PX, view)
+            image, factors, covered = sample(pictures.texture, at, view), enlarge(near[:, 4:7].exp(), view), None
+        drifting, share = self._drift(near[:, 2:4], at, told, pictures), self._flowing(near[:, 2:4], at, pictures)
+        image = torch.lerp(image, drifting, share) * factors
+        wet = self._under_weather(image, fields[:, WEATHER], told)
+        image = wet if covered is None else torch.lerp(image, wet, covered)
         return image.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
-    def _drift(self, flow: Tensor, at: Tensor, told: Tensor, plate: Tensor) -> Tensor:
-        reach = self._enlarge(flow * (FLOW_UNIT_PX_PER_S * FLOW_PERIOD_S))
+    def _drift(self, flow: Tensor, at: Tensor, told: Tensor, pictures: Pictures) -> Tensor:
+        reach = enlarge(flow * (FLOW_UNIT_PX_PER_S * FLOW_PERIOD_S), self._view)
         first, second = (
-            self._sample(plate, at - reach * (phase - 0.5)[:, None, None, None]) for phase in told[:, PHASES].unbind(1)
+            sample(pictures.plate, at - reach * (phase - 0.5)[:, None, None, None], self._view)
+            for phase in told[:, PHASES].unbind(1)
         )
         return torch.lerp(first, second, told[:, MIX, None, None, None])
 
-    def _flowing(self, flow: Tensor, at: Tensor, sky: Tensor) -> Tensor:
+    def _flowing(self, flow: Tensor, at: Tensor, pictures: Pictures) -> Tensor:
         """How much of the flowing plate is seen, ``[F, 1, H, W]``: where there is sky, in the rows that flow."""
         moving = flow.abs().amax(1, keepdim=True)
         any_ = (moving > LEAST_FLOW).any(3)[:, 0]
@@ -166,8 +196,8 @@ class GpuDecoder:
         top, bottom = ((first - 1) * step).floor(), ((last + 1) * step).floor() + 1
         lines = torch.arange(self._view.height, device=flow.device)
         flows = (lines >= top[:, None]) & (lines < bottom[:, None])
-        share = self._enlarge((moving / FLOW_FADE).clamp(max=1)) * flows[:, None, :, None]
-        return share * self._sample(sky, at)
+        share = enlarge((moving / FLOW_FADE).clamp(max=1), self._view) * flows[:, None, :, None]
+        return share * sample(pictures.sky, at, self._view)
 
     def _under_weather(self, image: Tensor, amounts: Tensor, told: Tensor) -> Tensor:
         amounts = amounts * (amounts.amax((2, 3), keepdim=True) > LEAST_WEATHER)
@@ -199,37 +229,15 @@ class GpuDecoder:
         top, bottom = (torch.lerp(left, beside, right) for left, beside in taps)
         return torch.lerp(top, bottom, down)
 
-    def _enlarge(self, coarse: Tensor) -> Tensor:
-        size = (self._view.height, self._view.width)
-        return F.interpolate(coarse, size=size, mode="bilinear", align_corners=True)
 
-    def _sample(self, plane: Tensor, at: Tensor) -> Tensor:
-        """Values ``float32 [F, C, H, W]`` of a plane ``[C, h, w]``, at places ``[F, 2, H, W]`` in units."""
-        view, (rows, columns) = self._view, plane.shape[1:]
-        x, y = (at[:, axis] * view.scale for axis in (0, 1))
-        full_x, full_y = SCALE * (view.width + 2 * view.room[1]), SCALE * (view.height + 2 * view.room[0])
-        x = ((x + view.width / 2) * SCALE + SCALE * view.room[1]) * (columns / full_x) - 0.5
-        y = ((y + view.height / 2) * SCALE + SCALE * view.room[0]) * (rows / full_y) - 0.5
-        x, y = x.clamp(0, columns - 1), y.clamp(0, rows - 1)
-        x0, y0 = x.floor(), y.floor()
-        right, down = (x - x0)[None], (y - y0)[None]
-        left, above = x0.long(), y0.long()
-        beside, below = (left + 1).clamp(max=columns - 1), (above + 1).clamp(max=rows - 1)
-        flat = plane.flatten(1)
-
-        def tap(row: Tensor, column: Tensor) -> Tensor:
-            return flat[:, row * columns + column].float()
-
-        top = torch.lerp(tap(above, left), tap(above, beside), right)
-        bottom = torch.lerp(tap(below, left), tap(below, beside), right)
-        return torch.lerp(top, bottom, down).transpose(0, 1)
-
-
-def settled(latent: Tensor) -> tuple[Tensor, Tensor]:
-    """Give the calm fields of a latent ``[12, h, w]``, and the camera's velocities ``[4]`` in them."""
+def settled(latent: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+    """Give the calm fields of a latent ``[12, h, w]``; and the camera's velocities in them, and how uneven the light
+    is in them and in the calm fields before, ``[5]``."""
     assert latent.shape == (CHANNELS, *GRID)
     out = calm(latent)
-    return out, fit_camera(out[None, CAMERA])[0]
+    light = torch.stack([before[GAIN], out[GAIN]])
+    uneven = (light.amax((2, 3)) - light.amin((2, 3))).amax()
+    return out, torch.cat([fit_camera(out[None, CAMERA])[0], uneven[None]])
 
 
 def _lay(image: Tensor, colour: tuple[float, float, float], opacity: Tensor) -> Tensor:

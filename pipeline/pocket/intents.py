@@ -66,6 +66,10 @@ class Asked:
     def __getitem__(self, rows: Tensor) -> "Asked":
         return Asked(*(getattr(self, f.name)[rows] for f in fields(self)))
 
+    def on_host(self) -> "Asked":
+        """The same where reading it makes nothing wait."""
+        return Asked(*(getattr(self, f.name).cpu() for f in fields(self)))
+
     def rows(self) -> Tensor:
         """One row for the camera and one for every effect, ``float32 [B, 11, 25]``; an absent effect's row is zero."""
         out = torch.zeros(len(self.camera), ROWS, COLUMNS, device=self.camera.device)

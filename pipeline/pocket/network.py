@@ -102,10 +102,16 @@ class Scene:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Text:
-    """A prompt as the network sees it: every layer's cross keys and values, and a vector for modulation."""
+    """A prompt as the network sees it: every layer's cross keys and values, and a vector for modulation.
+
+    ``asked`` is what was read from its words, None where there were none; ``is_behind``, that it is meant for all but
+    the subject.
+    """
 
     cross: list[CrossKeyValues]
     pooled: Tensor
+    asked: Asked | None = None
+    is_behind: bool = False
 
 
 class PocketNetwork(nn.Module):
@@ -144,7 +150,7 @@ class PocketNetwork(nn.Module):
     def encode_asked(self, asked: Asked) -> Text:
         """Encode what is asked for: a row for the camera and one for every effect."""
         rows = asked.rows().to(self.position.dtype)
-        return Text(self.transformer.cross_keys_values(rows), self.pooled(rows.flatten(1))[:, None])
+        return Text(self.transformer.cross_keys_values(rows), self.pooled(rows.flatten(1))[:, None], asked)
 
     def silence(self, batch: int) -> Text:
         """No text at all: what the picture and the past are read under, so that prompts never leak from them."""

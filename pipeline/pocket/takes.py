@@ -94,13 +94,13 @@ class SparseDecoder(AnchoredDecoder):
         self.wanted, self.poses, self.probe = wanted, [], probe
         self.probed = [] if probe is None else [probe.rest.numpy()]
 
-    def _frame(self, fields: Tensor, pose: Pose, canvas: Canvas, time_s: float) -> Tensor:
+    def _frame(self, fields: Tensor, pose: Pose, canvas: Canvas, time_s: float, reach: Tensor) -> Tensor:
         self.poses.append(pose)
         if len(self.poses) - 1 not in self.wanted:
             return canvas.rest
         if self.probe is not None:
-            self.probed.append(super()._frame(fields, pose, self.probe, time_s).numpy())
-        return super()._frame(fields, pose, canvas, time_s)
+            self.probed.append(super()._frame(fields, pose, self.probe, time_s, reach).numpy())
+        return super()._frame(fields, pose, canvas, time_s, reach)
 
 
 class ModelPlayer:
@@ -167,7 +167,7 @@ def meaning(prompt: Prompt) -> Intents:
 
 
 def probe(canvas: Canvas) -> Canvas:
-    """The canvas with noise for a picture: the same sky, nothing to be seen but what is done to it."""
+    """The canvas with noise for a picture: same layers, nothing to be seen but what is done to it."""
     height, width = canvas.size
     generator = torch.Generator().manual_seed(0)
     # Grains of about 8 px of the frame: a swing of 6 px still changes more the farther it goes.

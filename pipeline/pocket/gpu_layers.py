@@ -1,0 +1,120 @@
+"""Layers that move by themselves, for a GPU: all frames of a latent at once.
+
+The arithmetic is that of :mod:`pipeline.pocket.moving`; what it leaves out for a layer that is not there, that nobody
+reaches or that hardly moves is computed here, and laid over with a share of zero.
+"""
+
+from dataclasses import fields, replace
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.pocket.canvas import Canvas, plate_size
+from pipeline.pocket.gpu_sampling import enlarge, sample
+from pipeline.pocket.layers import SUBJECT, Layer, Layers
+from pipeline.pocket.moving import ALL, EVEN_GAIN, GAIN_REDUCTION, STILL, apart, lit
+from pipeline.pocket.view import View
+
+
+class Planes(NamedTuple):
+    """Layers as they are sampled.
+
+    ``shares [5, h, w]``, ``coarse float32 [5, 32, 56]``; of water, foliage and subject, in this order, ``cuts`` and
+    ``holes [3, h, w]`` and ``behind [9, h, w]``. All float16 but ``coarse``; what is not there is zero.
+    """
+
+    shares: Tensor
+    coarse: Tensor
+    cuts: Tensor
+    holes: Tensor
+    behind: Tensor
+
+
+def halved(layers: Layers) -> Layers:
+    """The same layers in half precision, but for the coarse shares."""
+    some = (layers.water, layers.foliage, layers.subject)
+    water, foliage, subject = (
+        layer and Layer(*(getattr(layer, part.name).half() for part in fields(layer))) for layer in some
+    )
+    return replace(layers, shares=layers.shares.half(), water=water, foliage=foliage, subject=subject)
+
+
+def planes(canvas: Canvas, layers: Layers) -> Planes:
+    """Stack a canvas's layers."""
+    some, size = (layers.water, layers.foliage, layers.subject), (layers.shares.shape[2], layers.shares.shape[3])
+
+    def stacked(name: str, *shape: int) -> Tensor:
+        empty = layers.shares.new_zeros(shape, dtype=torch.half)
+        return torch.cat([empty if layer is None else getattr(layer, name)[0].half() for layer in some])
+
+    behind = stacked("behind", 3, *plate_size(canvas.view))
+    return Planes(layers.shares[0].half(), layers.coarse, stacked("cut", 1, *size), stacked("hole", 1, *size), behind)
+
+
+def local(values: Tensor, here: Tensor, view: View) -> Tensor:
+    """Values ``[F, C, 61, 105]`` of fields ``[F, C, h, w]`` at places ``[F, 2, 61, 105]`` in units."""
+    width, height = view.extent
+    place = torch.stack([here[:, 0] / (width / 2), here[:, 1] / (height / 2)], dim=-1)
+    return F.grid_sample(values, place, padding_mode="border", align_corners=False)
+
+
+def displaced(
+    texture: Tensor, layers: Planes, here: Tensor, shift: Tensor, reach: Tensor, view: View
+) -> tuple[Tensor, Tensor]:
+    """Move each layer by itself.
+
+    Args:
+        texture: ``[3, H, W]``.
+        layers: of the same canvas.
+        here: where the frames' nodes look, ``[F, 2, 61, 105]`` in units.
+        shift: displacement ``[F, 2, h, w]`` in units.
+        reach: of motion, ``[F, 5]``.
+
+    Returns:
+        Frames ``float32 [F, 3, H, W]``, and where they look when all moves as one, ``[F, 2, H, W]`` in units.
+    """
+    whole = (reach.amin(1) > ALL)[:, None, None, None]
+    rest, own = apart(shift, layers.coarse, reach)
+    rest = torch.where(whole, shift, rest * (rest.abs().amax((1, 2, 3), keepdim=True) > STILL))
+    moves = (own.abs().amax((2, 3, 4)) > STILL)[..., None, None, None] & ~whole[:, None]
+    ways = local(torch.cat([rest, own.flatten(1, 2)], 1), here, view)
+    still, moved = enlarge(here, view), enlarge(here - ways[:, :2], view)
+    image = sample(texture, moved, view)
+    for index in range(len(layers.cuts)):
+        cut, hole = layers.cuts[index : index + 1], layers.holes[index : index + 1]
+        behind = layers.behind[3 * index : 3 * index + 3]
+        there, laid = enlarge(here - ways[:, 2 + 2 * index : 4 + 2 * index], view), moves[:, index].float()
+        own_pixels = sample(texture, there, view)
+        if index == 0:
+            unseen = torch.lerp(own_pixels, sample(behind, there, view), sample(hole, there, view))
+            image = torch.lerp(image, unseen, laid * sample(cut, still, view))
+            continue
+        plain = image
+        image = torch.lerp(image, sample(behind, still, view), laid * sample(hole, still, view))
+        image = torch.lerp(image, own_pixels, laid * sample(cut, there, view))
+        if index == 1:
+            # Leaves pass behind whoever stands before them.
+            stays = laid * ~moves[:, 2]
+            image = torch.lerp(image, plain, stays * sample(layers.shares[SUBJECT:], still, view))
+    return image, torch.where(whole, moved, still)
+
+
+def gain(layers: Planes, here: Tensor, light: Tensor, reach: Tensor, view: View) -> Tensor:
+    """Factors ``float32 [F, 3, H, W]`` of log gains ``[F, 3, h, w]``; see :func:`pipeline.pocket.moving.gain`."""
+    uneven = (light.amax((2, 3)) - light.amin((2, 3))).amax(1)
+    plain = (uneven < EVEN_GAIN) & (reach.amin(1) > ALL)
+    own = local(lit(light, layers.coarse, reach).flatten(1, 2), here, view)
+    shares = sample(layers.shares, enlarge(here, view, GAIN_REDUCTION), view)
+    parts = enlarge(own, view, GAIN_REDUCTION).unflatten(1, (shares.shape[1], 3))
+    total = (shares[:, :, None] * parts).sum(1).exp()
+    cut = F.interpolate(total, scale_factor=GAIN_REDUCTION, mode="bilinear", align_corners=False)
+    return torch.where(plain[:, None, None, None], enlarge(local(light, here, view).exp(), view), cut)
+
+
+def under(layers: Planes, here: Tensor, reach: Tensor, view: View) -> Tensor:
+    """How much of each place weather may cover, ``float32 [F, 1, H, W]`` in 0..1."""
+    reach = reach[:, :, None, None]
+    covered = (sample(layers.shares, enlarge(here, view), view) * reach).sum(1, keepdim=True)
+    return torch.where(reach.amin(1, keepdim=True) > ALL, 1.0, covered)

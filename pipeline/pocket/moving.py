@@ -1,0 +1,146 @@
+"""Each layer moves by itself: what the latent's coarse fields mean at the edges of the picture.
+
+A field of 32 x 56 cells cannot know where a leaf ends. So its motion is told apart by layer, carried on a little
+beyond each layer's coarse edge, and cut by the layer at the frame's full size.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.pocket.canvas import Canvas
+from pipeline.pocket.layers import FOLIAGE, REST, SUBJECT, WATER, Layer, Layers
+from pipeline.pocket.sampling import Place
+
+# Units below which nobody sees a layer move.
+STILL = 0.1
+# Log gain by which a field must differ over the picture before it is cut by layers.
+EVEN_GAIN = 0.04
+# A reach from which everything counts as reached.
+ALL = 0.99
+GAIN_REDUCTION = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """One displacement ``float32 [2, h, w]`` in units for each layer and for the rest; None for what stays."""
+
+    rest: Tensor | None
+    water: Tensor | None
+    foliage: Tensor | None
+    subject: Tensor | None
+
+
+def parts(field: Tensor, layers: Layers, reach: Tensor) -> Parts:
+    """Tell a displacement ``[2, h, w]`` in units apart by layer, each as much as it is reached, ``[5]`` in 0..1."""
+    rest, own = apart(field[None], layers.coarse, reach[None])
+    water, foliage, subject = (_seen(one) for one in own[0])
+    return Parts(_seen(rest[0]), water, foliage, subject)
+
+
+def apart(fields: Tensor, coarse: Tensor, reach: Tensor) -> tuple[Tensor, Tensor]:
+    """Tell displacements apart by layer.
+
+    Cells of which a layer has but a share move but by that share; the layer itself moves by the whole, and so do its
+    last pixels in a cell that is hardly its own.
+
+    Args:
+        fields: ``[F, 2, h, w]``.
+        coarse: shares ``[5, h, w]``.
+        reach: ``[F, 5]`` in 0..1.
+
+    Returns:
+        ``[F, 2, h, w]`` of the rest, and ``[F, 3, 2, h, w]`` of water, foliage and subject.
+    """
+    shares = coarse[WATER:, None]
+    most = fields.abs().amax((1, 2, 3))[:, None, None, None, None]
+    own = _blurred(shares * fields[:, None]) / (_blurred(shares.square()) + 0.02)
+    own = torch.minimum(torch.maximum(own, -most), most) * reach[:, WATER:, None, None, None]
+    near = F.max_pool2d(coarse[WATER:].amax(0)[None], 5, 1, 2)
+    rest = fields * (1 - (4 * near).clamp(max=1)) * reach[:, REST, None, None, None]
+    return rest, own
+
+
+def displaced(canvas: Canvas, layers: Layers, place: Place, field: Tensor, reach: Tensor) -> Tensor:
+    """The picture ``float32 [3, H, W]`` seen from a place, moved by a displacement ``[2, h, w]`` in units."""
+    moved = parts(field, layers, reach)
+    image = (place if moved.rest is None else place.moved(place.local(moved.rest))).sample(canvas, canvas.texture)
+    if layers.water is not None and moved.water is not None:
+        rows = _rows(place, layers.coarse[WATER])
+        there = place.moved(place.local(moved.water))
+        within, unseen = there.sample(canvas, canvas.texture, rows), there.sample(canvas, layers.water.behind, rows)
+        flowing = torch.lerp(within, unseen, there.sample(canvas, layers.water.hole, rows))
+        _lay(image, flowing, place.sample(canvas, layers.water.cut, rows), rows)
+    if layers.foliage is not None and moved.foliage is not None:
+        rows = _rows(place, layers.coarse[FOLIAGE])
+        still = image[:, rows].clone()
+        _over(image, canvas, layers.foliage, place.moved(place.local(moved.foliage)), place, rows)
+        if layers.subject is not None and moved.subject is None:
+            # Leaves pass behind whoever stands before them.
+            _lay(image, still, place.sample(canvas, layers.shares[:, SUBJECT : SUBJECT + 1], rows), rows)
+    if layers.subject is not None and moved.subject is not None:
+        rows = _rows(place, layers.coarse[SUBJECT])
+        _over(image, canvas, layers.subject, place.moved(place.local(moved.subject)), place, rows)
+    return image
+
+
+def gain(canvas: Canvas, layers: Layers, place: Place, field: Tensor, reach: Tensor) -> Tensor:
+    """Factors ``float32 [3, H, W]`` of a log gain ``[3, h, w]``; light that falls on one layer ends where it ends."""
+    uneven = float((field.amax((1, 2)) - field.amin((1, 2))).max())
+    if uneven < EVEN_GAIN and float(reach.min()) > ALL:
+        return place.enlarge(place.local(field).exp())
+    own = lit(field[None], layers.coarse, reach[None])[0]
+    shares = place.sample(canvas, layers.shares, reduction=GAIN_REDUCTION)
+    total = torch.zeros(3, *shares.shape[1:])
+    for share, one in zip(shares, own, strict=True):
+        total += share * place.enlarge(place.local(one), reduction=GAIN_REDUCTION)
+    return F.interpolate(total.exp()[None], scale_factor=GAIN_REDUCTION, mode="bilinear", align_corners=False)[0]
+
+
+def lit(fields: Tensor, coarse: Tensor, reach: Tensor) -> Tensor:
+    """Log gains ``[F, 3, h, w]`` told apart by layer of shares ``[5, h, w]``, by a reach ``[F, 5]``: [F, 5, 3, h, w].
+
+    Light that was asked for on one layer is even over it, however small and strewn it is.
+    """
+    weights, fields = coarse.square()[:, None], fields[:, None]
+    weighted = weights * fields
+    own = (_blurred(weighted) + 0.02 * fields) / (_blurred(weights) + 0.02)
+    even = weighted.sum((3, 4), keepdim=True) / weights.sum((2, 3), keepdim=True).clamp(min=1e-3)
+    alone = (3 - reach.sum(1)).clamp(0, 1)[:, None, None, None, None]
+    return torch.lerp(own, even.expand_as(own), alone) * reach[:, :, None, None, None]
+
+
+def under(canvas: Canvas, layers: Layers, place: Place, reach: Tensor) -> Tensor | None:
+    """How much of each place weather may cover, ``float32 [1, H, W]`` in 0..1; None for all of it."""
+    if float(reach.min()) > ALL:
+        return None
+    shares = F.conv2d(layers.shares, reach[None, :, None, None])
+    return place.sample(canvas, shares)
+
+
+def _over(image: Tensor, canvas: Canvas, layer: Layer, there: Place, place: Place, rows: slice) -> None:
+    """Take a layer out of rows of an image, and lay it over again where it has moved to."""
+    _lay(image, place.sample(canvas, layer.behind, rows), place.sample(canvas, layer.hole, rows), rows)
+    _lay(image, there.sample(canvas, canvas.texture, rows), there.sample(canvas, layer.cut, rows), rows)
+
+
+def _lay(image: Tensor, over: Tensor, share: Tensor, rows: slice) -> None:
+    part = image[:, rows]
+    part.lerp_(over, share.expand_as(over))
+
+
+def _rows(place: Place, share: Tensor) -> slice:
+    """The frame's rows in which a layer of coarse share ``[h, w]`` can be seen, or could after it has moved."""
+    return place.band((F.max_pool2d(place.local(share[None]), 5, 1, 2)[0] > 0).any(1), 2)
+
+
+def _blurred(x: Tensor) -> Tensor:
+    """Mean over three cells by three of the last two axes."""
+    flat = x.reshape(1, -1, *x.shape[-2:])
+    return F.avg_pool2d(flat, 3, 1, 1, count_include_pad=False).reshape(x.shape)
+
+
+def _seen(field: Tensor) -> Tensor | None:
+    return field if float(field.abs().max()) > STILL else None

@@ -1,0 +1,73 @@
+"""Reading the canvas's planes at picture places that are given at coarse nodes."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.pocket.canvas import SCALE, Canvas
+from pipeline.pocket.view import View
+
+# Nodes of the coarse map; linear between them.
+NODES = (61, 105)
+WHOLE = slice(None)
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where each node of a frame looks: picture places ``x, y float32 [61, 105]`` in units from the middle.
+
+    ``is_rest`` is where each looks at what lies there at rest.
+    """
+
+    x: Tensor
+    y: Tensor
+    view: View
+    is_rest: bool = False
+
+    def local(self, fields: Tensor) -> Tensor:
+        """Values ``[C, 61, 105]`` of fields ``[C, h, w]`` that live in picture places."""
+        width, height = self.view.extent
+        grid = torch.stack([self.x / (width / 2), self.y / (height / 2)], dim=-1)[None]
+        return F.grid_sample(fields[None], grid, padding_mode="border", align_corners=False)[0]
+
+    def moved(self, shift: Tensor) -> "Place":
+        """The places that lie here once all has moved by ``shift [2, 61, 105]`` units."""
+        return Place(self.x - shift[0], self.y - shift[1], self.view)
+
+    def sample(self, canvas: Canvas, plane: Tensor, rows: slice = WHOLE, reduction: int = 1) -> Tensor:
+        """Values ``[C, rows, W]`` of one of the canvas's planes, or every ``reduction``-th of all rows and columns."""
+        if self.is_rest and plane is canvas.texture and reduction == 1:
+            return canvas.rest[rows].permute(2, 0, 1).float().contiguous()
+        grid = self._grid if reduction == 1 else self.enlarge(self._nodes, reduction=reduction).permute(1, 2, 0)[None]
+        return F.grid_sample(plane, grid[:, rows], padding_mode="border", align_corners=False)[0]
+
+    @cached_property
+    def _nodes(self) -> Tensor:
+        """The nodes on any plane of the canvas, ``[2, 61, 105]`` in -1..1."""
+        view = self.view
+        width, height = SCALE * (view.width + 2 * view.room[1]), SCALE * (view.height + 2 * view.room[0])
+        gx = ((self.x * view.scale + view.width / 2) * SCALE + SCALE * view.room[1]) * (2 / width) - 1
+        gy = ((self.y * view.scale + view.height / 2) * SCALE + SCALE * view.room[0]) * (2 / height) - 1
+        return torch.stack([gx, gy])
+
+    @cached_property
+    def _grid(self) -> Tensor:
+        # Several planes are read at the same place.
+        return self.enlarge(self._nodes).permute(1, 2, 0)[None].contiguous()
+
+    def enlarge(self, nodes: Tensor, rows: slice = WHOLE, reduction: int = 1) -> Tensor:
+        """Node values ``[C, 61, 105]`` to pixels ``[C, rows, W]``, exact for what is linear."""
+        size = (self.view.height // reduction, self.view.width // reduction)
+        return F.interpolate(nodes[None], size=size, mode="bilinear", align_corners=True)[0, :, rows]
+
+    def band(self, seen: Tensor, beyond: int) -> slice:
+        """The frame's rows of the rows of nodes that are ``seen bool [61]``, and of so many ``beyond`` them."""
+        found = seen.nonzero()[:, 0]
+        if not len(found):
+            return slice(0, 0)
+        step = (self.view.height - 1) / (NODES[0] - 1)
+        bottom = int((found.max() + beyond) * step) + 1
+        return slice(max(0, int((found.min() - beyond) * step)), min(self.view.height, bottom))
