@@ -23,7 +23,8 @@ def counted(image_tokens: int = 0) -> int:
     config = replace(CONFIG, in_channels=36, image_dim=5) if image_tokens else CONFIG
     network = on_meta(lambda: CausalTransformer(config))
     cache = WindowCache(config, WindowShape(6, 1, (2, 4)))
-    cache.latents = 20
+    nothing = torch.zeros(1, 20 * cache.shape.tokens, config.num_heads, config.head_dim)
+    cache.append([(nothing, nothing)] * config.num_layers, 20)
     seen = cache.see(2, "relative")
     features = see(torch.zeros(1, 3, 8, 8)) if image_tokens else None
     beside = torch.zeros(1, 20, 2, 4, 8) if image_tokens else None

@@ -66,7 +66,8 @@ async def test_who_comes_later_is_told_of_all(studio: Studio) -> None:
     late = FakeDirector()
     studio.stream.attach_director(late)
     await studio.do(Hello, director=late, protocol=1)
-    assert [message["type"] for message in late.messages] == ["welcome", "bookmarked", "bookmarked", "bookmarked"]
+    told = [message["type"] for message in late.messages]
+    assert told == ["welcome", "bookmarked", "bookmarked", "bookmarked", "directors"]
     assert late.of("bookmarked") == [{key: told[key] for key in told if key != "id"} for told in kept_before]
     assert all(len(dump(message)) <= MESSAGE_BYTES for message in late.messages)
 
