@@ -168,7 +168,7 @@ def _before(grey: Tensor, coarse: Tensor, trusted: bool, radius: int = 5) -> Ten
     Rocks and leaves, rougher than any cloud, where the guess is not sure of itself (a painter's sky is as rough); and
     spires, masts and twigs: darker than close around, and than nine tenths of the sky (a cloud's edge is not).
     """
-    unsure = ((0.97 - coarse) / 0.05).clamp(0, 1) if trusted else 1.0
+    unsure = ((0.85 - coarse) / 0.15).clamp(0, 1) if trusted else 1.0
     rough = ((box((grey - box(grey, 2)).abs(), 6) - 0.028) / 0.012).clamp(0, 1) * unsure
     darkest = torch.quantile(grey[coarse > 0.9][::7], 0.1) if bool((coarse > 0.9).any()) else 0.0
     thin = ((box(grey, radius) - grey - 0.06) / 0.05).clamp(0, 1) * (grey < darkest - 0.02)

@@ -105,15 +105,18 @@ def find(network: LayersNetwork, canvas: Canvas) -> Tensor:
 def looked_for(found: Tensor) -> Tensor:
     """Shares in which sky, water, leaves and a subject that seem hardly to be there lie where they are likeliest.
 
-    A layer is of use only to words that ask for it, and who asks for leaves sees some.
+    A layer is of use only to words that ask for it, and who asks for leaves sees some. It takes from the rest alone.
     """
+    found = found.clone()
+    rest = found[:, REST]
     for kind in (SKY, WATER, FOLIAGE, SUBJECT):
-        for odds in (1.0, *CLOSER):
-            raised = found.clone()
-            raised[:, kind] *= odds
-            raised = raised / raised.sum(1, keepdim=True)
-            if float(_sharp(raised[:, kind]).mean()) > ENOUGH:
-                found = raised
+        if float(_sharp(found[:, kind]).mean()) > ENOUGH:
+            continue
+        for odds in CLOSER:
+            both = rest + found[:, kind]
+            raised = both * (odds * found[:, kind]) / (odds * found[:, kind] + rest).clamp(min=1e-9)
+            if float(_sharp(raised).mean()) > ENOUGH:
+                found[:, kind], found[:, REST] = raised, both - raised
                 break
     return found
 
