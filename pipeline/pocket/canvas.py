@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.geometry import cover_crop
+from pipeline.pocket.neighbours import box
 from pipeline.pocket.view import NOMINAL, ROOM, View
 from pipeline.types import Pixels
 
@@ -190,13 +191,6 @@ def guide_lines(coarse: Tensor, guide: Tensor, radius: int, epsilon: float) -> t
     spread = box(guide * guide, radius) - mean_guide**2
     slope = (box(guide * coarse, radius) - mean_guide * mean_mask) / (spread + epsilon)
     return box(slope, radius), box(mean_mask - slope * mean_guide, radius)
-
-
-def box(x: Tensor, radius: int) -> Tensor:
-    """Mean over a square; one axis after the other, a tenth of the work of both at once."""
-    side = 2 * radius + 1
-    x = F.avg_pool2d(x, (side, 1), 1, (radius, 0), count_include_pad=False)
-    return F.avg_pool2d(x, (1, side), 1, (0, radius), count_include_pad=False)
 
 
 def fill(picture: Tensor, known: Tensor) -> Tensor:

@@ -16,7 +16,6 @@ from pipeline.pocket.canvas import (
     PLATE_SCALE,
     SCALE,
     Canvas,
-    box,
     fill,
     guide_lines,
     plate_size,
@@ -25,6 +24,7 @@ from pipeline.pocket.canvas import (
 )
 from pipeline.pocket.latents import GRID
 from pipeline.pocket.layers_network import INPUT_SIZE, LAYERS, LayersNetwork
+from pipeline.pocket.neighbours import box, wider
 
 # Channels of shares: the network's, rest first.
 REST, SKY, WATER, FOLIAGE, SUBJECT = range(1 + len(LAYERS))
@@ -183,21 +183,15 @@ def _resized(plane: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(plane, size=size, mode="bilinear", align_corners=False)
 
 
-def _wider(mask: Tensor, radius: int) -> Tensor:
-    """The largest value of a square around each place; one axis after the other."""
-    side = 2 * radius + 1
-    return F.max_pool2d(F.max_pool2d(mask, (side, 1), 1, (radius, 0)), (1, side), 1, (0, radius))
-
-
 def _px(units: float, scale: float) -> int:
     return max(1, round(units * scale))
 
 
 def _free(share: Tensor, small: Tensor, scale: float) -> Layer:
     """A layer whose outline moves with it."""
-    hole = _wider(((share - 0.2) / 0.3).clamp(0, 1), _px(1, scale))
-    cut = box(_wider(hole, _px(4, scale)).ceil(), _px(2, scale))
-    known = 1 - _wider((shrink(hole, (small.shape[2], small.shape[3])) > 0).float(), 2)
+    hole = wider(((share - 0.2) / 0.3).clamp(0, 1), _px(1, scale))
+    cut = box(wider(hole, _px(4, scale)).ceil(), _px(2, scale))
+    known = 1 - wider((shrink(hole, (small.shape[2], small.shape[3])) > 0).float(), 2)
     return Layer(cut, hole, fill(small, known))
 
 
@@ -205,7 +199,7 @@ def _held(share: Tensor, small: Tensor, scale: float) -> Layer:
     """A layer that moves within its own outline, as water does between its shores."""
     here = ((share - 0.3) / 0.4).clamp(0, 1)
     hole = (1 - here).ceil()
-    cut = 1 - _wider(hole, _px(1, scale))
+    cut = 1 - wider(hole, _px(1, scale))
     cut = torch.minimum(box(cut, _px(2, scale)), cut)
     known = (shrink(cut, (small.shape[2], small.shape[3])) > 0.99).float()
     return Layer(cut, hole, fill(small, known))
