@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page, async_playwright, expect
 
 from tests.certificate import make_certificate
@@ -83,11 +84,24 @@ async def open_page(net: Internet, chromium_path: str, tmp_path: Path) -> AsyncI
             await context.add_init_script(CONNECTIONS)
             page = await context.new_page()
             page.set_default_timeout(PATIENCE_MS)
-            await page.goto(url)
+            await load(page, url)
             return page
 
         yield open_page
         await browser.close()
+
+
+async def load(page: Page, url: str) -> None:
+    """Go to the page, with patience for a busy machine; where it never comes, say what was waited for."""
+    waiting: list[str] = []
+    page.on("request", lambda request: waiting.append(request.url))
+    for end in ("requestfinished", "requestfailed"):
+        page.on(end, lambda request: waiting.remove(request.url) if request.url in waiting else None)
+    try:
+        await page.goto(url, timeout=3 * PATIENCE_MS)
+    except PlaywrightError as error:
+        error.add_note(f"Had not come: {waiting}")
+        raise
 
 
 async def direct(net: Internet, place: str) -> tuple[int | None, str]:
