@@ -18,7 +18,8 @@ from tests.pocket_parts import conditioning, pipeline
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 BEFORE, AFTER = conditioning(), conditioning(picture_seed=1)
-EMPTY = Canvas(*[torch.empty(0)] * 4)
+NOTHING = torch.empty(0)
+EMPTY = Canvas(NOTHING, NOTHING, NOTHING, NOTHING)
 
 
 def taken(model: CausalPipeline, chunks: int = 3) -> StreamState:

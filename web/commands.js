@@ -5,7 +5,7 @@ import { CommandError } from "./command_error.js";
 import { ProtocolError } from "./protocol.js";
 
 /** @typedef {import("./protocol.js").ServerMessage} ServerMessage */
-/** @typedef {Pick<import("./peer.js").Director, "run" | "close" | "command" | "upload" | "request" | "retryNow" | "useAccessToken" | "controlToken">} AnyDirector */
+/** @typedef {Pick<import("./peer.js").Director, "run" | "close" | "command" | "upload" | "request" | "retryNow" | "useAccessToken" | "controlToken" | "name">} AnyDirector */
 /** @typedef {"picture" | "prompt" | "control" | "publish" | "status"} Place where an error belongs */
 
 const IMAGE_CODES = ["no_image", "image_too_large", "image_unsupported", "image_corrupt", "image_hash_mismatch"];

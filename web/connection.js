@@ -63,10 +63,11 @@ export class Connection {
 
   /**
    * Offers, waits for the answer and the channel, and says hello.
+   * @param {string} name what other directors are to read of this one, or ""
    * @param {(offer: RTCSessionDescriptionInit, signal: AbortSignal) => Promise<RTCSessionDescriptionInit>} exchange
    * @returns {Promise<ServerMessage>} the welcome
    */
-  async open(exchange) {
+  async open(name, exchange) {
     const timer = setTimeout(() => this.close(this.#failure()), CONNECT_TIMEOUT_MS);
     try {
       await this.#pc.setLocalDescription();
@@ -80,7 +81,7 @@ export class Connection {
       await this.#channelOpen();
       this.#isOpen = true;
       this.#events.onVideo(new MediaStream([this.#receiver.track]));
-      const welcome = await this.command("hello", { protocol: PROTOCOL_VERSION });
+      const welcome = await this.command("hello", { protocol: PROTOCOL_VERSION, name });
       this.#watchSilence();
       return welcome;
     } catch (error) {

@@ -3,8 +3,10 @@
 
 import { Composer } from "./composer.js";
 import { Controls } from "./controls.js";
+import { CrewView } from "./crew_view.js";
 import { byId, hide, say } from "./dom.js";
 import { Figures } from "./figures.js";
+import { acceptInvitation } from "./invitation.js";
 import { OnAir } from "./onair.js";
 import { Panel } from "./panel.js";
 import { IMAGE_LIMITS, PictureError, readPicture } from "./picture.js";
@@ -68,7 +70,7 @@ class LivePage {
     await this.#start();
   });
   #parts = [this.#stage, this.#controls, this.#composer, this.#figures, this.#timeline, this.#pictures, this.#queue];
-  #outside = [new SharePanel(this.#session), new OnAir(this.#session)];
+  #outside = [new SharePanel(this.#session), new CrewView(this.#session), new OnAir(this.#session)];
   #choices = 0;
   #isForNext = false;
   #startsWhenOpen = false;
@@ -133,6 +135,8 @@ class LivePage {
       event.preventDefault();
       void this.#take(pasted, this.#session.plays && this.#panel.shows("pictures"));
     });
+    // Put into the address of a page that is open already.
+    addEventListener("hashchange", () => acceptInvitation() && location.reload());
     addEventListener("online", () => this.#session.hurry());
     document.addEventListener("visibilitychange", () => document.hidden || this.#session.hurry());
     addEventListener("pagehide", () => this.#session.leave());
@@ -262,4 +266,6 @@ class LivePage {
   }
 }
 
+// Before there is a session, which looks for the stream that it is to join.
+acceptInvitation();
 new LivePage().run();

@@ -37,6 +37,8 @@ export class Director {
   #credentials;
   #welcomedBy = "";
   #lost = "";
+  /** What other directors are to read of this one, from the next connection on. */
+  name = "";
 
   /** @param {DirectorEvents} events @param {Storage} [storage] where what survives a reload is kept */
   constructor(events, storage = sessionStorage) {
@@ -124,7 +126,7 @@ export class Director {
       // Left meanwhile: there was no connection to close then.
       if (this.#stopped.signal.aborted) connection.close();
       this.#connection = connection;
-      const welcome = await connection.open((offer, signal) => this.#exchange(offer, signal));
+      const welcome = await connection.open(this.name, (offer, signal) => this.#exchange(offer, signal));
       this.#failures = 0;
       const rejoined = welcome.stream === this.#welcomedBy;
       this.#welcomedBy = welcome.stream;

@@ -60,6 +60,20 @@ export class PromptQueue {
     return Math.max(0, this.#left - passed) / 1_000;
   }
 
+  /** What is worth keeping when the page is left, as text. */
+  keep() {
+    const items = this.#items.map(({ prompt, seconds }) => ({ prompt, seconds }));
+    return JSON.stringify({ items, at: this.#current ? this.#at(this.#current.id) : null, loops: this.loops });
+  }
+
+  /** Takes up what was kept; it does not run by itself. @param {string} kept by {@link keep} */
+  takeUp(kept) {
+    const { items, at, loops } = JSON.parse(kept);
+    this.#items = items.map((/** @type {Omit<Queued, "id">} */ item) => ({ ...item, id: this.#nextId++ }));
+    this.#current = at === null ? null : this.#items[at];
+    this.loops = loops;
+  }
+
   /** @param {string} prompt @param {number} seconds above 0 */
   add(prompt, seconds) {
     this.#items = [...this.#items, { id: this.#nextId++, prompt, seconds }];

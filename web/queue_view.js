@@ -7,6 +7,7 @@ import { PromptQueue } from "./queue.js";
 /** @typedef {import("./queue.js").Queued} Queued */
 
 const SECONDS = 8;
+const KEPT = "vivant.queue";
 const ICONS = { up: "M12 19V5M6 11l6-6 6 6", down: "M12 5v14M6 13l6 6 6-6", remove: "M6 6l12 12M18 6L6 18" };
 
 export class QueueView {
@@ -28,7 +29,10 @@ export class QueueView {
   constructor(session, apply, start) {
     this.#session = session;
     this.#start = start;
-    this.#queue = new PromptQueue(apply, () => this.render());
+    this.#queue = new PromptQueue(apply, () => (this.#keep(), this.render()));
+    const kept = sessionStorage.getItem(KEPT);
+    if (kept) this.#queue.takeUp(kept);
+    this.#loop.checked = this.#queue.loops;
     byId("queue-form", HTMLFormElement).addEventListener("submit", (event) => {
       event.preventDefault();
       this.add(this.#prompt.value.trim(), this.#seconds.valueAsNumber);
@@ -37,7 +41,10 @@ export class QueueView {
     });
     this.#run.addEventListener("click", () => this.#toggle());
     byId("queue-next", HTMLButtonElement).addEventListener("click", () => this.next());
-    this.#loop.addEventListener("change", () => (this.#queue.loops = this.#loop.checked));
+    this.#loop.addEventListener("change", () => {
+      this.#queue.loops = this.#loop.checked;
+      this.#keep();
+    });
     setInterval(() => this.#renderTime(), 250);
   }
 
@@ -67,6 +74,11 @@ export class QueueView {
       this.#redraw();
     }
     this.#renderTime();
+  }
+
+  /** For a reload of the page, and this tab alone. */
+  #keep() {
+    sessionStorage.setItem(KEPT, this.#queue.keep());
   }
 
   async #toggle() {

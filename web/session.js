@@ -5,6 +5,7 @@
  */
 
 import { Commands } from "./commands.js";
+import { Crew } from "./crew.js";
 import { Keepsakes } from "./keepsakes.js";
 import { Director } from "./peer.js";
 import { Pictures } from "./pictures.js";
@@ -76,6 +77,7 @@ export class Session {
     this.pictures = new Pictures(this.#commands, view, () => this.plays);
     this.prompts = new Prompts(this.#commands, view, () => this.#stream.state === "live");
     this.kept = new Keepsakes(this.#commands);
+    this.crew = new Crew(this.#commands, this.#director);
   }
 
   /** Where the connection stands; `waiting` goes on while it is tried again. */
@@ -249,7 +251,7 @@ export class Session {
   /** @param {Phase} phase */
   #onPhase(phase) {
     this.#phase = phase;
-    if (phase.phase !== "open") this.kept.forget();
+    if (phase.phase !== "open") for (const part of [this.kept, this.crew]) part.forget();
     if (phase.phase !== "connecting") this.#isLost = phase.phase === "waiting";
     if (phase.phase === "waiting") this.#view.error("status", phase.reason);
     if (phase.phase === "open" || phase.phase === "loading") this.#view.error("status", "");
@@ -280,7 +282,7 @@ export class Session {
 
   /** @param {ServerMessage} message @param {Sent | undefined} sent */
   #onMessage(message, sent) {
-    this.kept.onMessage(message);
+    for (const part of [this.kept, this.crew]) part.onMessage(message);
     if (message.type === "state") this.#onState(/** @type {any} */ (message));
     else if (message.type === "stats") this.#onStats(message);
     else if (message.type === "error" && !sent) this.#view.error("status", message.message);

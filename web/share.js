@@ -1,6 +1,8 @@
 // @ts-check
 /** Where a stream is watched and commanded from, ready to be copied. */
 
+import { invitation } from "./invitation.js";
+
 /** @typedef {{ name: string, text: string, note?: string, isSecret?: boolean, isLink?: boolean }} Line */
 /** @typedef {{ title: string, lines: Line[] }} Group */
 
@@ -15,6 +17,17 @@ export function shareLines({ base, stream, token, size }) {
   const ts = `${base}streams/${stream}/live.ts`;
   const [width, height] = size;
   return [
+    {
+      title: "Direct together",
+      lines: [
+        {
+          name: "Invitation",
+          text: invitation(base, stream, token),
+          note: "Whoever opens it directs this stream with you.",
+          isSecret: true,
+        },
+      ],
+    },
     {
       title: "Watch",
       lines: [

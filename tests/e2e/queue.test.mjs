@@ -132,3 +132,19 @@ test("a changed time counts for the prompt in effect too", () => {
   pass(0);
   equal(applied, ["rain", "snow", "fog"]);
 });
+
+test("a queue that was kept is the same again, stands still, and goes on where it was", () => {
+  const { queue, pass } = setUp();
+  queue.loops = true;
+  queue.run();
+  pass(6);
+  const again = setUp([]);
+  again.queue.takeUp(queue.keep());
+  equal(again.queue.items.map(({ prompt, seconds }) => [prompt, seconds]), [["rain", 5], ["snow", 3], ["fog", 2]]);
+  equal([again.queue.isRunning, again.queue.loops, again.queue.current?.prompt], [false, true, "snow"]);
+  again.queue.run();
+  again.pass(3.5);
+  equal(again.applied, ["snow", "fog"]);
+  again.queue.add("sun", 1);
+  equal(new Set(again.queue.items.map(({ id }) => id)).size, 4);
+});

@@ -9,14 +9,15 @@ const STREAM = { base: "https://live.example/v/", stream: "s1", token: "secret",
 test("every address is below the page's own", () => {
   const lines = shareLines(STREAM).flatMap(({ lines }) => lines);
   const addresses = new Set(lines.flatMap(({ text }) => text.match(/https:\S+/g) ?? []));
-  const paths = ["watch/s1", "whep/s1", "whip/s1", "streams/s1/live.ts"];
+  const paths = ["#direct=s1&token=secret", "watch/s1", "whep/s1", "whip/s1", "streams/s1/live.ts"];
   equal([...addresses].sort(), paths.map((path) => `https://live.example/v/${path}`).sort());
 });
 
-test("the token stands in one line, which is not shown, and only as itself", () => {
+test("the token stands in two lines, neither of which is shown: as itself, and in an invitation", () => {
   const lines = shareLines(STREAM).flatMap(({ lines }) => lines);
   const telling = lines.filter(({ text }) => text.includes("secret"));
-  equal(telling.map(({ text, isSecret }) => [text, isSecret]), [["secret", true]]);
+  const link = "https://live.example/v/#direct=s1&token=secret";
+  equal(telling.map(({ text, isSecret }) => [text, isSecret]), [[link, true], ["secret", true]]);
 });
 
 test("a browser source is told the stream's size", () => {
