@@ -73,10 +73,14 @@ class Swapping(Protocol[SwappedT]):
 
 @runtime_checkable
 class Preparing(Protocol):
-    """A pipeline besides that can read a prompt before it is asked for, and remembers some."""
+    """A pipeline besides that can read what may be asked for before it is, and remembers some."""
 
-    def prepare(self, prompt: str) -> None:
-        """Read a prompt, so that the first chunk under it comes as soon as any."""
+    def prepare(self, conditioning: Conditioning) -> None:
+        """Read a prompt, so that the first chunk under it comes as soon as any; and a picture, where there is one.
+
+        A picture is read so that a take from it opens sooner; a model that gains nothing by that leaves it. Raises
+        ConditioningError for a picture that no take could begin from.
+        """
         ...
 
 

@@ -1,6 +1,7 @@
 """What each command of the wire contract does to a stream."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
@@ -44,6 +45,8 @@ from stream.protocol import (
 from stream.recorder import PacketSource, Recorder
 from stream.replies import Message, ReplyLine, Turn
 from stream.session_log import Given, SessionLog
+
+logger = logging.getLogger(__name__)
 
 FREE_OF_PICTURES: TypeAlias = (
     Hello
@@ -264,6 +267,17 @@ class Commands:
             command.turn.settle(None)
         enter = command.message.policy, command.message.over_s
         self._generation.set_picture(picture, enter, self._applied("image_applied", command))
+        if self._generation.state == "idle":
+            self._beside(self._look_ahead())
+
+    async def _look_ahead(self) -> dict[str, Any]:
+        """Have the model see a picture while its prompt is still being written."""
+        try:
+            await self._generation.prepare(self._generation.control.prompt)
+        except (PipelineError, StreamError) as error:
+            # Nobody asked for it, and a start says it again.
+            logger.info("stream %s: the picture is not looked at yet: %s", self._stream.id, error)
+        return {}
 
     def _note(self, command: Command, shown: Shown) -> None:
         """Have the session's log tell that a command took effect."""

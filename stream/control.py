@@ -149,8 +149,13 @@ class Control(Generic[PictureT, AckT]):
 
     def snapshot(self, quality: int) -> Snapshot:
         """Freeze what was asked so far for one chunk; ``quality`` indexes the model's ladder."""
+        self._goes_on = True
+        return Snapshot(self.asked(quality), self.take, saved=self._saved)
+
+    def asked(self, quality: int = 0) -> Conditioning:
+        """Tell what the next chunk would be made under."""
         image = self.picture.pixels if self.picture is not None and self.mode == "i2v" else None
-        conditioning = Conditioning(
+        return Conditioning(
             mode=self.mode,
             prompt=self.prompt,
             image=image,
@@ -161,8 +166,6 @@ class Control(Generic[PictureT, AckT]):
             enter=self._enter,
             enter_s=self._enter_s,
         )
-        self._goes_on = True
-        return Snapshot(conditioning, self.take, saved=self._saved)
 
     def answered_by(self, revision: int) -> list[AckT]:
         """Give, once, the acks of the commands that a chunk of this revision answers, oldest first."""

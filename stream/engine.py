@@ -89,8 +89,11 @@ class Engine(Protocol):
         """Go back to the boundary before ``latent``. Raises TruncationError."""
         ...
 
-    async def prepare(self, stream_id: str, prompt: str) -> None:
-        """Read a prompt that an open stream may be asked for, in time that is left over."""
+    async def prepare(self, stream_id: str, conditioning: Conditioning) -> None:
+        """Read what a stream may be asked for, in time that is left over.
+
+        For a stream that is not open yet it is read only while none is: a picture takes as long as several chunks.
+        """
         ...
 
     async def close_stream(self, stream_id: str) -> None:

@@ -81,10 +81,10 @@ class PipelineHost(Generic[StateT]):
         """Take a stream back to a boundary."""
         self._pipeline.truncate(self._states[stream_id], latent)
 
-    def prepare(self, stream_id: str, prompt: str) -> None:
-        """Read a prompt that may be asked for, where the pipeline can."""
+    def prepare(self, stream_id: str, conditioning: Conditioning) -> None:
+        """Read what may be asked for, where the pipeline can."""
         if isinstance(self._pipeline, Preparing):
-            self._pipeline.prepare(prompt)
+            self._pipeline.prepare(conditioning)
 
     def save(self, stream_id: str) -> bytes:
         """Give a stream's checkpoint; for a pipeline that is Resumable."""
@@ -269,9 +269,10 @@ class ScheduledEngine(ABC):
         """Go back to a boundary."""
         await self._call("truncate", stream_id, (latent,), self._now())
 
-    async def prepare(self, stream_id: str, prompt: str) -> None:
-        """Read a prompt that may be asked for; other streams' chunks go first."""
-        await self._call("prepare", stream_id, (prompt,), self._now() + float(self.format.chunk_seconds))
+    async def prepare(self, stream_id: str, conditioning: Conditioning) -> None:
+        """Read what may be asked for; other streams' chunks go first, and before a stream is open there may be none."""
+        if stream_id in self._open or not self._open:
+            await self._call("prepare", stream_id, (conditioning,), self._now() + float(self.format.chunk_seconds))
 
     async def close_stream(self, stream_id: str) -> None:
         """Free the stream's state; idempotent, and no error when the engine is gone."""
@@ -324,7 +325,7 @@ class ScheduledEngine(ABC):
     async def _call(self, method: str, stream_id: str, arguments: tuple[Any, ...], deadline: float) -> Any:
         if not self._accepting:
             raise StreamError("internal", "The engine is not running.")
-        if stream_id not in self._open and method != "close_stream":
+        if stream_id not in self._open and method not in ("close_stream", "prepare"):
             raise StreamError("internal", "The engine does not hold this stream (any more).")
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._jobs.put(Job(method, stream_id, arguments, deadline, result))

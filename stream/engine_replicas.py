@@ -133,9 +133,10 @@ class ReplicatedEngine(ABC):
         """Go back to a boundary."""
         await self._at_home(stream_id, lambda replica: replica.truncate(stream_id, latent))
 
-    async def prepare(self, stream_id: str, prompt: str) -> None:
-        """Read a prompt that may be asked for."""
-        await self._at_home(stream_id, lambda replica: replica.prepare(stream_id, prompt))
+    async def prepare(self, stream_id: str, conditioning: Conditioning) -> None:
+        """Read what may be asked for; where a stream will be is not known before it is open."""
+        if stream_id in self._homes:
+            await self._at_home(stream_id, lambda replica: replica.prepare(stream_id, conditioning))
 
     async def close_stream(self, stream_id: str) -> None:
         """Free the stream's state; idempotent."""

@@ -5,7 +5,7 @@ import logging
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -252,9 +252,12 @@ class Generation:
         self._changed()
 
     async def prepare(self, prompt: str) -> None:
-        """Have a prompt read that may be set soon; does nothing while no video is made. Raises what the engine does."""
-        if self.state == "live" and self._producer.has_begun(self.control.take):
-            await self._services.engine.prepare(self._id, prompt)
+        """Have a prompt read that may be set soon, before a start the picture too. Raises what the engine does."""
+        asked, engine = replace(self.control.asked(), prompt=prompt), self._services.engine
+        if self.state == "idle":
+            await engine.prepare(self._id, asked)
+        elif self.state == "live" and self._producer.has_begun(self.control.take):
+            await engine.prepare(self._id, replace(asked, image=None))
             self._producer.read(prompt)
 
     def check_entry(self, policy: PicturePolicy) -> None:

@@ -427,9 +427,7 @@ def error_message(error: StreamError, id: int | None = None) -> dict[str, Any]:
     return message | {key: error.extra[key] for key in ("ahead",) if key in error.extra}
 
 
-def state_message(
-    state: StreamState, mode: Mode, prompt: str, frame: int, image: ImageInfo | None
-) -> dict[str, Any]:
+def state_message(state: StreamState, mode: Mode, prompt: str, frame: int, image: ImageInfo | None) -> dict[str, Any]:
     """Give the ``state`` object."""
     picture = None if image is None else asdict(image)
     return {"type": "state", "state": state, "mode": mode, "prompt": prompt, "frame": frame, "image": picture}

@@ -86,9 +86,9 @@ class FakeEngine:
         self.calls.append(("truncate", latent))
         self._host.truncate(stream_id, latent)
 
-    async def prepare(self, stream_id: str, prompt: str) -> None:
-        """Read a prompt."""
-        self.calls.append(("prepare", prompt))
+    async def prepare(self, stream_id: str, conditioning: Conditioning) -> None:
+        """Read a prompt, and a picture if there is one."""
+        self.calls.append(("prepare", conditioning.prompt, conditioning.image is not None))
         await self._spend(self.prepare_s)
         if self.prepare_error is not None:
             raise self.prepare_error

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -179,6 +180,28 @@ def test_a_prompt_that_was_prepared_is_not_read_again(monkeypatch: pytest.Monkey
     read: list[int] = []
     encode = model._network.read_text
     monkeypatch.setattr(model._network, "read_text", lambda tokens: read.append(1) or encode(tokens))
-    model.prepare("snow falls")
+    model.prepare(replace(asked, image=None))
     model.generate_chunk(model.open(asked), asked)
     assert read == [1]
+
+
+def test_a_picture_that_was_prepared_is_not_seen_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read when it is prepared and not for takes from it, which are as without; another picture is read."""
+    model = pipeline()
+    first, other = conditioning("pan left"), conditioning("pan left", picture_seed=1)
+    read: list[int] = []
+    look = model._network.encode_picture
+    monkeypatch.setattr(model._network, "encode_picture", lambda picture: read.append(1) or look(picture))
+    model.prepare(first)
+    for _ in range(2):
+        state = model.open(first)
+        made = [model.generate_chunk(state, first).frames for _ in range(3)]
+    assert read == [1]
+    alone = pipeline()
+    state = alone.open(first)
+    assert all(np.array_equal(frames, alone.generate_chunk(state, first).frames) for frames in made)
+    read.clear()
+    model.prepare(other)
+    assert read == [1]
+    model.open(first)
+    assert read == [1, 1]

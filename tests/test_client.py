@@ -277,8 +277,8 @@ async def test_typed_prompts_are_read_before_they_are_set() -> None:
     read: list[str] = []
 
     class Reading(Barcode):
-        def prepare(self, prompt: str) -> None:
-            read.append(prompt)
+        def prepare(self, conditioning: Conditioning) -> None:
+            read.append(conditioning.prompt)
 
     reports: list[Report | DirectorError] = []
     async for address in serve(Reading(width=128, height=64), ServerConfig()):
@@ -286,4 +286,5 @@ async def test_typed_prompts_are_read_before_they_are_set() -> None:
     (report,) = reports
     assert isinstance(report, Report)
     assert [change.prompt for change in report.prompts] == ["rain"]
-    assert read == ["rain"]
+    # Before that, its picture was looked at.
+    assert read == ["", "rain"]

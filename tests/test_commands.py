@@ -440,17 +440,19 @@ async def test_the_end_dismisses_the_publisher() -> None:
 
 
 async def test_a_prompt_can_be_read_before_it_is_set(studio: Studio) -> None:
-    """While video is made the model reads it, and nothing of the stream changes; without video nothing is done."""
+    """Before there is video and while it is made the model reads it, and nothing of the stream changes."""
     studio.engine.prepare_s = 0.03
     idle = await studio.do(Prepare, prompt="snow")
     await studio.clock.advance(0.1)
     assert studio.answer(idle) == {"type": "prepared", "id": idle}
+    assert studio.engine.calls == [("prepare", "snow", False)]
     await studio.go_live()
+    studio.engine.calls.clear()
     before = studio.stream.state_message()
     asked = await studio.do(Prepare, prompt="rain")
     await studio.clock.advance(0.1)
     assert studio.answer(asked) == {"type": "prepared", "id": asked}
-    assert [call for call in studio.engine.calls if call[0] == "prepare"] == [("prepare", "rain")]
+    assert [call for call in studio.engine.calls if call[0] == "prepare"] == [("prepare", "rain", False)]
     assert studio.stream.state_message() | {"frame": 0} == before | {"frame": 0}
     assert studio.stream.generation.control.prompt == ""
 
@@ -463,3 +465,26 @@ async def test_a_prompt_that_cannot_be_read_is_refused_and_the_stream_goes_on(st
     await studio.clock.advance(0.1)
     assert studio.error_code(asked) == "internal"
     assert studio.stream.state == "live"
+
+
+async def test_a_picture_is_looked_at_before_the_start(studio: Studio) -> None:
+    """What is uploaded before there is video the model sees at once, so that a start has less to wait for."""
+    await studio.do(SetPrompt, prompt="rain")
+    await studio.upload()
+    await studio.clock.advance(0.1)
+    assert studio.engine.calls == [("prepare", "rain", True)]
+    await studio.do(Start, seed=1)
+    await studio.clock.advance(1.0)
+    studio.engine.calls.clear()
+    await studio.upload(red=9)
+    await studio.clock.advance(0.1)
+    assert [call for call in studio.engine.calls if call[0] == "prepare"] == []
+
+
+async def test_a_picture_that_cannot_be_looked_at_yet_is_still_taken(studio: Studio) -> None:
+    """Whoever uploads it asked for no look, and a start says it again."""
+    studio.engine.prepare_error = StreamError("internal", "The engine is not running.")
+    upload = await studio.upload()
+    await studio.clock.advance(0.1)
+    assert studio.answer(upload)["type"] == "image_uploaded"
+    assert "error" not in [message["type"] for message in studio.director.messages]

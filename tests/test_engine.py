@@ -347,10 +347,30 @@ async def test_a_commit_gives_way_to_a_more_urgent_chunk() -> None:
 
 
 async def test_reading_a_prompt_changes_nothing(make: Make) -> None:
-    """A model that can't read before it is asked does nothing; a stream that is not open is refused."""
+    """A model that can't read before it is asked does nothing, before a stream is open and then."""
     engine = await make()
+    await engine.prepare("a", under())
     await engine.open("a", under())
-    await engine.prepare("a", "rain")
+    await engine.prepare("a", under())
+    await engine.prepare("nobody", under())
     assert (await engine.generate("a", under(), 0.0)).index == 0
-    with pytest.raises(StreamError, match="hold this stream"):
-        await engine.prepare("nobody", "rain")
+
+
+async def test_before_a_stream_is_open_only_an_idle_engine_reads() -> None:
+    """A picture takes as long to see as several chunks, which streams that are open would miss."""
+    read: list[str] = []
+
+    class Reading(FakePipeline):
+        def prepare(self, conditioning: Conditioning) -> None:
+            read.append(conditioning.prompt)
+
+    engine = ThreadEngine(lambda progress: Reading())
+    await engine.start()
+    await engine.prepare("a", under("first"))
+    await engine.open("a", under())
+    await engine.prepare("b", under("of another"))
+    await engine.prepare("a", under("its own"))
+    await engine.close_stream("a")
+    await engine.prepare("b", under("last"))
+    await engine.close()
+    assert read == ["first", "its own", "last"]

@@ -284,7 +284,7 @@ def test_a_prompt_that_was_prepared_is_not_read_again() -> None:
         return networks.text(prompt)
 
     model = WanPipeline(replace(networks, text=reading), PLAN)
-    model.prepare("snow falls")
+    model.prepare(asked(prompt="snow falls"))
     made = run(model, [asked(), asked(prompt="snow falls")])
     assert read == ["snow falls", "the leaves sway"]
     assert np.array_equal(frames(made), frames(run(pipeline(), [asked(), asked(prompt="snow falls")])))

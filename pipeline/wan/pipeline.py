@@ -245,9 +245,9 @@ class WanPipeline:
         state.past = deque([Made(begin, clean[begin.cached]) for begin in begins], maxlen=2)
 
     @torch.inference_mode()
-    def prepare(self, prompt: str) -> None:
+    def prepare(self, conditioning: Conditioning) -> None:
         """Embed a prompt, and remember it."""
-        self._texts(prompt)
+        self._texts(conditioning.prompt)
 
     def close(self, state: WanState) -> None:
         """Give the stream's place and memory back; closing twice is closing once."""
