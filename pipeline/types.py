@@ -73,8 +73,9 @@ class Conditioning:
 
     ``image`` is the whole upright sRGB picture, ``uint8 [H, W, 3]``, or None. The pipeline scales it to
     cover the format and crops the centre (:func:`pipeline.geometry.cover_crop`). ``revision`` grows by
-    one with every command, ``quality`` indexes :attr:`Capabilities.quality`. ``enter`` is how its take comes out of the
-    one before, ``enter_s`` the seconds of a cross-fade.
+    one with every command, ``quality`` indexes :attr:`Capabilities.quality`. ``policy`` is how its prompt comes in
+    where another was in force, ``over_s`` the seconds of a ``blend``. ``enter`` is how its take comes out of the one
+    before, ``enter_s`` the seconds of a cross-fade.
     """
 
     mode: Mode
@@ -86,6 +87,7 @@ class Conditioning:
     quality: int = 0
     enter: PicturePolicy = "cut"
     enter_s: float = 0.0
+    over_s: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,8 +135,8 @@ class Commands:
             case SetMode(mode=mode):
                 generation.set_mode(mode, self._applied("mode_applied", command))
                 self._settle(command, "mode_changed", mode=mode)
-            case SetPrompt(prompt=prompt, policy=policy):
-                generation.set_prompt(prompt, policy, self._applied("prompt_applied", command))
+            case SetPrompt(prompt=prompt, policy=policy, over_s=over_s):
+                generation.set_prompt(prompt, policy, over_s, self._applied("prompt_applied", command))
                 self._settle(command, "prompt_accepted")
             case Prepare(prompt=prompt):
                 self._settle_later(command, "prepared", self._beside(self._prepare(prompt)), is_news=False)

@@ -55,13 +55,18 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Restart(Generic[PictureT]):
-    """What a take that was saved goes on from: what was asked for then, and the model's state."""
+    """What a take that was saved goes on from: what was asked for then, and the model's state.
+
+    The prompt may be one that no chunk was made under yet: ``policy`` and ``over_s`` tell how it comes in.
+    """
 
     mode: Mode
     prompt: str
     picture: PictureT | None
     seed: int
     saved: bytes
+    policy: Policy = "auto"
+    over_s: float = 0.5
 
 
 class Control(Generic[PictureT, AckT]):
@@ -80,7 +85,8 @@ class Control(Generic[PictureT, AckT]):
         """None until a take was given one."""
         self.revision = 0
         self.take = 0
-        self._policy: Policy = "auto"
+        self.policy: Policy = "auto"
+        self.over_s = 0.5
         self._saved: bytes | None = None
         self._enter: PicturePolicy = "cut"
         self._enter_s = 0.0
@@ -90,9 +96,9 @@ class Control(Generic[PictureT, AckT]):
         self._take_acks: list[tuple[int, AckT]] = []
         self._kept_acks: list[AckT] = []
 
-    def set_prompt(self, prompt: str, policy: Policy, ack: AckT) -> None:
-        """Ask for another prompt."""
-        self.prompt, self._policy = prompt, policy
+    def set_prompt(self, prompt: str, policy: Policy, ack: AckT, over_s: float = 0.5) -> None:
+        """Ask for another prompt; ``over_s`` is the length of a blend in seconds."""
+        self.prompt, self.policy, self.over_s = prompt, policy, over_s
         self._fold(ack)
 
     def set_mode(self, mode: Mode, ack: AckT) -> None:
@@ -130,8 +136,13 @@ class Control(Generic[PictureT, AckT]):
     def go_back(self, to: Restart[PictureT], ack: AckT) -> None:
         """Ask for a take that goes on from one that was saved, under what was asked for then."""
         self.mode, self.prompt, self.picture = to.mode, to.prompt, to.picture
+        self.policy, self.over_s = to.policy, to.over_s
         self.begin_take(to.seed, ack)
         self._saved = to.saved
+
+    def restart(self, saved: bytes) -> Restart[PictureT]:
+        """Give what a take goes on from that was saved now."""
+        return Restart(self.mode, self.prompt, self.picture, self.seed or 0, saved, self.policy, self.over_s)
 
     @property
     def carries(self) -> bool:
@@ -161,10 +172,11 @@ class Control(Generic[PictureT, AckT]):
             image=image,
             seed=self.seed or 0,
             revision=self.revision,
-            policy=self._policy,
+            policy=self.policy,
             quality=quality,
             enter=self._enter,
             enter_s=self._enter_s,
+            over_s=self.over_s,
         )
 
     def answered_by(self, revision: int) -> list[AckT]:

@@ -192,11 +192,11 @@ class Generation:
             raise StreamError("not_supported", f"{engine.capabilities.model} can't go back to where it was.")
         if self.state not in ("live", "paused") or not self._producer.has_begun(take):
             raise StreamError("wrong_state", "There is nothing to go back to yet; ask again once the video plays.")
-        asked = control.mode, control.prompt, control.picture, control.seed or 0
+        asked = control.restart(b"")
         saved = await engine.save(self._id)
         if control.take != take:
             raise StreamError("wrong_state", "The video began anew meanwhile; ask again.")
-        return Restart(*asked, saved)
+        return replace(asked, saved=saved)
 
     def go_back(self, to: Restart[Picture], answer: Answer) -> None:
         """Go on from where a take was saved; one that is idle starts there. Raises ``at_capacity``."""
@@ -221,6 +221,7 @@ class Generation:
             self.configure(float(wished["fps"]), int(wished["bitrate_kbps"]), latency)
         if kept.state == "idle":
             self.control.mode, self.control.prompt, self.control.picture = asked.mode, asked.prompt, asked.picture
+            self.control.policy, self.control.over_s = asked.policy, asked.over_s
             return
         self.go_back(asked, lambda shown: None)
         if kept.state == "paused":
@@ -242,13 +243,13 @@ class Generation:
         self.control.set_mode(mode, answer)
         self._changed()
 
-    def set_prompt(self, prompt: str, policy: Policy, answer: Answer) -> None:
+    def set_prompt(self, prompt: str, policy: Policy, over_s: float, answer: Answer) -> None:
         """Change the prompt. Raises ``not_supported`` for a policy that the model lacks."""
         policies = self._services.engine.capabilities.policies
         if policy != "auto" and policy not in policies:
             known = ", ".join(dict.fromkeys(("auto", *policies)))
             raise StreamError("not_supported", f"This model can't {policy}; its policies are {known}.")
-        self.control.set_prompt(prompt, policy, answer)
+        self.control.set_prompt(prompt, policy, answer, over_s)
         self._changed()
 
     async def prepare(self, prompt: str) -> None:

@@ -56,8 +56,7 @@ class LastCheckpoint:
     def made(self, saved: bytes, frame: int, pts: int) -> None:
         """Keep the take as it is before the frame of this index and timestamp."""
         control = self._stream.generation.control
-        asked = Restart(control.mode, control.prompt, control.picture, control.seed or 0, saved)
-        self._newest, self._tries = (asked, frame, pts), 0
+        self._newest, self._tries = (control.restart(saved), frame, pts), 0
         self._at, self._revision = self._timer.time(), control.revision
         self._write()
 
@@ -105,7 +104,7 @@ class LastCheckpoint:
         generation, control = self._stream.generation, self._stream.generation.control
         state = generation.state
         if state == "idle":
-            asked = Restart(control.mode, control.prompt, control.picture, control.seed or 0, b"")
+            asked = control.restart(b"")
             frame, pts = generation.playout.next_place()
             # The next start begins a take of its own.
             self._newest = None

@@ -10,7 +10,7 @@ from pipeline.types import Conditioning
 from pipeline.wan.build import GIB, Machine, check, decide, find_machine, fit_to, ladder, room
 from pipeline.wan.build import build as build_wan
 from pipeline.wan.clips import ClipPipeline
-from pipeline.wan.memory import Placement, demand
+from pipeline.wan.memory import Placement, another, can_recache, demand, size
 from pipeline.wan.pipeline import WanPipeline
 from pipeline.wan.sizes import SIZES
 from stream.config import load
@@ -137,3 +137,14 @@ def test_as_many_streams_as_fit() -> None:
     counts = [room(Machine(GPU.device, gib * GIB), needed, placement, 8) for gib in (24, 32, 80)]
     assert counts == [1, 2, 8]
     assert room(CPU, needed, placement, 5) == 5
+
+
+def test_a_recache_is_told_where_every_stream_has_room_for_it() -> None:
+    """A second window of 3.2 GiB for each of them, beside all else; a CPU always has it."""
+    needed = demand(SIZES["1.3b"], 1_418_996_800, (12, 3), (832, 480), wan_vae=False)
+    placement = Placement("device", "dtype", True, None)
+    alone = size(needed, placement)
+    for streams in (1, 3):
+        enough = alone + (streams - 1) * another(needed, placement) + streams * needed.window
+        told = [can_recache(needed, placement, bytes, streams) for bytes in (enough - 1, enough, CPU.available)]
+        assert told == [False, True, True]

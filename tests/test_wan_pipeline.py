@@ -286,5 +286,6 @@ def test_a_prompt_that_was_prepared_is_not_read_again() -> None:
     model = WanPipeline(replace(networks, text=reading), PLAN)
     model.prepare(asked(prompt="snow falls"))
     made = run(model, [asked(), asked(prompt="snow falls")])
-    assert read == ["snow falls", "the leaves sway"]
+    # Examples are what a distance between prompts is held against.
+    assert [one for one in read if one not in model.capabilities.examples] == ["snow falls", "the leaves sway"]
     assert np.array_equal(frames(made), frames(run(pipeline(), [asked(), asked(prompt="snow falls")])))

@@ -6,9 +6,12 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from pipeline.networks.frame_decoder import VAEMemory
+from pipeline.travel import Said
 from pipeline.wan.decoding import LiveDecoder
+from pipeline.wan.known import Known
 from pipeline.wan.sampler import Guide, Sampler
-from pipeline.wan.state import Known, Pending, WanState
+from pipeline.wan.state import Pending, WanState
+from pipeline.wan.window import WHOLE, WindowCache
 
 BEFORE = 2
 """How many times what a chunk sees besides the sink is known before the window begins.
@@ -43,24 +46,29 @@ def reach(window: int, sink: int, chunk: int, decoder: int) -> Reach:
     return Reach(sink, max(ring + BEFORE * (ring - chunk), decoder) + 2 * chunk)
 
 
-def read_again(state: WanState, sampler: Sampler, guide: Callable[[Known], Guide], is_pending: bool) -> None:
-    """Fill a stream's window from what it knows, grouped as it was; the last group is left pending if so.
+def read_again(
+    cache: WindowCache,
+    known: Sequence[Known],
+    sampler: Sampler,
+    guide: Callable[[Known], Guide],
+    is_pending: bool = False,
+) -> Pending | None:
+    """Fill a window from what is known of a stream, grouped as it was; the last group is left pending if so.
 
     What a latent is read as depends on those that it sees. As long as a stream has lost none they are all read as they
     were; later its oldest ones see less than they did.
     """
-    state.cache.clear()
-    state.pending = state.seen = None
-    groups = [one for one in state.known if one.serves != "decoder"]
+    cache.clear()
+    groups = [one for one in known if one.serves != "decoder"]
     for number, one in enumerate(groups, 1):
         count = one.clean.shape[2]
-        state.cache.latents = one.first
-        seen = state.cache.see(count, sampler.positions)
+        cache.latents = one.first
+        seen = cache.see(count, sampler.positions, one.past)
         if is_pending and number == len(groups):
-            state.pending = Pending(one.clean, guide(one), seen)
-            return
-        state.cache.append(sampler.read(one.clean, guide(one), seen, one.is_given), count)
-        state.cache.latents = one.end
+            return Pending(one.clean, guide(one), seen)
+        cache.append(sampler.read(one.clean, guide(one), seen, one.is_given), count)
+        cache.latents = one.end
+    return None
 
 
 def remembered(decoder: LiveDecoder, known: Sequence[Known]) -> dict[int, VAEMemory | None]:
@@ -77,7 +85,7 @@ def remembered(decoder: LiveDecoder, known: Sequence[Known]) -> dict[int, VAEMem
     return memories
 
 
-def flushed(state: WanState, picture: Tensor, prompt: str) -> list[Known]:
+def flushed(state: WanState, picture: Tensor, said: Said) -> list[Known]:
     """Give what is known when a picture's latent takes the place of all but the chunk made last.
 
     The latents before that are for the decoder alone, which goes on from what it saw.
@@ -86,8 +94,8 @@ def flushed(state: WanState, picture: Tensor, prompt: str) -> list[Known]:
     before = [replace(one, first=one.first - last.first + 1, serves="decoder") for one in state.known[:-1]]
     # A picture that was flushed in before was never seen.
     seen = [one for one, was in zip(before, state.known, strict=False) if was.serves != "window"]
-    given = Known(picture, 0, 1, prompt, is_given=True, serves="window")
-    return [*seen, given, Known(last.clean[:, :, : last.count], 1, last.count, last.prompt)]
+    given = Known(picture, 0, 1, said, is_given=True, serves="window")
+    return [*seen, given, replace(last, clean=last.clean[:, :, : last.count], first=1, past=WHOLE)]
 
 
 def decoded(decoder: LiveDecoder, clean: Tensor, count: int, memory: VAEMemory | None) -> VAEMemory | None:

@@ -22,7 +22,7 @@ from pipeline.schedule import FlowSchedule
 from pipeline.types import ImageEntry
 from pipeline.wan.clips import ClipPipeline, ClipPlan
 from pipeline.wan.loading import Loader
-from pipeline.wan.memory import GIB, Demand, Placement, demand, place, size
+from pipeline.wan.memory import GIB, Demand, Placement, another, can_recache, demand, place, size
 from pipeline.wan.parts import Parts
 from pipeline.wan.pipeline import Plan, WanPipeline
 from pipeline.wan.sizes import PartSizes, part_sizes
@@ -113,7 +113,9 @@ def assemble(decision: Decision, progress: Progress) -> Pipeline[Any]:
     if wan.sampling == "clips":
         return ClipPipeline(parts, clip_plan(wan, name, told))
     streams = room(machine, decision.needed, decision.placement, model.max_streams)
-    pipeline = WanPipeline(parts, plan(model, wan, name, told, decision.placement, streams))
+    how = plan(model, wan, name, told, decision.placement, streams)
+    recaches = can_recache(decision.needed, decision.placement, machine.available, streams)
+    pipeline = WanPipeline(parts, replace(how, recaches=recaches))
     pipeline.capabilities = replace(pipeline.capabilities, settled=settled(decision))
     return pipeline
 
@@ -306,8 +308,7 @@ def room(machine: Machine, needed: Demand, placement: Placement, wanted: int) ->
     if machine.device.type == "cpu":
         return wanted
     left = machine.available - size(needed, placement)
-    each = needed.window * (2 if placement.keep_rotated else 1) + needed.decoder
-    return min(wanted, 1 + left // each)
+    return min(wanted, 1 + left // another(needed, placement))
 
 
 def needs(wan: WanConfig, needed: Demand, placement: Placement) -> str:

@@ -114,3 +114,14 @@ def size(needed: Demand, placement: Placement) -> int:
     # A picture is encoded before a window is read, with work of its own unless it is cut into squares.
     encoding = 0 if placement.tile else needed.encoding
     return transformer + window + text + needed.image + needed.decoder + max(needed.work, encoding)
+
+
+def another(needed: Demand, placement: Placement) -> int:
+    """Bytes that each stream takes on the GPU but the first."""
+    return needed.window * (2 if placement.keep_rotated else 1) + needed.decoder
+
+
+def can_recache(needed: Demand, placement: Placement, available: int, streams: int) -> bool:
+    """Whether each of so many streams can have a window more, while a prompt comes in by ``recache``."""
+    taken = size(needed, placement) + (streams - 1) * another(needed, placement)
+    return available - taken >= streams * needed.window

@@ -1,45 +1,38 @@
 """Wan2.1 made causal, behind the interface of a pipeline: noise, few steps, frames, clean context."""
 
-import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.drift import Seen, follow, pulled
 from pipeline.errors import CapacityError, ConditioningError, TruncationError
 from pipeline.interface import Progress, silent
-from pipeline.networks.packed import can_multiply_fp8
 from pipeline.networks.transformer import CrossKeyValues
 from pipeline.preprocess import FRAMES_PER_LATENT, cover
-from pipeline.quantize import StoredLinear
 from pipeline.schedule import FlowSchedule
 from pipeline.stages import Stages
-from pipeline.types import (
-    Capabilities,
-    Chunk,
-    Conditioning,
-    Cut,
-    Pixels,
-    QualityLevel,
-    VideoFormat,
-)
+from pipeline.travel import Said, alone
+from pipeline.types import Capabilities, Chunk, Conditioning, Cut, Pixels, QualityLevel, VideoFormat
 from pipeline.wan.again import decoded, flushed, reach, read_again, remembered
 from pipeline.wan.decoding import LiveDecoder, prepared
 from pipeline.wan.examples import EXAMPLES
 from pipeline.wan.fade import Fade
 from pipeline.wan.given import Given, beside, show
+from pipeline.wan.known import Known
+from pipeline.wan.making import new_window, quick_passes
 from pipeline.wan.parts import Parts
-from pipeline.wan.passes import Passes
 from pipeline.wan.plan import Plan as Plan
 from pipeline.wan.sampler import Guide, Sampler, draw
-from pipeline.wan.saving import read_saved, save_state
+from pipeline.wan.saving import Kept, read_saved, save_state
 from pipeline.wan.sizes import LATENT_CHANNELS, PIXELS_PER_LATENT
-from pipeline.wan.state import Boundary, Known, Made, Pending, WanState
+from pipeline.wan.state import Boundary, Made, Pending, WanState
+from pipeline.wan.switch import Course, new_course, policies, relabelled, turn
 from pipeline.wan.texts import Texts
-from pipeline.wan.window import WindowCache, WindowShape
+from pipeline.wan.warming import warm_up
+from pipeline.wan.window import WindowCache
 
 
 class WanPipeline:
@@ -52,21 +45,21 @@ class WanPipeline:
     def __init__(self, parts: Parts, plan: Plan) -> None:
         self._parts, self._plan = parts, plan
         self._size = (plan.height // PIXELS_PER_LATENT, plan.width // PIXELS_PER_LATENT)
-        schedule, passes = FlowSchedule(plan.shift), self._passes()
+        schedule, passes = FlowSchedule(plan.shift), quick_passes(parts, plan)
         self._samplers = [
             Sampler(parts.transformer, schedule, steps, plan.positions, plan.context_noise, passes)
             for steps in plan.steps
         ]
         self._decoder = LiveDecoder(parts.decoder, prepared(parts.decoder, parts.device), plan.latents_per_chunk)
         self._reach = reach(plan.window, plan.sink, plan.latents_per_chunk, parts.decoder.memory_latents)
-        self._texts = Texts(parts.text)
+        self._texts = Texts(parts.text, EXAMPLES[plan.image_entry])
         self._open = 0
         self.format = VideoFormat(plan.width, plan.height, plan.fps, plan.latents_per_chunk, FRAMES_PER_LATENT)
         self.capabilities = Capabilities(
             model=plan.name,
             modes=plan.modes,
             image_entry=plan.image_entry,
-            policies=("auto",),
+            policies=policies(plan),
             sizes=((plan.width, plan.height),),
             quality=tuple(QualityLevel(f"{len(steps)} steps", plan.fps) for steps in plan.steps),
             max_streams=plan.max_streams,
@@ -79,22 +72,8 @@ class WanPipeline:
 
     def warm_up(self, progress: Progress = silent) -> tuple[float, ...]:
         """Make chunks of every quality until the window has rolled; return the seconds of the last of each."""
-        picture = np.random.default_rng(0).integers(0, 256, (self._plan.height, self._plan.width, 3), dtype=np.uint8)
-        mode = self.capabilities.modes[-1]
-        asked = Conditioning(mode, "warming up", picture if mode == "i2v" else None, 0)
-        state = self.open(asked)
-        fills = self._plan.window // self._plan.latents_per_chunk + 1
-        qualities = [0] * fills + [quality for quality in range(len(self._samplers)) for _ in range(2)]
-        seconds: list[float] = []
-        for number, quality in enumerate(qualities, 1):
-            progress(f"warming up: chunk {number} of {len(qualities)}")
-            seconds.append(self._timed(state, replace(asked, quality=quality)))
-        if self._plan.latents_per_chunk > 1:
-            # The first cut of a stream would wait for the decoder's graph of one latent.
-            self.truncate(state, state.now.made - 1)
-        self.close(state)
-        timed = seconds[fills:]
-        return tuple(map(min, timed[::2], timed[1::2]))
+        self._texts.calibrate()
+        return warm_up(self, self._plan, self._parts.device, progress)
 
     @torch.inference_mode()
     def open(self, conditioning: Conditioning) -> WanState:
@@ -102,8 +81,8 @@ class WanPipeline:
         self._admit(conditioning)
         if self._open >= self._plan.max_streams:
             raise CapacityError(f"all {self._plan.max_streams} streams of this model are taken")
-        cache = self._window()
-        state = WanState(conditioning.seed, conditioning.image, Given(), cache, Boundary(0, 0, 0, 0, None))
+        cache, begin = new_window(self._parts, self._plan), Boundary(0, 0, 0, 0, None)
+        state = WanState(conditioning.seed, conditioning.image, Given(), cache, begin)
         if conditioning.mode == "i2v":
             self._begin_with(state, *self._show(conditioning), conditioning.prompt)
         self._open += 1
@@ -117,7 +96,7 @@ class WanPipeline:
         window's first latent, and of the rest keeps the chunk made last: what moves goes on.
         """
         self._admit(conditioning)
-        has_made = bool(state.known) and not state.known[-1].is_given
+        has_made = has_begun(state)
         given, picture = self._show(conditioning)
         self.commit(state)
         here, fade = state.now, None
@@ -130,12 +109,12 @@ class WanPipeline:
         state.pending = state.seen = None
         if has_made and conditioning.enter == "flush":
             state.given, state.begun = given, -1
-            state.known = flushed(state, picture, conditioning.prompt)
-            read_again(state, self._samplers[0], lambda one: self._guide(state, one), is_pending=False)
-            state.now = replace(here, cached=state.known[-1].end, watch=None)
+            state.known = flushed(state, picture, alone(conditioning.prompt))
+            self._read_again(state, state.cache, state.known)
+            state.now = replace(here, cached=state.known[-1].end, watch=None, course=new_course(conditioning.prompt))
         else:
             state.known, state.begun = [], here.chunks
-            state.now = replace(here, cached=0, memory=None, watch=None)
+            state.now = replace(here, cached=0, memory=None, watch=None, course=Course())
             self._begin_with(state, given, picture, conditioning.prompt)
         return state
 
@@ -149,7 +128,9 @@ class WanPipeline:
         self.commit(state)
         stages.lap("context")
         begin, count = state.now, self._count(state, conditioning)
-        guide = Guide(self._cross(state, conditioning.prompt), beside(state.given, begin.cached, count))
+        course, cache, known = self._turned(state, conditioning)
+        said = course.travel.said(begin.made + count / 2)
+        guide = Guide(self._cross(state, said), beside(state.given, begin.cached, count))
         stages.lap("text")
         sampler = self._samplers[conditioning.quality]
 
@@ -159,7 +140,8 @@ class WanPipeline:
             return draw(state.seed, latents, step, (self._size, self._parts.device))
 
         noise = fresh(0)
-        seen = state.seen or state.cache.see(count, self._plan.positions)
+        is_prepared = cache is state.cache and course.past == begin.course.past
+        seen = (state.seen if is_prepared else None) or cache.see(count, self._plan.positions, course.past)
         clean = pulled(begin.watch, sampler.sample(noise, fresh, guide, seen))
         stages.lap("denoise")
         frames, memory = self._decoder.decode(clean, begin.memory)
@@ -171,12 +153,12 @@ class WanPipeline:
         pixels = self._decoder.to_host(frames)
         stages.lap("decode")
         made = begin.made + count + (begin.cached if is_first else 0)
-        state.past = deque([*state.past, Made(begin, clean)], maxlen=2)
+        state.past = deque([*state.past, Made(begin, clean, state.cache, state.known)], maxlen=2)
         watch = follow(begin.watch, conditioning, self._look(frames, pixels, clean), self._plan.reanchor)
-        state.now = Boundary(made, begin.cached + count, begin.frames + len(pixels), begin.chunks + 1, memory, watch)
-        state.pending, state.seen = Pending(clean, guide, seen), None
-        known = [*state.known, Known(clean, begin.cached, count, conditioning.prompt)]
-        state.known = self._reach.kept(known, state.now.cached)
+        after, frames_made = begin.cached + count, begin.frames + len(pixels)
+        state.now = Boundary(made, after, frames_made, begin.chunks + 1, memory, watch, course)
+        state.cache, state.pending, state.seen = cache, Pending(clean, guide, seen), None
+        state.known = self._reach.kept([*known, Known(clean, begin.cached, count, said, past=course.past)], after)
         if state.fade is not None and state.past[0].begin.frames >= state.fade.ends:
             state.fade = None
         return Chunk(
@@ -189,7 +171,7 @@ class WanPipeline:
             revision=conditioning.revision,
             quality=conditioning.quality,
             timings_ms=stages.ms,
-            cuts=self._cuts(begin, count, state.begun),
+            cuts=self._cuts(begin, count, state.begun, course),
             drift=watch.drift(),
         )
 
@@ -199,7 +181,8 @@ class WanPipeline:
         if state.pending is not None:
             guide = state.pending.guide
             self._read(state, state.pending)
-            state.seen = state.cache.see(self._plan.latents_per_chunk, self._plan.positions)
+            past = state.now.course.past
+            state.seen = state.cache.see(self._plan.latents_per_chunk, self._plan.positions, past)
             self._samplers[0].prepare(guide, state.seen)
 
     @torch.inference_mode()
@@ -211,19 +194,28 @@ class WanPipeline:
         """
         if latent == state.now.made:
             return
-        made = next((made for made in reversed(state.past) if made.begin.made <= latent < state.now.made), None)
+        earlier = [made for made in state.past if made.begin.made <= latent < state.now.made]
+        made = earlier[-1] if earlier else None
+        # How it stood after that chunk: a later one may have come with windows and texts of its own.
+        later = state.past[len(earlier)] if len(earlier) < len(state.past) else None
+        after, cache, known = (
+            (later.begin, later.cache, later.known) if later else (state.now, state.cache, state.known)
+        )
         kept = -1 if made is None else latent - made.begin.made
-        cuts = () if made is None else self._cuts(made.begin, kept + 1, state.begun)
+        cuts = () if made is None else self._cuts(made.begin, kept + 1, state.begun, after.course)
         if made is None or not (kept == 0 or any(kept == cut.latents for cut in cuts)):
             raise TruncationError(f"latent {latent} is no beginning of the last {len(state.past)} chunks, nor a cut")
-        if kept and made is state.past[-1] and state.pending is not None:
+        if kept and later is None and state.pending is not None:
             self._read(state, state.pending)
-        state.cache.truncate(made.begin.cached + kept, self._plan.latents_per_chunk)
+        now, cache, known = (
+            (self._after(made, kept, after.course), cache, known) if kept else (made.begin, made.cache, made.known)
+        )
+        cache.truncate(now.cached, self._plan.latents_per_chunk, now.course.past)
         state.pending = state.seen = None
-        state.now = self._after(made, kept) if kept else made.begin
+        state.now, state.cache = now, cache
         state.past = deque([other for other in state.past if other.begin.made < latent], maxlen=2)
-        end = state.now.cached
-        state.known = [replace(one, count=min(one.count, end - one.first)) for one in state.known if one.first < end]
+        end = now.cached
+        state.known = [replace(one, count=min(one.count, end - one.first)) for one in known if one.first < end]
 
     def save(self, state: WanState) -> bytes:
         """Save what came to a stream since it was opened: clean latents, and the texts that they were made under."""
@@ -237,12 +229,22 @@ class WanPipeline:
         fewer than they were, and the stream goes on a little otherwise than it would have.
         """
         read = read_saved(saved, state, (self._size, self._parts.device))
-        state.known, state.begun = read.known, read.begun
-        read_again(state, self._samplers[0], lambda one: self._guide(state, one), read.is_pending)
+        *begins, now = read.boundaries
+        state.known, state.begun = now.known, read.begun
+        self._read_again(state, state.cache, state.known, read.is_pending)
+        windows = {now.window: state.cache}
+        for one in reversed(begins):
+            if one.window not in windows:
+                windows[one.window] = new_window(self._parts, self._plan)
+                self._read_again(state, windows[one.window], one.known)
         before = remembered(self._decoder, state.known)
+
+        def boundary(one: Kept) -> Boundary:
+            return Boundary(*one.counts, before[one.counts[1]], one.watch, one.course)
+
         clean = {one.first: one.clean for one in state.known}
-        *begins, state.now = (Boundary(*one.counts, before[one.counts[1]], one.watch) for one in read.boundaries)
-        state.past = deque([Made(begin, clean[begin.cached]) for begin in begins], maxlen=2)
+        made = [Made(boundary(one), clean[one.counts[1]], windows[one.window], one.known) for one in begins]
+        state.now, state.past = boundary(now), deque(made, maxlen=2)
 
     @torch.inference_mode()
     def prepare(self, conditioning: Conditioning) -> None:
@@ -282,26 +284,48 @@ class WanPipeline:
             return
         frame, memory = self._decoder.decode(latent, None)
         state.given = Given(frame=frame)
-        state.known = [Known(latent, 0, 1, prompt, is_given=True)]
-        read_again(state, self._samplers[0], lambda one: self._guide(state, one), is_pending=False)
+        state.known = [Known(latent, 0, 1, alone(prompt), is_given=True)]
+        self._read_again(state, state.cache, state.known)
         state.now = replace(state.now, cached=1, memory=memory)
 
-    def _guide(self, state: WanState, known: Known) -> Guide:
-        """What these latents were made under, and are read under."""
-        count = known.clean.shape[2]
-        return Guide(self._cross(state, known.prompt), beside(state.given, known.first, count))
+    def _turned(self, state: WanState, asked: Conditioning) -> tuple[Course, WindowCache, list[Known]]:
+        """Under what the next chunk is made: another prompt may come with another window. Changes no state."""
+        begin, cache, known = state.now, state.cache, state.known
+        if not has_begun(state):
+            return new_course(asked.prompt), cache, known
+        course, reads = turn(begin.course, asked, (begin.made, begin.cached), self._plan, self._texts.is_far)
+        if not reads:
+            return course, cache, known
+        # Beside the one so far, which is gone back to if this chunk is taken back.
+        known = relabelled(known, cache.kept(self._plan.latents_per_chunk, course.past), course, begin.made)
+        cache = new_window(self._parts, self._plan)
+        self._read_again(state, cache, known)
+        return course, cache, known
+
+    def _read_again(
+        self, state: WanState, cache: WindowCache, known: Sequence[Known], is_pending: bool = False
+    ) -> None:
+        """Fill a window from what is known of a stream; what is left pending of it is the stream's."""
+
+        def guide(one: Known) -> Guide:
+            return Guide(self._cross(state, one.said), beside(state.given, one.first, one.clean.shape[2]))
+
+        pending = read_again(cache, known, self._samplers[0], guide, is_pending)
+        if cache is state.cache:
+            state.pending, state.seen = pending, None
 
     def _count(self, state: WanState, conditioning: Conditioning) -> int:
         """How many latents the next chunk has: one to begin from text alone, where the model was trained so."""
         alone = self._plan.first_alone and state.now.cached == 0 and conditioning.mode == "t2v"
         return 1 if alone else self._plan.latents_per_chunk
 
-    def _cuts(self, begin: Boundary, count: int, begun: int) -> tuple[Cut, ...]:
-        """Where a chunk of a stream that began there can be cut: not the first one, nor before the window is full.
+    def _cuts(self, begin: Boundary, count: int, begun: int, course: Course) -> tuple[Cut, ...]:
+        """Where a chunk of a stream that began there can be cut: not the first one, nor before it sees a full window.
 
         There the past has lengths that no chunk's beginning has, and a graph is recorded for each length.
         """
-        full = self._plan.window - self._plan.latents_per_chunk
+        flushed_out = max(0, course.past.floor - self._plan.sink)
+        full = self._plan.window - self._plan.latents_per_chunk + flushed_out
         return tuple(
             Cut(kept * FRAMES_PER_LATENT, kept)
             for kept in range(1, count)
@@ -313,11 +337,11 @@ class WanPipeline:
         state.cache.append(own, pending.clean.shape[2])
         state.pending = None
 
-    def _after(self, made: Made, kept: int) -> Boundary:
+    def _after(self, made: Made, kept: int, course: Course) -> Boundary:
         """The boundary after the first latents of a chunk; the decoder sees those again, for its memory alone."""
         begin, memory = made.begin, decoded(self._decoder, made.clean, kept, made.begin.memory)
         frames = begin.frames + kept * FRAMES_PER_LATENT
-        return Boundary(begin.made + kept, begin.cached + kept, frames, begin.chunks + 1, memory, begin.watch)
+        return Boundary(begin.made + kept, begin.cached + kept, frames, begin.chunks + 1, memory, begin.watch, course)
 
     def _look(self, frames: Tensor, pixels: Pixels, clean: Tensor) -> Seen:
         """What there is to see of a chunk: ``frames`` are its pixels on the device."""
@@ -327,32 +351,15 @@ class WanPipeline:
             features = self._parts.image_encoder(picture).float().mean(1)
         return Seen(pixels[-1], len(pixels) / float(self._plan.fps), clean, features)
 
-    def _window(self) -> WindowCache:
-        config, parts = self._parts.transformer.config, self._parts
-        return WindowCache(config, self._shape(), parts.dtype, parts.device, keep_rotated=self._plan.keep_rotated)
-
-    def _passes(self) -> Passes | None:
-        """The quick way, which takes a second window; None where that does not fit, or the GPU can't go it."""
-        transformer, device = self._parts.transformer, self._parts.device
-        is_stored = any(isinstance(layer, StoredLinear) for layer in transformer.modules())
-        if not self._plan.keep_rotated or device.type != "cuda" or (is_stored and not can_multiply_fp8(device)):
-            return None
-        return Passes(transformer, self._shape(), self._plan.latents_per_chunk)
-
-    def _shape(self) -> WindowShape:
-        plan, patch = self._plan, self._parts.transformer.config.patch
-        return WindowShape(plan.window, plan.sink, (self._size[0] // patch[1], self._size[1] // patch[2]))
-
-    def _cross(self, state: WanState, prompt: str) -> list[CrossKeyValues]:
-        """Keys and values of a prompt: kept while it stands, since they are large; its embedding for longer."""
-        if state.cross is None or state.prompt != prompt:
-            text = self._texts(prompt).to(self._parts.dtype)
+    def _cross(self, state: WanState, said: Said) -> list[CrossKeyValues]:
+        """Keys and values of what is said: kept while it stands, since they are large; embeddings for longer."""
+        if state.cross is None or state.said != said:
+            text = self._texts.mixed(said).to(self._parts.dtype)
             state.cross = self._parts.transformer.cross_keys_values(text, state.given.features)
-            state.prompt = prompt
+            state.said = said
         return state.cross
 
-    def _timed(self, state: WanState, conditioning: Conditioning) -> float:
-        begun = time.perf_counter()
-        self.generate_chunk(state, conditioning)
-        self.commit(state)
-        return time.perf_counter() - begun
+
+def has_begun(state: WanState) -> bool:
+    """Whether anything was made in this take."""
+    return bool(state.known) and not state.known[-1].is_given

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from pipeline.types import ImageEntry, Mode
+from pipeline.wan.sizes import TRAINED_LATENTS
 from pipeline.wan.window import Positions
 
 
@@ -12,7 +13,7 @@ class Plan:
     """How a causal Wan model is run; see ``configs/wan_1_3b.yaml`` for what each value means.
 
     ``steps`` holds the denoising steps of each quality level, best first, ``reanchor`` the drift from which the video
-    is brought back (0: never).
+    is brought back (0: never). ``recaches`` tells that there is room for a second window for a while.
     """
 
     name: str
@@ -32,6 +33,12 @@ class Plan:
     max_streams: int
     keep_rotated: bool
     reanchor: float = 0.0
+    recaches: bool = True
+
+    @property
+    def gap(self) -> int:
+        """Places that a cut leaves free: as many as a window may be longer and stay within what was trained."""
+        return max(0, TRAINED_LATENTS - self.window)
 
     @property
     def modes(self) -> tuple[Mode, ...]:

@@ -4,7 +4,7 @@ The bytes are a safetensors file, so reading them runs nothing: tensors, and the
 """
 
 import json
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 import torch
@@ -13,8 +13,14 @@ from torch import Tensor
 
 from pipeline.drift import Anchor, Look, Watch
 from pipeline.errors import PipelineError
+from pipeline.travel import Said, Travel
 from pipeline.types import Conditioning
-from pipeline.wan.state import Known, WanState
+from pipeline.wan.known import Known
+from pipeline.wan.state import WanState
+from pipeline.wan.switch import Course
+from pipeline.wan.window import Past
+
+FORMAT = 2
 
 Counts = tuple[int, int, int, int]
 """``made``, ``cached``, ``frames`` and ``chunks`` of a boundary."""
@@ -24,17 +30,19 @@ Like = tuple[tuple[int, int], torch.device]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kept:
-    """What was saved of a boundary."""
+    """What was saved of a boundary: ``known`` is what its window, told by a number, can be made again from."""
 
     counts: Counts
     watch: Watch | None
+    course: Course
+    window: int
+    known: list[Known]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Saved:
-    """What was saved: what the stream knows, where the chunks began that can be taken back, and last where it is."""
+    """What was saved: where the chunks began that can be taken back, and last where it is."""
 
-    known: list[Known]
     boundaries: list[Kept]
     begun: int
     is_pending: bool
@@ -48,12 +56,20 @@ def save_state(state: WanState) -> bytes:
     if state.fade is not None and state.now.frames < state.fade.ends:
         raise PipelineError("a picture is fading in; a stream is saved when that is over")
     boundaries = [*(made.begin for made in state.past), state.now]
-    tensors = {f"known.{number}": one.clean for number, one in enumerate(state.known)}
+    # Of a chunk that can be taken back the one after it has the same latents, unless they were let go since.
+    windows = [*((made.cache, made.known) for made in state.past), (state.cache, state.known)]
+    caches = list({id(cache): cache for cache, _ in windows})
+    latents = list({id(one.clean): one.clean for _, known in windows for one in known}.values())
+    numbered = {id(clean): number for number, clean in enumerate(latents)}
+    tensors = {f"known.{number}": clean for number, clean in enumerate(latents)}
     for number, boundary in enumerate(boundaries):
         tensors |= {f"watch.{number}.{name}": value for name, value in _tensors(boundary.watch).items()}
     numbers = {
+        "format": FORMAT,
         "seed": state.seed,
-        "known": [[one.first, one.count, one.prompt, one.is_given, one.serves] for one in state.known],
+        "known": [[_line(one, numbered[id(one.clean)]) for one in known] for _, known in windows],
+        "windows": [caches.index(id(cache)) for cache, _ in windows],
+        "courses": [asdict(boundary.course) for boundary in boundaries],
         "counts": [[one.made, one.cached, one.frames, one.chunks] for one in boundaries],
         "watches": [_figures(boundary.watch) for boundary in boundaries],
         "begun": state.begun,
@@ -72,21 +88,39 @@ def read_saved(saved: bytes, state: WanState, like: Like) -> Saved:
     """
     tensors = load(saved)
     numbers: dict[str, Any] = json.loads(tensors["numbers"].numpy().tobytes()) if "numbers" in tensors else {}
-    if "known" not in numbers or numbers["seed"] != state.seed:
+    if numbers.get("format") != FORMAT or numbers["seed"] != state.seed:
         raise PipelineError("the saved stream is not one of this model under this seed")
     size, device = like
     placed = {name: value.to(device) for name, value in tensors.items() if name != "numbers"}
-    known = [
-        Known(_latents(placed[f"known.{number}"], size), first, count, prompt, is_given, serves)
-        for number, (first, count, prompt, is_given, serves) in enumerate(numbers["known"])
-    ]
+    latents = {name: _latents(value, size) for name, value in placed.items() if name.startswith("known.")}
     boundaries: list[Kept] = []
     for number, (counts, figures) in enumerate(zip(numbers["counts"], numbers["watches"], strict=True)):
         own = f"watch.{number}."
         parts = {name.removeprefix(own): value for name, value in placed.items() if name.startswith(own)}
         made, cached, frames, chunks = counts
-        boundaries.append(Kept((made, cached, frames, chunks), _watch(figures, parts, state)))
-    return Saved(known, boundaries, numbers["begun"], numbers["is_pending"])
+        known = [_known(line, latents) for line in numbers["known"][number]]
+        course, window = _course(numbers["courses"][number]), numbers["windows"][number]
+        watch = _watch(figures, parts, state)
+        boundaries.append(Kept((made, cached, frames, chunks), watch, course, window, known))
+    return Saved(boundaries, numbers["begun"], numbers["is_pending"])
+
+
+def _line(one: Known, number: int) -> list[Any]:
+    return [number, one.first, one.count, one.said, one.is_given, one.serves, astuple(one.past)]
+
+
+def _known(line: list[Any], latents: dict[str, Tensor]) -> Known:
+    number, first, count, said, is_given, serves, past = line
+    return Known(latents[f"known.{number}"], first, count, _said(said), is_given, serves, Past(*past))
+
+
+def _course(told: dict[str, Any]) -> Course:
+    travel = told["travel"] | {"before": _said(told["travel"]["before"])}
+    return Course(Travel(**travel), Past(**told["past"]))
+
+
+def _said(told: list[tuple[str, float]]) -> Said:
+    return tuple((prompt, share) for prompt, share in told)
 
 
 def _latents(clean: Tensor, size: tuple[int, int]) -> Tensor:

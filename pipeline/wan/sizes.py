@@ -16,6 +16,8 @@ TEXT_DIM = 4096
 TEXT_LEN = 512
 LATENT_CHANNELS = 16
 PIXELS_PER_LATENT = 8
+TRAINED_LATENTS = 21
+"""Latents of the clips that Wan2.1 was trained on: places beyond that it has not seen."""
 
 SIZES: Mapping[str, TransformerConfig] = {
     "1.3b": TransformerConfig(1536, 8960, 12, 30, 16, 16, TEXT_DIM, text_len=TEXT_LEN),

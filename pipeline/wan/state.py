@@ -2,17 +2,19 @@
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Literal
 
 from torch import Tensor
 
 from pipeline.drift import Watch
 from pipeline.networks.frame_decoder import VAEMemory
 from pipeline.networks.transformer import CrossKeyValues
+from pipeline.travel import Said
 from pipeline.types import Pixels
 from pipeline.wan.fade import Fade
 from pipeline.wan.given import Given
+from pipeline.wan.known import Known
 from pipeline.wan.sampler import Guide
+from pipeline.wan.switch import Course
 from pipeline.wan.window import Seen, WindowCache
 
 
@@ -20,7 +22,8 @@ from pipeline.wan.window import Seen, WindowCache
 class Boundary:
     """A chunk's beginning: what was counted, what the decoder remembers there, how far the video has drifted.
 
-    ``made`` counts latents of the take, ``cached`` those that the window holds, a picture's with them.
+    ``made`` counts latents of the take, ``cached`` those that the window holds, a picture's with them. ``course`` is
+    what the chunk before was made under.
     """
 
     made: int
@@ -29,36 +32,21 @@ class Boundary:
     chunks: int
     memory: VAEMemory | None
     watch: Watch | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Known:
-    """Latents that were read together, to be read again: clean ``[1, C, T, h, w]``, and the text that they were under.
-
-    ``first`` is their place in the window's count, ``count`` how many of them stand: the others were cut off, and seen
-    by these. A picture is ``is_given``. What was flushed serves the decoder alone, and the picture that came in then
-    the window alone.
-    """
-
-    clean: Tensor
-    first: int
-    count: int
-    prompt: str
-    is_given: bool = False
-    serves: Literal["both", "window", "decoder"] = "both"
-
-    @property
-    def end(self) -> int:
-        """The place after them."""
-        return self.first + self.count
+    course: Course = field(default_factory=Course)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Made:
-    """A chunk that can be taken back: where it began, and its clean latents ``[1, C, T, h, w]``."""
+    """A chunk that can be taken back: where it began, its clean latents ``[1, C, T, h, w]``, and the window before it.
+
+    ``cache`` and ``known`` are that window and what it can be made again from: a prompt that came in by ``recache``
+    left them as they were.
+    """
 
     begin: Boundary
     clean: Tensor
+    cache: WindowCache
+    known: list[Known]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,8 +64,8 @@ class WanState:
 
     ``begun`` counts the chunks before its first one under this picture, -1 where that went on from those before, and
     ``fade`` is what it comes out of. ``known`` are the latents of the sink and the newest ones, from which window and
-    decoder can be made again. ``seen`` is what the next chunk sees, once the last one was read. ``cross`` are the
-    cross-attention's keys and values under ``prompt``, 94 MB for the 1.3B model.
+    decoder can be made again. ``seen`` is what the next chunk sees, once the last one was read, if its prompt is that
+    one's. ``cross`` are the cross-attention's keys and values under what is ``said``, 94 MB for the 1.3B model.
     """
 
     seed: int
@@ -91,6 +79,6 @@ class WanState:
     known: list[Known] = field(default_factory=list[Known])
     pending: Pending | None = None
     seen: Seen | None = None
-    prompt: str | None = None
+    said: Said | None = None
     cross: list[CrossKeyValues] | None = None
     closed: bool = False

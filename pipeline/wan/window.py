@@ -21,16 +21,46 @@ Positions = Literal["absolute", "relative"]
 
 @dataclass(frozen=True, slots=True)
 class WindowShape:
-    """Sizes of a window: latents in all, latents that stay, and the patch grid ``(rows, columns)`` of one."""
+    """Sizes of a window: latents in all, latents that stay, and the patch grid ``(rows, columns)`` of one.
+
+    ``gap`` is how many places a cut leaves free.
+    """
 
     window: int
     sink: int
     grid: tuple[int, int]
+    gap: int = 0
 
     @property
     def tokens(self) -> int:
         """P, tokens of one latent."""
         return self.grid[0] * self.grid[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a call sees of the past: the sink and, of what the window has, the latents from ``floor`` on.
+
+    Latents from ``cut`` on are placed further away from those before it than they are.
+    """
+
+    floor: int = 0
+    cut: int | None = None
+
+    def places(self, latents: Sequence[int], gap: int) -> list[int]:
+        """Number the places of latents in order, with ``gap`` of them left free at the cut.
+
+        >>> Past(cut=6).places([0, 4, 5, 6, 7], 9), Past().places([0, 4, 5], 9)
+        ([0, 1, 2, 12, 13], [0, 1, 2])
+        """
+        return [place + self.shift(latent, gap) for place, latent in enumerate(latents)]
+
+    def shift(self, latent: int, gap: int) -> int:
+        """Give how much later than it is a latent is placed."""
+        return gap if self.cut is not None and latent >= self.cut else 0
+
+
+WHOLE = Past()
 
 
 class SeenWindow(Sequence[KeyValue]):
@@ -95,7 +125,7 @@ class WindowCache:
         self.stored = torch.zeros(size, dtype=self.dtype, device=self.device)
         self.held = [-1] * shape.window
 
-    def kept(self, count: int) -> list[int]:
+    def kept(self, count: int, past: Past = WHOLE) -> list[int]:
         """Number the latents that the next ``count`` ones see before them, oldest first.
 
         Raises ConfigError when sink and chunk do not fit into the window together.
@@ -104,23 +134,26 @@ class WindowCache:
         if sink + count > window:
             raise ConfigError(f"a chunk of {count} latents and a sink of {sink} need a window of {sink + count}")
         room = window - count
-        if self.latents <= room:
-            return list(range(self.latents))
-        return [*range(sink), *range(self.latents - (room - sink), self.latents)]
+        fits = self.latents <= room
+        ring = range(0 if fits else max(past.floor, self.latents - (room - sink)), self.latents)
+        if fits:
+            return [latent for latent in ring if latent < sink or latent >= past.floor]
+        return [*range(sink), *ring]
 
-    def see(self, count: int, positions: Positions) -> Seen:
+    def see(self, count: int, positions: Positions, past: Past = WHOLE) -> Seen:
         """Give what a call for the next ``count`` latents sees.
 
         ``absolute`` places every latent at its number, for ever; ``relative`` at its place in the window, which is
         the same until the window first rolls and never exceeds it after.
         """
         # All are held but where a stream is made again from its newest latents.
-        kept = [latent for latent in self.kept(count) if self.held[self._slot(latent)] == latent]
-        first = self.latents if positions == "absolute" else len(kept)
-        here = self._rotations(range(first, first + count))
+        kept = [latent for latent in self.kept(count, past) if self.held[self._slot(latent)] == latent]
+        first, gap = self.latents if positions == "absolute" else len(kept), self.shape.gap
+        here = self._rotations([place + past.shift(self.latents, gap) for place in range(first, first + count)])
         if not kept:
             return Seen(None, here)
-        there = self._rotations(kept if positions == "absolute" else range(len(kept)))
+        by_number = [latent + past.shift(latent, gap) for latent in kept]
+        there = self._rotations(by_number if positions == "absolute" else past.places(kept, gap))
         slots = [self._slot(latent) for latent in kept]
         return Seen(SeenWindow(self.stored, slots, there, self.keep_rotated), here)
 
@@ -139,7 +172,7 @@ class WindowCache:
         """Hold nothing."""
         self.latents, self.held = 0, [-1] * self.shape.window
 
-    def truncate(self, latents: int, count: int) -> None:
+    def truncate(self, latents: int, count: int, past: Past = WHOLE) -> None:
         """Forget what came after the first ``latents``.
 
         Raises TruncationError when what the next ``count`` latents would see then is not held any more.
@@ -147,7 +180,7 @@ class WindowCache:
         if not 0 <= latents <= self.latents:
             raise TruncationError(f"a cache of {self.latents} latents cannot go back to {latents}")
         before, self.latents = self.latents, latents
-        if any(self.held[self._slot(latent)] != latent for latent in self.kept(count)):
+        if any(self.held[self._slot(latent)] != latent for latent in self.kept(count, past)):
             self.latents = before
             raise TruncationError(f"a window of {self.shape.window} does not reach back from {before} to {latents}")
 
