@@ -22,7 +22,7 @@ class KVCache:
 
     ``ring`` holds keys and values ``[layers, 2, slots, B, P, N, D]``, P the tokens of a latent. ``rest`` stands for
     every latent before the first: a stream begins as if it had always been at rest; it lies in one slot more, the
-    last. ``latents`` counts what was appended.
+    last. ``latents`` counts what was appended; those before ``floor`` are seen as if they had been at rest.
     """
 
     sink: list[KeyValue]
@@ -30,6 +30,7 @@ class KVCache:
     window: int
     spare: int
     latents: int = 0
+    floor: int = 0
     ring: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,7 +62,8 @@ class KVCache:
 
     def seen(self) -> list[int]:
         """Name the slots of the window before the next latent, oldest first; -1 is that of rest."""
-        return [i % self.slots if i >= 0 else -1 for i in range(self.latents - self.window, self.latents)]
+        window = range(self.latents - self.window, self.latents)
+        return [i % self.slots if i >= self.floor else -1 for i in window]
 
     def read(self, sink_place: Tensor, places: Tensor) -> list[KeyValue]:
         """Give the window before the next latent, keys rotated.

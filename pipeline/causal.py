@@ -29,6 +29,7 @@ from pipeline.pocket.layers import drawing, find, with_layers
 from pipeline.pocket.layers_network import LayersNetwork
 from pipeline.pocket.network import MASKS, PICTURE_SIZE, PocketNetwork, Scene, Text
 from pipeline.pocket.reach import goal as reach_goal
+from pipeline.pocket.switch import POLICIES, blended, turned
 from pipeline.pocket.view import NOMINAL, View
 from pipeline.saving import restore_state, save_state
 from pipeline.schedule import noise, renoise, sigmas
@@ -102,7 +103,7 @@ class CausalPipeline:
             model="pocket",
             modes=("i2v",),
             image_entry="anchor",
-            policies=("auto",),
+            policies=POLICIES,
             picture_policies=("cut", "flush", "blend"),
             sizes=((self.format.width, self.format.height),),
             quality=tuple(QualityLevel(r.name, Fraction(LATENTS_PER_SECOND * r.frames)) for r in self._rungs),
@@ -176,16 +177,18 @@ class CausalPipeline:
         rung = self._rungs[conditioning.quality]
         stages = Stages(self._device)
         self.commit(state)
-        (text, told), begin = self._text(conditioning.prompt), state.now
+        begin, (_, told) = state.now, self._text(conditioning.prompt)
         stages.lap("text")
         made: list[Boundary] = []
         frames: list[Tensor] = []
-        here, clean = begin, begin.last
+        here, clean = turned(begin, conditioning), begin.last
+        state.cache.floor = here.rested
         try:
             for index in range(self.format.latents_per_chunk):
                 if index:
                     self._write(state, clean)
                     stages.lap("context")
+                text = blended(lambda prompt: self._text(prompt)[0], here.travel.said(here.latents + 0.5))
                 clean = self._sample(state, here, text, sigmas(rung.steps))
                 stages.lap("denoise")
                 aimed = self._aimed(here.motion, text, state.canvas), here.latents
@@ -194,8 +197,9 @@ class CausalPipeline:
                 stages.lap("decode")
                 # A GPU makes the next ones in the same place.
                 frames.append(pixels if index + 1 == self.format.latents_per_chunk else pixels.clone())
-                made.append(here)
-                here = Boundary(here.latents + 1, here.frames + rung.frames, here.chunks, clean, motion)
+                made.append(here if index else begin)
+                counts = {"latents": here.latents + 1, "frames": here.frames + rung.frames}
+                here = replace(here, **counts, last=clean, motion=motion)
             shown = copied(torch.cat(frames) if len(frames) > 1 else frames[0])
             if self._passes is not None:
                 stages.lap("copy")
@@ -205,7 +209,7 @@ class CausalPipeline:
         seconds = float(self.format.chunk_seconds)
         # Its decoder begins from the picture every time, so there is nothing to bring back; a camera moves the figures.
         watch = follow(begin.watch, conditioning, Seen(shown[-1], seconds), 0.0)
-        here = Boundary(here.latents, here.frames, begin.chunks + 1, here.last, here.motion, watch)
+        here = replace(here, chunks=begin.chunks + 1, watch=watch)
         state.past = deque([*state.past, *made], maxlen=self.capabilities.truncatable_latents)
         state.known = deque([*state.known, *(one.last for one in made[1:]), clean], maxlen=state.cache.slots)
         state.now, state.pending = here, clean

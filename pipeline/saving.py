@@ -16,6 +16,7 @@ from pipeline.errors import PipelineError
 from pipeline.pocket.camera import Axis, Camera, Pose
 from pipeline.pocket.decoder import Motion
 from pipeline.state import Boundary, StreamState
+from pipeline.travel import Travel
 
 
 def save_state(state: StreamState) -> bytes:
@@ -76,6 +77,8 @@ def _numbers(boundary: Boundary) -> dict[str, Any]:
         "motion": motion.latent,
         "reach": motion.reach.tolist(),
         "camera": asdict(motion.camera),
+        "travel": asdict(boundary.travel),
+        "rested": boundary.rested,
     }
 
 
@@ -85,5 +88,11 @@ def _boundary(told: dict[str, Any], last: Tensor, trail: Tensor) -> Boundary:
     a, b, c, d = (Axis(**axis) for axis in camera["axes"])
     eye = Camera(Pose(**camera["pose"]), (x, y, z, w), (a, b, c, d))
     reach = torch.tensor(told["reach"])
-    motion = Motion(eye, trail.flip(0), told["motion"], reach, reach)
-    return Boundary(told["latents"], told["frames"], told["chunks"], last, motion)
+    # What was kept before prompts came in by policies tells of none.
+    travel, rested = told.get("travel", {"prompt": None, "before": []}), told.get("rested", 0)
+    before = tuple((prompt, share) for prompt, share in travel["before"])
+    recent = trail.flip(0)
+    recent[max(0, told["latents"] - rested) :] = 0
+    motion = Motion(eye, recent, told["motion"], reach, reach)
+    way = Travel(**travel | {"before": before})
+    return Boundary(told["latents"], told["frames"], told["chunks"], last, motion, travel=way, rested=rested)

@@ -11,11 +11,16 @@ from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.decoder import Motion
 from pipeline.pocket.fade import Fade
 from pipeline.pocket.network import Scene
+from pipeline.travel import Travel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Boundary:
-    """Everything that a latent boundary needs to be gone back to, but the cache, which truncates itself."""
+    """Everything that a latent boundary needs to be gone back to, but the cache, which truncates itself.
+
+    ``travel`` is how the prompt stands there, None before there was any. What was made before the latent ``rested`` is
+    not to be seen: it was at rest then.
+    """
 
     latents: int
     frames: int
@@ -23,6 +28,8 @@ class Boundary:
     last: Tensor
     motion: Motion
     watch: Watch | None = None
+    travel: Travel = field(default_factory=Travel)
+    rested: int = 0
 
 
 @dataclass(slots=True, eq=False)

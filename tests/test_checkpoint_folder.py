@@ -15,7 +15,7 @@ from stream.kept import Kept
 from stream.picture import Picture
 
 PICTURE = Picture(np.random.default_rng(1).integers(0, 256, (6, 8, 3), np.uint8), 16, 12, "ab" * 32, (1, 2, 3, 4))
-ASKED = Restart("i2v", "snow, “quietly”", PICTURE, 7, b"what the model saved")
+ASKED = Restart("i2v", "snow, “quietly”", PICTURE, 7, b"what the model saved", "blend", 2.5)
 MARK = Bookmark("m", "before", 4, "data:image/jpeg;base64,xx", replace(ASKED, prompt="wind", saved=b"earlier"))
 KEPT = Kept("stream", "cd" * 32, "model", "live", 96, 540_000, ASKED, (MARK,), {"fps": 16, "latency": "low"}, True, 2)
 

@@ -12,10 +12,11 @@ def test_commands_fold_into_one_snapshot() -> None:
     control.set_prompt("one", "auto", "a")
     control.set_picture(picture, "b")
     control.begin_take(5, "c")
-    control.set_prompt("two", "recache", "d")
+    control.set_prompt("two", "blend", "d", 2.5)
     conditioning = control.snapshot(2).conditioning
     control.set_prompt("three", "auto", "e")
-    assert (conditioning.prompt, conditioning.policy, conditioning.seed) == ("two", "recache", 5)
+    assert (conditioning.prompt, conditioning.policy, conditioning.over_s) == ("two", "blend", 2.5)
+    assert conditioning.seed == 5
     assert (conditioning.quality, conditioning.revision, conditioning.mode) == (2, 4, "i2v")
     assert conditioning.image is not None
     assert conditioning.image[0, 0, 0] == 9
@@ -125,3 +126,15 @@ def test_what_ends_a_take_is_not_undone_by_a_picture() -> None:
     control.begin_take(2, "reset")
     control.set_picture(FakePicture(1), "picture", "blend", 2.0)
     assert control.snapshot(0).conditioning.enter == "cut"
+
+
+def test_a_take_that_is_gone_back_to_knows_how_its_prompt_comes_in() -> None:
+    """A prompt may have been saved before a chunk was made under it; another's policy since is not its own."""
+    control: Control[FakePicture, str] = Control("i2v")
+    control.set_prompt("snow", "blend", "a", 2.5)
+    kept = control.restart(b"saved")
+    control.set_prompt("rain", "cut", "b")
+    control.go_back(kept, "c")
+    snapshot = control.snapshot(0)
+    assert (snapshot.conditioning.prompt, snapshot.saved) == ("snow", b"saved")
+    assert (snapshot.conditioning.policy, snapshot.conditioning.over_s) == ("blend", 2.5)

@@ -217,6 +217,51 @@ async def direct_cuts(studio: Studio) -> None:
         await studio.clock.advance(0.7)
 
 
+async def direct_switches(studio: Studio) -> None:
+    """Every policy that the model has, into running and cut chunks, one over another before anything of it is sent."""
+    policies = studio.engine.capabilities.policies
+    await studio.clock.advance(1.2)
+    for number, policy in enumerate(("blend", *policies)):
+        await studio.do(SetPrompt, prompt=f"prompt {number} of snow", policy=policy, over_s=0.9)
+        await studio.clock.advance(0.4 + 0.3 * (number % 2))
+    for policy in policies:
+        await studio.do(Pause)
+        await studio.do(SetPrompt, prompt=f"a lake by {policy}", policy=policy, over_s=0.9)
+        await studio.do(SetPrompt, prompt=f"a storm by {policy}", policy="blend", over_s=0.6)
+        await studio.do(Resume)
+        await studio.clock.advance(0.7)
+
+
+async def direct_switches_from_a_picture(studio: Studio) -> None:
+    """The same in i2v."""
+    await studio.upload()
+    await studio.do(Start, seed=2)
+    await direct_switches(studio)
+
+
+async def direct_switches_from_text(studio: Studio) -> None:
+    """The same in t2v."""
+    await studio.do(SetMode, mode="t2v")
+    await studio.do(Start, seed=2)
+    await direct_switches(studio)
+
+
+@pytest.mark.parametrize("kind", ["pocket", "t2v", "i2v"])
+async def test_switches_again_byte_for_byte(tmp_path: Path, kind: str) -> None:
+    """However prompts came in, the log makes the same video, and tells how they did."""
+    plan = replace(wan_parts.PLAN, window=8)
+    make = pocket_parts.pipeline if kind == "pocket" else lambda: wan_parts.pipeline(plan)
+    direct = direct_switches_from_text if kind == "t2v" else direct_switches_from_a_picture
+    session, sent = await film(tmp_path, make(), direct)
+    model = make()
+    remade = list(replay(model, session))
+    assert np.array_equal(frames(remade), sent)
+    assert all(made.is_same for made in remade)
+    under = [session.conditionings[chunk.under] for chunk in session.chunks]
+    assert {line["policy"] for line in under} >= set(model.capabilities.policies)
+    assert {line["over_s"] for line in under} >= {0.9, 0.6}
+
+
 async def test_chunks_that_were_cut(tmp_path: Path) -> None:
     """A chunk that was cut between its latents is made whole, and the model goes back to the cut."""
     session, sent = await film(tmp_path, wan_parts.pipeline(), direct_cuts)

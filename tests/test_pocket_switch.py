@@ -1,0 +1,123 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.causal import CausalPipeline
+from pipeline.pocket.camera import REST
+from pipeline.pocket.switch import blended
+from pipeline.state import StreamState
+from pipeline.types import Chunk, Conditioning, Policy
+from tests.pocket_parts import conditioning, pipeline
+from tests.pocket_parts import made_once as made_once
+
+pytestmark = pytest.mark.usefixtures("one_thread", "made_once")
+NEW = "night"
+POLICIES = pytest.mark.parametrize("policy", ["auto", "blend", "cut"])
+
+
+def to(policy: Policy, prompt: str = NEW, over_s: float = 1.0) -> Conditioning:
+    return replace(conditioning(prompt, quality=3), policy=policy, over_s=over_s)
+
+
+OLD = to("auto", "snow falls")
+
+
+def go_on(model: CausalPipeline, state: StreamState, count: int, asked: Conditioning) -> list[Chunk]:
+    return [model.generate_chunk(state, asked) for _ in range(count)]
+
+
+def running(model: CausalPipeline, chunks: int = 6) -> StreamState:
+    state = model.open(OLD)
+    go_on(model, state, chunks, OLD)
+    return state
+
+
+def frames(chunks: list[Chunk]) -> np.ndarray:
+    return np.concatenate([chunk.frames for chunk in chunks])
+
+
+def test_a_cut_begins_at_rest() -> None:
+    """Its first frame is the picture, under a camera that is home; of the past nothing is seen, and what comes then
+    sees what came since alone."""
+    model = pipeline(max_streams=9)
+    state = running(model)
+    assert state.now.motion.camera.pose != REST
+    (chunk,) = go_on(model, state, 1, to("cut"))
+    assert np.array_equal(chunk.frames[0], state.canvas.rest.numpy())
+    assert state.cache.seen() == [-1, -1, -1, -1]
+    go_on(model, state, 2, to("cut"))
+    assert state.cache.seen() == [-1, -1, 6, 7]
+    assert (chunk.first_latent, chunk.index) == (6, 6)
+
+
+def test_a_blend_goes_from_one_text_to_the_other() -> None:
+    """Latent by latent, by the time at its middle, and what the caches hold stays; then the new one is said alone."""
+    model = pipeline(max_streams=9)
+    state = running(model)
+    go_on(model, state, 1, to("blend"))
+    shares = [dict(state.now.travel.said(6 + latent + 0.5)).get(NEW, 0.0) for latent in range(5)]
+    assert shares == pytest.approx([0.125, 0.375, 0.625, 0.875, 1.0])
+    assert state.cache.seen() == [2, 3, 4, 5]
+    one, other = (model._text(prompt)[0] for prompt in ("snow falls", NEW))
+    half = blended(lambda prompt: model._text(prompt)[0], (("snow falls", 0.5), (NEW, 0.5)))
+    assert torch.allclose(half.pooled, torch.lerp(one.pooled, other.pooled, 0.5), atol=1e-6)
+    for mixed, first, second in zip(half.cross, one.cross, other.cross, strict=True):
+        for part in (0, 1):
+            assert torch.allclose(mixed[0][part], torch.lerp(first[0][part], second[0][part], 0.5), atol=1e-6)
+    assert half.asked is other.asked
+
+
+def test_a_blend_takes_its_time() -> None:
+    """What is made differs from both texts' on the way, and the longer way stays closer to the old one."""
+    model = pipeline(max_streams=9)
+    made = {seconds: running(model) for seconds in (0.0, 0.5, 2.0)}
+    stays = running(model)
+    go_on(model, stays, 1, OLD)
+    apart = []
+    for seconds, state in made.items():
+        go_on(model, state, 1, to("blend", over_s=seconds))
+        apart.append(float((state.now.last - stays.now.last).norm()))
+    assert apart[0] > apart[1] > apart[2] > 0
+
+
+@POLICIES
+@pytest.mark.parametrize("latents_per_chunk", [1, 2])
+def test_a_switch_taken_back_was_never_made(policy: Policy, latents_per_chunk: int) -> None:
+    """Going back to before it gives the old video again, to the byte; to a place in its midst, the rest of it."""
+    model = pipeline(latents_per_chunk, max_streams=9)
+    state, straight = (running(model, 4) for _ in range(2))
+    latent = state.now.latents
+    made = go_on(model, state, 4 // latents_per_chunk, to(policy))
+    model.truncate(state, latent + 1)
+    again = go_on(model, state, 2 // latents_per_chunk, to(policy))
+    each = len(made[0].frames) // latents_per_chunk
+    assert np.array_equal(frames(again), frames(made)[each : 3 * each])
+    model.truncate(state, latent)
+    assert np.array_equal(frames(go_on(model, state, 2, OLD)), frames(go_on(model, straight, 2, OLD)))
+
+
+@POLICIES
+@pytest.mark.parametrize("chunks", [0, 1, 3])
+def test_a_stream_that_switched_is_restored(policy: Policy, chunks: int) -> None:
+    """In the midst of a switch and after it, and from there back to before it, byte for byte."""
+    model = pipeline(max_streams=9)
+    state = running(model)
+    go_on(model, state, chunks, to(policy))
+    other = model.open(OLD)
+    model.restore(other, model.save(state))
+    asked = to("blend", "wind") if chunks else to(policy)
+    assert np.array_equal(frames(go_on(model, state, 2, asked)), frames(go_on(model, other, 2, asked)))
+    for one in (state, other):
+        model.truncate(one, 6 + chunks - 1)
+    assert np.array_equal(frames(go_on(model, state, 2, OLD)), frames(go_on(model, other, 2, OLD)))
+
+
+@POLICIES
+def test_a_prompt_that_stands_switches_nothing(policy: Policy) -> None:
+    """Neither the first prompt of a take nor the same one again comes in by a policy."""
+    model = pipeline(max_streams=9)
+    again = replace(OLD, policy=policy)
+    state = model.open(again)
+    assert np.array_equal(frames(go_on(model, state, 3, again)), frames(go_on(model, running(model, 0), 3, OLD)))
