@@ -75,7 +75,7 @@ class FakePipeline:
             model="fake",
             modes=self.modes,
             image_entry="anchor",
-            policies=("auto", "recache"),
+            policies=("auto", "blend", "recache"),
             sizes=((self.width, self.height),),
             quality=(
                 QualityLevel("full", Fraction(16)),

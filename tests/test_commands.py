@@ -195,7 +195,7 @@ async def test_refusals(studio: Studio) -> None:
     assert studio.error_code(await studio.do(Pause)) == "wrong_state"
     assert studio.error_code(await studio.do(Resume)) == "wrong_state"
     assert studio.error_code(await studio.do(SetMode, mode="t2v")) == "not_supported"
-    assert studio.error_code(await studio.do(SetPrompt, prompt="x", policy="blend")) == "not_supported"
+    assert studio.error_code(await studio.do(SetPrompt, prompt="x", policy="flush")) == "not_supported"
     assert studio.error_code(await studio.do(Hello, protocol=2)) == "unsupported_protocol"
     assert studio.error_code(await studio.do(RecordStart)) == "not_supported"
     for kind in (UseFrame, UseCameraFrame):

@@ -18,6 +18,7 @@ import { keptStill } from "./still.js";
 const COUNT_FROM = 0.75;
 /** Of the hand that writes, after which what is written may be what is meant. */
 const PAUSE_MS = 300;
+const BLENDS_S = [0.5, 1, 2, 4, 8];
 /** @type {Record<string, string>} */
 const POLICIES = {
   auto: "As it fits",
@@ -33,6 +34,7 @@ export class Composer {
   #box = byId("prompt", HTMLTextAreaElement);
   #examples = byId("examples", HTMLUListElement);
   #policy = byId("prompt-policy", HTMLSelectElement);
+  #over = byId("prompt-over", HTMLSelectElement);
   #known = "";
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #pause;
@@ -53,6 +55,11 @@ export class Composer {
     });
     byId("enqueue", HTMLButtonElement).addEventListener("click", () => events.enqueue());
     this.#policy.addEventListener("change", () => session.prompts.choosePolicy(this.#policy.value));
+    this.#over.replaceChildren(...BLENDS_S.map((seconds) => new Option(`in ${seconds} s`, String(seconds))));
+    this.#over.value = String(session.prompts.blendS);
+    this.#over.addEventListener("change", () => {
+      session.prompts.blendS = Number(this.#over.value);
+    });
   }
 
   get text() {
@@ -132,5 +139,6 @@ export class Composer {
     }
     this.#policy.value = policy;
     hide("policy", policies.length < 2 || !this.#session.plays);
+    hide("over", policy !== "blend" || !this.#session.plays);
   }
 }

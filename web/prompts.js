@@ -3,6 +3,8 @@
 
 import { MAX_PROMPT_CHARS, codePoints } from "./protocol.js";
 
+const BLEND_S = 2;
+
 /** @typedef {import("./protocol.js").Capabilities} Capabilities */
 /** @typedef {import("./commands.js").Commands} Commands */
 /** @typedef {import("./commands.js").Place} Place */
@@ -26,6 +28,8 @@ export class Prompts {
   #considered = "";
   /** @type {string | null} how the person wants a prompt to come in */
   #chosenPolicy = null;
+  /** How many seconds a prompt takes that comes in by `blend`. */
+  blendS = BLEND_S;
 
   /** @param {Commands} commands @param {PromptView} view @param {() => boolean} isLive whether the stream is */
   constructor(commands, view, isLive) {
@@ -84,14 +88,20 @@ export class Prompts {
     }
     this.#isAwaited = this.#isLive();
     this.#view.promptNote(this.#isAwaited ? "On its way…" : "");
-    const policy = this.policy === "auto" ? {} : { policy: this.policy };
-    const isTaken = (await this.#commands.send("prompt", "set_prompt", { prompt: text, ...policy })) !== null;
+    const isTaken = (await this.#commands.send("prompt", "set_prompt", { prompt: text, ...this.#way() })) !== null;
     if (!isTaken) {
       this.#isSent = false;
       this.#view.promptNote("");
     }
     this.#view.changed();
     return isTaken;
+  }
+
+  /** How the next prompt comes in; nothing where the server's own way is meant. */
+  #way() {
+    const { policy } = this;
+    if (policy === "auto") return {};
+    return policy === "blend" ? { policy, over_s: this.blendS } : { policy };
   }
 
   /** Has the model read what is being written, so that it shows sooner once it is given. @param {string} text */

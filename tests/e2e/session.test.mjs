@@ -374,18 +374,21 @@ test("where a model can only cut, and before a start, a picture goes up without 
   }
 });
 
-test("a prompt goes by the policy that was chosen, as long as the server has it", async () => {
+test("a prompt goes by the policy that was chosen, a blend with its seconds, as long as the server has it", async () => {
   const { session, calls, welcome } = setUp();
   await welcome(LIVE, false, { policies: ["auto", "blend"] });
   equal([session.prompts.policies, session.prompts.policy], [["auto", "blend"], "auto"]);
   await session.prompts.apply("snow");
   session.prompts.choosePolicy("blend");
+  await session.prompts.apply("rain");
+  session.prompts.blendS = 4;
   await session.prompts.apply("fog");
   await welcome({ ...LIVE, prompt: "fog" }, true, { policies: ["auto"] });
   await session.prompts.apply("sun");
-  equal(calls.slice(-3), [
+  equal(calls.slice(-4), [
     ["set_prompt", { prompt: "snow" }],
-    ["set_prompt", { prompt: "fog", policy: "blend" }],
+    ["set_prompt", { prompt: "rain", policy: "blend", over_s: 2 }],
+    ["set_prompt", { prompt: "fog", policy: "blend", over_s: 4 }],
     ["set_prompt", { prompt: "sun" }],
   ]);
 });

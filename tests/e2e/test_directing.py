@@ -230,7 +230,7 @@ async def test_two_pictures_side_by_side_are_swapped(tmp_path: Path, open_page: 
 
 
 async def test_a_prompt_goes_by_the_policy_chosen(tmp_path: Path, open_page: Callable[..., Any]) -> None:
-    """The picker has what the server announces, and what is chosen goes with the next prompt."""
+    """The picker has what the server announces, and what is chosen goes with the next prompt, a blend's time too."""
     with serving(f"stream.session_logs={tmp_path}") as server:
         page = await open_page(server.url)
         await start_with_picture(page)
@@ -239,10 +239,19 @@ async def test_a_prompt_goes_by_the_policy_chosen(tmp_path: Path, open_page: Cal
         await say(page, "snow")
         await page.select_option("#prompt-policy", "recache")
         await say(page, "fog")
+        assert await page.is_hidden("#over")
+        await page.select_option("#prompt-policy", "blend")
+        await page.select_option("#prompt-over", "4")
+        await say(page, "sun")
         await leave(page)
     commands = [line["command"] for line in logged(tmp_path) if line["type"] == "command"]
-    told = [(command["prompt"], command["policy"]) for command in commands if command["type"] == "set_prompt"]
-    assert told == [("pan left", "auto"), ("snow", "auto"), ("fog", "recache")]
+    told = [(one["prompt"], one["policy"], one["over_s"]) for one in commands if one["type"] == "set_prompt"]
+    assert told == [
+        ("pan left", "auto", 0.5),
+        ("snow", "auto", 0.5),
+        ("fog", "recache", 0.5),
+        ("sun", "blend", 4),
+    ]
 
 
 async def test_addresses_are_copied(able: Server, open_page: Callable[..., Any]) -> None:
