@@ -223,7 +223,7 @@ async def test_what_has_no_frame_to_wait_for_is_202(site: RealSite, monkeypatch:
         ('{"type": "set_prompt", "id": 1, "prompt": "%s"}' % ("x" * 2001), "too_long"),
         ('{"type": "stop", "id": 1, "pad": "%s"}' % ("x" * 70_000), "too_long"),
         ('{"type": "stop", "id": 1, "pad": "%s"}' % ("x" * 300_000), "too_long"),
-        ('{"type": "set_prompt", "id": 1, "prompt": "x", "policy": "recache"}', "not_supported"),
+        ('{"type": "set_prompt", "id": 1, "prompt": "x", "policy": "cut"}', "not_supported"),
         ('{"type": "pause", "id": 1}', "wrong_state"),
         ('{"type": "start", "id": 1}', "no_image"),
     ],
