@@ -64,7 +64,7 @@ def same(one: Restart[Picture], other: Restart[Picture]) -> bool:
     assert other.picture is not None
     pictures = [replace(restart.picture, pixels=PICTURE.pixels) for restart in (one, other) if restart.picture]
     told = [
-        (restart.mode, restart.prompt, restart.seed, restart.saved, repr(picture))
+        (restart.mode, restart.prompt, restart.seed, restart.saved, restart.policy, restart.over_s, repr(picture))
         for restart, picture in zip((one, other), pictures, strict=True)
     ]
     return told[0] == told[1] and np.array_equal(one.picture.pixels, other.picture.pixels)

@@ -7,6 +7,7 @@ import torch
 from pipeline.causal import CausalPipeline
 from pipeline.pocket.camera import REST
 from pipeline.pocket.switch import blended
+from pipeline.schedule import sigmas
 from pipeline.state import StreamState
 from pipeline.types import Chunk, Conditioning, Policy
 from tests.pocket_parts import conditioning, pipeline
@@ -47,6 +48,10 @@ def test_a_cut_begins_at_rest() -> None:
     (chunk,) = go_on(model, state, 1, to("cut"))
     assert np.array_equal(chunk.frames[0], state.canvas.rest.numpy())
     assert state.cache.seen() == [-1, -1, -1, -1]
+    fresh = model.open(OLD)
+    fresh.cache.latents = fresh.cache.floor = 6
+    from_rest = model._sample(fresh, replace(fresh.now, latents=6), model._text(NEW)[0], sigmas(1))
+    assert torch.equal(state.now.last, from_rest)
     go_on(model, state, 2, to("cut"))
     assert state.cache.seen() == [-1, -1, 6, 7]
     assert (chunk.first_latent, chunk.index) == (6, 6)

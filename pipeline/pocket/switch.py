@@ -1,7 +1,7 @@
 """How another prompt comes into a running stream of pocket's: its text little by little, or from rest.
 
-What pocket sees of the past was read without any text, so there is nothing to be read again under another one; and what
-a flush would let go makes no difference to it, since all that goes on is in the newest latent and the decoder.
+What pocket sees of the past was read without any text, so there is nothing to be read again under another one; and it
+sees one second, of which a flush would let go little.
 """
 
 from collections.abc import Callable
