@@ -111,8 +111,8 @@ def _work(pipeline: Pipeline[Any], job: Job, order: Order, progress: ProgressBar
     differing = [name for name, value in wanted.items() if found is not None and found.get(name) != value]
     if found is not None and not differing and not order.force:
         return False, "is there already"
-    size = pipeline.format.width, pipeline.format.height
-    image = None if data is None else decode_picture(data, MOST_PIXELS, size).pixels
+    sizes = pipeline.capabilities.sizes
+    image = None if data is None else decode_picture(data, MOST_PIXELS, sizes).pixels
     shot = Shot([TimedPrompt(0.0, job.item.prompt)], image, job.seed, order.quality)
     note.unlink(missing_ok=True)
     with closing(generate(pipeline, shot, order.frames)) as chunks:

@@ -19,9 +19,9 @@ from pipeline.interface import Progress, silent
 from pipeline.networks.transformer import KeyValue
 from pipeline.pocket.backdrop import heard_behind, read_behind
 from pipeline.pocket.canvas import Canvas, prepare, with_sky
-from pipeline.pocket.decoder import AnchoredDecoder, Motion
+from pipeline.pocket.decoder import Motion
+from pipeline.pocket.decoders import Decoders, view_of
 from pipeline.pocket.fade import decode, fade_from
-from pipeline.pocket.gpu_decoder import GpuDecoder
 from pipeline.pocket.gpu_passes import LATENT_SHAPE, GpuPasses
 from pipeline.pocket.hearing import hear
 from pipeline.pocket.latents import LATENTS_PER_SECOND
@@ -76,7 +76,7 @@ class CausalPipeline:
         latents_per_chunk: int,
         max_streams: int,
         examples: tuple[str, ...] = (),
-        view: View = NOMINAL,
+        views: tuple[View, ...] = (NOMINAL,),
         frames_per_latent: int = 4,
         layers: LayersNetwork | None = None,
     ) -> None:
@@ -86,9 +86,8 @@ class CausalPipeline:
         self._tokenize = tokenize
         self._device = network.position.device
         self._rungs = ladder(steps, frames_per_latent)
-        on_gpu = self._device.type == "cuda"
-        self._passes = GpuPasses(network) if on_gpu else None
-        self._decoder = GpuDecoder(view, frames_per_latent, self._device) if on_gpu else AnchoredDecoder(view=view)
+        self._passes = GpuPasses(network) if self._device.type == "cuda" else None
+        self._decoders = Decoders(frames_per_latent, self._device)
         self._texts: OrderedDict[str, tuple[Text, Heard]] = OrderedDict()
         # One: a picture's canvas takes 100 MB. Its stream shares it, and a reset then opens at once.
         self._seen: tuple[object, tuple[Canvas, Scene, list[KeyValue]]] | None = None
@@ -98,14 +97,14 @@ class CausalPipeline:
             self._sink_place, self._places = network.rotation(0), network.rotation(*range(1, window + 1))
             self._silence = network.silence(1)
         fps = Fraction(LATENTS_PER_SECOND * frames_per_latent)
-        self.format = VideoFormat(view.width, view.height, fps, latents_per_chunk, frames_per_latent)
+        self.format = VideoFormat(views[0].width, views[0].height, fps, latents_per_chunk, frames_per_latent)
         self.capabilities = Capabilities(
             model="pocket",
             modes=("i2v",),
             image_entry="anchor",
             policies=POLICIES,
             picture_policies=("cut", "flush", "blend"),
-            sizes=((self.format.width, self.format.height),),
+            sizes=tuple((view.width, view.height) for view in views),
             quality=tuple(QualityLevel(r.name, Fraction(LATENTS_PER_SECOND * r.frames)) for r in self._rungs),
             max_streams=max_streams,
             truncatable_latents=8,
@@ -113,7 +112,7 @@ class CausalPipeline:
         )
 
     def warm_up(self, progress: Progress = silent) -> tuple[float, ...]:
-        """Make a few chunks of every quality; return the median seconds of one, commit included."""
+        """Make a few chunks of every quality, and every size ready; return the median seconds of a chunk and commit."""
         progress("warming up")
         image = np.random.default_rng(0).integers(0, 256, (self.format.height, self.format.width, 3), dtype=np.uint8)
         seconds: list[float] = []
@@ -128,6 +127,14 @@ class CausalPipeline:
                 times.append(time.perf_counter() - begun)
             self.close(state)
             seconds.append(float(np.median(times[1:])))
+        for size in self.capabilities.sizes[1:]:
+            progress(f"warming up: {size[0]}x{size[1]}")
+            self._decoders.of(View(*size))
+            if self._passes is not None:  # A GPU compiles and records what it shows of each.
+                conditioning = Conditioning("i2v", "snow falls, the camera pans left", image, 0, size=size)
+                state = self.open(conditioning)
+                self.generate_chunk(state, conditioning)
+                self.close(state)
         self._warn_if_slow(min(seconds))
         return tuple(seconds)
 
@@ -146,7 +153,7 @@ class CausalPipeline:
         image = self._admit(conditioning)
         if self._open >= self.capabilities.max_streams:
             raise CapacityError(f"all {self.capabilities.max_streams} streams of this model are taken")
-        canvas, scene, cache = self._see(image)
+        canvas, scene, cache = self._see(image, view_of(conditioning, self.capabilities.sizes))
         self._open += 1
         rest = torch.zeros(LATENT_SHAPE, device=self._device)
         begin = Boundary(0, 0, 0, rest, Motion.at_rest(self._device))
@@ -155,7 +162,7 @@ class CausalPipeline:
     @torch.inference_mode()
     def swap(self, state: StreamState, conditioning: Conditioning) -> StreamState:
         """Go on under another picture: camera, weather and the newest latents stay, read anew beside the picture."""
-        canvas, scene, cache = self._see(self._admit(conditioning))
+        canvas, scene, cache = self._see(self._admit(conditioning), state.canvas.view)
         self.commit(state)
         here = state.now.latents
         length_s = conditioning.enter_s if conditioning.enter == "blend" else 0.0
@@ -175,7 +182,7 @@ class CausalPipeline:
         if not 0 <= conditioning.quality < len(self._rungs):
             raise ConditioningError(f"quality {conditioning.quality} is not one of 0..{len(self._rungs) - 1}")
         rung = self._rungs[conditioning.quality]
-        stages = Stages(self._device)
+        stages, decoder = Stages(self._device), self._decoders.of(state.canvas.view)
         self.commit(state)
         begin, (_, told) = state.now, self._text(conditioning.prompt)
         stages.lap("text")
@@ -193,7 +200,7 @@ class CausalPipeline:
                 stages.lap("denoise")
                 aimed = self._aimed(here.motion, text, state.canvas), here.latents
                 seen = state.canvas, state.fade
-                pixels, motion = decode(self._decoder, aimed, clean[0, :, 0], seen, rung.frames)
+                pixels, motion = decode(decoder, aimed, clean[0, :, 0], seen, rung.frames)
                 stages.lap("decode")
                 # A GPU makes the next ones in the same place.
                 frames.append(pixels if index + 1 == self.format.latents_per_chunk else pixels.clone())
@@ -266,7 +273,7 @@ class CausalPipeline:
         """Encode a prompt and see a picture, and remember them."""
         self._text(conditioning.prompt)
         if conditioning.image is not None:
-            self._see(conditioning.image)
+            self._see(conditioning.image, view_of(conditioning, self.capabilities.sizes))
 
     def close(self, state: StreamState) -> None:
         """Give the stream's place back; closing twice is closing once."""
@@ -281,25 +288,26 @@ class CausalPipeline:
             raise ConditioningError("a picture is needed to begin: upload one first")
         return conditioning.image
 
-    def _see(self, image: np.ndarray) -> tuple[Canvas, Scene, KVCache]:
+    def _see(self, image: np.ndarray, view: View) -> tuple[Canvas, Scene, KVCache]:
         """Read a picture, and begin a cache beside it at rest; the picture that was read last is remembered."""
-        key = image.shape, hashlib.sha256(image.tobytes()).digest()
+        key = view, image.shape, hashlib.sha256(image.tobytes()).digest()
         if self._seen is None or self._seen[0] != key:
-            self._seen = key, self._look(image)
+            self._seen = key, self._look(image, view)
         canvas, scene, context = self._seen[1]
         window, spare = self._network.config.window, self.capabilities.truncatable_latents
         return canvas, scene, KVCache(scene.sink, context, window, spare)
 
-    def _look(self, image: np.ndarray) -> tuple[Canvas, Scene, list[KeyValue]]:
-        """Read a picture, and what it is like to be at rest beside it."""
-        canvas = prepare(image, self.format.width, self.format.height, self._device)
+    def _look(self, image: np.ndarray, view: View) -> tuple[Canvas, Scene, list[KeyValue]]:
+        """Read a picture as a frame of this size shows it, and what it is like to be at rest beside it."""
+        canvas = prepare(image, view.width, view.height, self._device)
         if self._layers is not None:
             canvas = with_layers(canvas, find(self._layers, canvas))
         scene = self._network.encode_picture(self._picture(canvas))
         if canvas.layers is None:
             canvas = with_sky(canvas, scene.masks[:, MASKS.index("sky")][:, None].float().sigmoid())
         rest = torch.zeros(LATENT_SHAPE, dtype=self._dtype, device=self._device)
-        return self._decoder.take_in(canvas), scene, self._network.encode_context(rest, scene, self._silence)
+        context = self._network.encode_context(rest, scene, self._silence)
+        return self._decoders.of(view).take_in(canvas), scene, context
 
     def _picture(self, canvas: Canvas) -> Tensor:
         """What the network sees, ``[1, 3, 128, 224]`` in -1..1: a drawing of the layers, or the view at rest."""

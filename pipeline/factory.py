@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 AS_PUBLISHED = WanConfig()
 DEFAULTS = ModelConfig()
-OF_POCKET = ("device", "width", "height", "fps")
+OF_POCKET = ("device", "width", "height", "shapes", "fps")
 LATENTS_PER_SECOND = 4
 POCKET_WEIGHTS = Path(__file__).parent / "pocket" / "weights" / "pocket-v0.safetensors"
 LAYERS_WEIGHTS = POCKET_WEIGHTS.with_name("layers-v1.safetensors")
@@ -82,7 +82,7 @@ def _build_pocket(config: ModelConfig, progress: Progress) -> Pipeline[Any]:
     from pipeline.pocket.layers_network import LayersNetwork
     from pipeline.pocket.network import PocketConfig, PocketNetwork
     from pipeline.pocket.tokens import tokenizer
-    from pipeline.pocket.view import View
+    from pipeline.pocket.view import views
 
     device = find_device(config.device)
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
@@ -102,7 +102,7 @@ def _build_pocket(config: ModelConfig, progress: Progress) -> Pipeline[Any]:
         latents_per_chunk=config.latents_per_chunk,
         max_streams=config.max_streams,
         examples=EXAMPLES,
-        view=View(config.width, config.height),
+        views=views(config.width, config.height, config.shapes),
         frames_per_latent=config.fps // LATENTS_PER_SECOND,
         layers=layers,
     )

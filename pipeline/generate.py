@@ -209,8 +209,8 @@ def chosen_seed(args: argparse.Namespace) -> int:
 def make_one(pipeline: Pipeline[Any], args: argparse.Namespace) -> int:
     """Make the one video. Raises PipelineError, OSError."""
     *pictures, out = map(Path, positionals(args))
-    size = pipeline.format.width, pipeline.format.height
-    image = decode_picture(pictures[0].read_bytes(), MOST_PIXELS, size).pixels if pictures else None
+    sizes = pipeline.capabilities.sizes
+    image = decode_picture(pictures[0].read_bytes(), MOST_PIXELS, sizes).pixels if pictures else None
     shot = Shot(args.prompt, image, chosen_seed(args), args.quality or 0)
     frames = length(args, pipeline.capabilities.quality[shot.quality].fps)
     progress = ProgressBar(1, sys.stderr)

@@ -22,7 +22,7 @@ class Pipeline(Protocol[StateT]):
 
     @property
     def format(self) -> VideoFormat:
-        """Size and rate of what this pipeline makes."""
+        """Size, where no other of its sizes is asked for, and rate of what this pipeline makes."""
         ...
 
     @property
@@ -35,7 +35,7 @@ class Pipeline(Protocol[StateT]):
         ...
 
     def open(self, conditioning: Conditioning) -> StateT:
-        """Begin a take. Raises ConditioningError (no picture, mode it lacks) or CapacityError."""
+        """Begin a take. Raises ConditioningError (no picture, a mode or size it lacks) or CapacityError."""
         ...
 
     def generate_chunk(self, state: StateT, conditioning: Conditioning) -> Chunk:
@@ -65,8 +65,8 @@ class Swapping(Protocol[SwappedT]):
     def swap(self, state: SwappedT, conditioning: Conditioning) -> SwappedT:
         """Begin a take out of the one before, as ``enter`` says, and give its state in place of that one.
 
-        Latents count on, and there is no going back to before this. A state in its slot, so nothing is closed. Raises
-        ConditioningError, and leaves the state as it was then.
+        Latents count on, its size stays, and there is no going back to before this. A state in its slot, so nothing is
+        closed. Raises ConditioningError, and leaves the state as it was then.
         """
         ...
 

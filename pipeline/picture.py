@@ -10,7 +10,7 @@ import logging
 import re
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,10 +19,8 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from pipeline.errors import ConditioningError
-from pipeline.geometry import cover_crop
+from pipeline.geometry import Size, cover_crop, nearest_size
 from pipeline.types import Pixels
-
-Size = tuple[int, int]
 
 MOST_PIXELS = 89_000_000
 """Of a picture from one's own disk; Pillow warns of larger ones."""
@@ -75,7 +73,7 @@ class Picture:
 
     ``pixels`` is uint8 [H, W, 3] RGB: upright, sRGB, flattened on black, perhaps reduced. ``width`` and
     ``height`` are those of the upright original, ``cropped`` (left, top, right, bottom) is what covering the
-    stream's size cuts off, in the original's pixels. ``sha256`` is that of the file, in lower-case hex.
+    video's size cuts off, in the original's pixels. ``sha256`` is that of the file, in lower-case hex.
     """
 
     pixels: Pixels
@@ -85,13 +83,13 @@ class Picture:
     cropped: tuple[int, int, int, int]
 
 
-def decode_picture(data: bytes, most_pixels: int, cover: Size | None, texture_scale: int = 2) -> Picture:
+def decode_picture(data: bytes, most_pixels: int, sizes: Sequence[Size], texture_scale: int = 2) -> Picture:
     """Decode a JPEG, PNG or WebP file; the first frame of an animated one.
 
-    ``cover`` is the video's (width, height); a larger picture is reduced until what is left of it after the
-    cover-crop has ``texture_scale`` times that width and height; None leaves it whole. Raises PictureError
-    ``image_too_large`` (by the header, before anything is decoded), ``image_unsupported`` (another format) or
-    ``image_corrupt``.
+    ``sizes`` are those that the video may have, of which the nearest in shape counts; a larger picture is reduced until
+    what is left of it after the cover-crop has ``texture_scale`` times that width and height. None leave it whole.
+    Raises PictureError ``image_too_large`` (by the header, before anything is decoded), ``image_unsupported`` (another
+    format) or ``image_corrupt``.
     """
     file_format = _format(data)
     try:
@@ -108,7 +106,7 @@ def decode_picture(data: bytes, most_pixels: int, cover: Size | None, texture_sc
     orientation = _orientation(info.get("exif", b""))
     sideways = orientation in _SIDEWAYS
     width, height = (size[1], size[0]) if sideways else size
-    cover = cover or (width, height)
+    cover = nearest_size(width, height, sizes) if sizes else (width, height)
     reduced = reduced_size(width, height, (cover[0] * texture_scale, cover[1] * texture_scale))
     stored = (reduced[1], reduced[0]) if sideways else reduced
     if stored != size:
@@ -122,7 +120,7 @@ def decode_picture(data: bytes, most_pixels: int, cover: Size | None, texture_sc
 
 def read_picture(path: Path) -> Pixels:
     """Read a picture file whole, as ``uint8 [H, W, 3]``. Raises OSError, PictureError."""
-    return decode_picture(path.read_bytes(), MOST_PIXELS, None).pixels
+    return decode_picture(path.read_bytes(), MOST_PIXELS, ()).pixels
 
 
 def _too_large(reason: str) -> PictureError:

@@ -54,6 +54,9 @@ def overrides_of(session: Session) -> list[str]:
     if not isinstance(config, dict) or not isinstance(settled, list):
         raise ConfigError(f"{session.path} does not tell the settings of its model")
     settings: Settings = {section: values for section, values in config.items() if isinstance(values, dict)}
+    if settings.get("model", {}).get("kind") == "pocket":
+        # Before there were shapes every picture was cropped to one.
+        settings["model"] = {"shapes": []} | settings["model"]
     return [*as_overrides(settings), *map(str, settled)]
 
 

@@ -125,6 +125,8 @@ class Session:
         """Give what a chunk was made under; ``pictures`` is what :meth:`pictures` gave."""
         line = self.conditionings[number]
         values = {name: value for name, value in line.items() if name not in ("type", "number", "picture")}
+        if values.get("size") is not None:
+            values["size"] = tuple(values["size"])
         image = None if line["picture"] is None else pictures[line["picture"]]
         try:
             return Conditioning(**values, image=image, quality=quality)

@@ -134,11 +134,13 @@ def _check_bounds(root: type, config: Any) -> None:
     for key, item in keys(root).items():
         section, _, name = key.partition(".")
         value = getattr(getattr(config, section), name)
-        choices = item.metadata.get("choices", (value,))
-        if value not in choices:
-            raise ConfigError(f"{key}: {value!r} is not one of {', '.join(choices)}")
+        values: list[Any] = value if isinstance(value, list) else [value]
+        choices = item.metadata.get("choices", values)
+        for chosen in values:
+            if chosen not in choices:
+                raise ConfigError(f"{key}: {chosen!r} is not one of {', '.join(choices)}")
         low, high = item.metadata.get("range", (-math.inf, math.inf))
-        for number in value if isinstance(value, list) else [value]:
+        for number in values:
             # Written so that NaN, which compares false with everything, is refused.
             if isinstance(number, int | float) and not low <= number <= high:
                 raise ConfigError(f"{key}: {number} is out of bounds, {low} to {high}")

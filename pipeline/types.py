@@ -17,7 +17,10 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class VideoFormat:
-    """What a pipeline makes: pixel size, nominal rate, and how frames group into latents and chunks."""
+    """What a pipeline makes: pixel size, nominal rate, and how frames group into latents and chunks.
+
+    The size is the first of :attr:`Capabilities.sizes`, which is made where no picture asks for another.
+    """
 
     width: int
     height: int
@@ -47,10 +50,11 @@ class QualityLevel:
 class Capabilities:
     """What a model can do, told truthfully to clients.
 
-    ``quality`` runs from best to least; rung 0 is the nominal one. ``truncatable_latents`` is how far
-    back :meth:`pipeline.interface.Pipeline.truncate` reaches. ``needs`` says in a sentence what the model must have
-    to run. ``settled`` is what settings left to the machine have come to, as ``section.key=value``: with these and the
-    others it makes the same bytes on another start.
+    ``sizes`` are the widths and heights that a take may have, each about as much work. ``quality`` runs from best to
+    least; rung 0 is the nominal one. ``truncatable_latents`` is how far back
+    :meth:`pipeline.interface.Pipeline.truncate` reaches. ``needs`` says in a sentence what the model must have to run.
+    ``settled`` is what settings left to the machine have come to, as ``section.key=value``: with these and the others
+    it makes the same bytes on another start.
     """
 
     model: str
@@ -72,10 +76,11 @@ class Conditioning:
     """What was asked for, as it stood at one chunk boundary.
 
     ``image`` is the whole upright sRGB picture, ``uint8 [H, W, 3]``, or None. The pipeline scales it to
-    cover the format and crops the centre (:func:`pipeline.geometry.cover_crop`). ``revision`` grows by
-    one with every command, ``quality`` indexes :attr:`Capabilities.quality`. ``policy`` is how its prompt comes in
-    where another was in force, ``over_s`` the seconds of a ``blend``. ``enter`` is how its take comes out of the one
-    before, ``enter_s`` the seconds of a cross-fade.
+    cover the take's size and crops the centre (:func:`pipeline.geometry.cover_crop`). ``revision`` grows by one with
+    every command, ``quality`` indexes :attr:`Capabilities.quality`. ``policy`` is how its prompt comes in where another
+    was in force, ``over_s`` the seconds of a ``blend``. ``enter`` is how its take comes out of the one before,
+    ``enter_s`` the seconds of a cross-fade. ``size`` is the width and height that a take is opened in, one of
+    :attr:`Capabilities.sizes`; None is the one nearest in shape to the picture.
     """
 
     mode: Mode
@@ -88,6 +93,7 @@ class Conditioning:
     enter: PicturePolicy = "cut"
     enter_s: float = 0.0
     over_s: float = 0.5
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from av.subtitles.stream import SubtitleStream
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
+from pipeline.geometry import fitted
 from pipeline.types import Chunk, Pixels
 
 TICKS_PER_FRAME = 720
@@ -28,7 +29,8 @@ STYLE = (
 def write_mp4(path: Path, chunks: Iterable[Chunk]) -> int:
     """Encode chunks with x264, each at its own frame rate; give the number of frames.
 
-    The file has its name only once it is whole: until then, and never after an error, there is ``path`` with
+    The file is as large as the first chunk; frames of another size are shown whole in it, on black.
+    It has its name only once it is whole: until then, and never after an error, there is ``path`` with
     ``.part`` added. Raises OSError when it can't be written, and what ``chunks`` raises.
     """
     return _whole(path, ((chunk, "") for chunk in chunks), is_captioned=False)
@@ -68,7 +70,7 @@ def _write(path: Path, captioned: Iterable[tuple[Chunk, str]], is_captioned: boo
             tick = stream.codec_context.time_base
             assert tick is not None
             for pixels in chunk.frames:
-                frame = _yuv(pixels)
+                frame = _yuv(fitted(pixels, (stream.width, stream.height)))
                 frame.pts, frame.duration, frame.time_base = round(second / tick), round(1 / chunk.fps / tick), tick
                 container.mux(stream.encode(frame))
                 count, second = count + 1, second + 1 / chunk.fps

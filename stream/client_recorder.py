@@ -8,6 +8,8 @@ from typing import cast
 import av
 from av.video.stream import VideoStream
 
+from pipeline.geometry import Size, fitted
+from pipeline.types import Pixels
 from stream.clock import VIDEO_CLOCK_HZ
 
 BACKLOG = 256
@@ -16,7 +18,8 @@ BACKLOG = 256
 class Recorder:
     """Writes frames to an MP4 with their own timing, encoded anew as H.264 in a thread of its own.
 
-    A frame held longer stands longer in the file. ``fps`` is only what the encoder plans with. ``dropped``
+    The file is as large as the first frame; one of another size is shown whole in it, on black. A frame held longer
+    stands longer in the file. ``fps`` is only what the encoder plans with. ``dropped``
     counts frames that there was no time for. Raises OSError or FFmpegError where ``path`` can't be written.
     """
 
@@ -61,7 +64,7 @@ class Recorder:
             assert frame.pts is not None
             self._origin = frame.pts
             self._stream.width, self._stream.height = frame.width, frame.height
-        self._write(frame.reformat(self._stream.width, self._stream.height, "yuv420p"))
+        self._write(_fitted(frame, (self._stream.width, self._stream.height)))
 
     def _note(self, taken: Future[None]) -> None:
         self._error = self._error or taken.exception()
@@ -74,3 +77,11 @@ class Recorder:
             packet.pts -= self._origin
             packet.dts -= self._origin
             self._container.mux(packet)
+
+
+def _fitted(frame: av.VideoFrame, size: Size) -> av.VideoFrame:
+    if (frame.width, frame.height) == size:
+        return frame.reformat(format="yuv420p")
+    made = av.VideoFrame.from_ndarray(fitted(cast(Pixels, frame.to_ndarray(format="rgb24")), size), format="rgb24")
+    made.pts, made.time_base = frame.pts, frame.time_base
+    return made.reformat(format="yuv420p")

@@ -1,8 +1,10 @@
 """The mailbox of a stream: commands fold into the next conditioning, each remembers who waits for it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from pipeline.geometry import Size
 from pipeline.types import Conditioning, Mode, PicturePolicy, Pixels, Policy
 
 AckT = TypeVar("AckT")
@@ -55,7 +57,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Restart(Generic[PictureT]):
-    """What a take that was saved goes on from: what was asked for then, and the model's state.
+    """What a take that was saved goes on from: what was asked for then, its size, and the model's state.
 
     The prompt may be one that no chunk was made under yet: ``policy`` and ``over_s`` tell how it comes in.
     """
@@ -67,6 +69,7 @@ class Restart(Generic[PictureT]):
     saved: bytes
     policy: Policy = "auto"
     over_s: float = 0.5
+    size: Size | None = None
 
 
 class Control(Generic[PictureT, AckT]):
@@ -74,11 +77,14 @@ class Control(Generic[PictureT, AckT]):
 
     An ``ack`` is whatever the caller wants back when the frame that answers the command is sent. A command
     that another overtakes before its chunk is answered with that other one's frame, because a chunk's
-    revision answers all revisions up to it.
+    revision answers all revisions up to it. ``fit`` gives the size that a picture is shown in, or no picture.
     """
 
-    def __init__(self, mode: Mode) -> None:
+    def __init__(self, mode: Mode, fit: Callable[[PictureT | None], Size | None] = lambda picture: None) -> None:
         self.mode: Mode = mode
+        self._fit = fit
+        self.size: Size | None = None
+        """Of the video since the newest start or reset, whatever picture came in later; None before the first."""
         self.prompt = ""
         self.picture: PictureT | None = None
         self.seed: int | None = None
@@ -127,8 +133,9 @@ class Control(Generic[PictureT, AckT]):
             self._kept_acks.append(ack)
 
     def begin_take(self, seed: int, ack: AckT) -> None:
-        """Ask for a new take under a seed."""
+        """Ask for a new take under a seed, of the size that its picture wants."""
         self.seed = seed
+        self.size = self._fit(self.picture if self.mode == "i2v" else None)
         self._begin_anew()
         self.revision += 1
         self._take_acks.append((self.revision, ack))
@@ -138,11 +145,13 @@ class Control(Generic[PictureT, AckT]):
         self.mode, self.prompt, self.picture = to.mode, to.prompt, to.picture
         self.policy, self.over_s = to.policy, to.over_s
         self.begin_take(to.seed, ack)
+        self.size = to.size or self.size
         self._saved = to.saved
 
     def restart(self, saved: bytes) -> Restart[PictureT]:
         """Give what a take goes on from that was saved now."""
-        return Restart(self.mode, self.prompt, self.picture, self.seed or 0, saved, self.policy, self.over_s)
+        asked = self.mode, self.prompt, self.picture, self.seed or 0
+        return Restart(*asked, saved, self.policy, self.over_s, self.size)
 
     @property
     def carries(self) -> bool:
@@ -177,6 +186,7 @@ class Control(Generic[PictureT, AckT]):
             enter=self._enter,
             enter_s=self._enter_s,
             over_s=self.over_s,
+            size=self.size,
         )
 
     def answered_by(self, revision: int) -> list[AckT]:

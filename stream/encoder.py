@@ -54,7 +54,10 @@ NVENC_CHANGE = 0.15
 
 
 class StreamEncoder(Protocol):
-    """One codec's encoder for one stream; blocking, used by one thread at a time."""
+    """One codec's encoder for one stream; blocking, used by one thread at a time.
+
+    A picture of another size than the one before is a keyframe, from which decoders go on in that size.
+    """
 
     @property
     def codec(self) -> Codec:
@@ -182,9 +185,10 @@ class X264Encoder(_Encoder):
         change = self._kbps / self._opened_kbps
         if change > X264_RANGE or (keyframe and not 1 / X264_CHANGE < change < X264_CHANGE):
             self._context = None
-        fresh = self._context is None
+        before = self._context
         packet = super().encode(picture, pts, keyframe)
-        if fresh and self._context is not None:
+        # Of another size, too, it was opened anew.
+        if self._context is not None and self._context is not before:
             self._context.bit_rate = self._bits
         return packet
 

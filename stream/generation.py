@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from pipeline.errors import PipelineError
+from pipeline.geometry import Size, nearest_size
 from pipeline.types import Chunk, Drift, Heard, Mode, PicturePolicy, Pixels, Policy
 from stream.capacity import Capacity
 from stream.checkpoints import Checkpoints
@@ -86,7 +87,7 @@ class Generation:
         engine, config = services.engine, services.config
         self.state: StreamState = "idle"
         mode: Mode = "i2v" if "i2v" in engine.capabilities.modes else "t2v"
-        self.control: Control[Picture, Answer] = Control(mode)
+        self.control: Control[Picture, Answer] = Control(mode, self._fit)
         self.playout = PlayoutBuffer(services.timer)
         self.sink = make_sink(stream_id, self.playout.take_slot)
         self.meter = Meter(services.timer, services.observer)
@@ -131,6 +132,18 @@ class Generation:
     def frames_sent(self) -> int:
         """How many frames were sent, over all takes."""
         return 0 if self.playout.last_frame is None else self.playout.last_frame + 1
+
+    @property
+    def size(self) -> Size:
+        """Width and height of its video: in force while it runs, else those that the next start will make."""
+        control = self.control
+        in_force = control.size if self.state in ("live", "paused") else None
+        return in_force or self._fit(control.picture if control.mode == "i2v" else None)
+
+    @property
+    def covered(self) -> tuple[Size, ...]:
+        """The sizes that a picture which comes now may be shown in: the one in force, or all until the next start."""
+        return (self.size,) if self.state in ("live", "paused") else self._services.engine.capabilities.sizes
 
     def start(self, seed: int | None, answer: Answer) -> None:
         """Go live in a new take, under a random seed if none is given.
@@ -254,7 +267,7 @@ class Generation:
 
     async def prepare(self, prompt: str) -> None:
         """Have a prompt read that may be set soon, before a start the picture too. Raises what the engine does."""
-        asked, engine = replace(self.control.asked(), prompt=prompt), self._services.engine
+        asked, engine = replace(self.control.asked(), prompt=prompt, size=self.size), self._services.engine
         if self.state == "idle":
             await engine.prepare(self._id, asked)
         elif self.state == "live" and self._producer.has_begun(self.control.take):
@@ -375,6 +388,10 @@ class Generation:
     def _chunk_made(self, chunk: Chunk, seconds: float, late: bool) -> None:
         self.meter.chunk(seconds, len(chunk.frames))
         self._services.capacity.observe(chunk.quality, self._services.engine.busy_s, late)
+
+    def _fit(self, picture: Picture | None) -> Size:
+        sizes = self._services.engine.capabilities.sizes
+        return sizes[0] if picture is None else nearest_size(picture.width, picture.height, sizes)
 
     def _buffer_s(self) -> float:
         config = self._services.config

@@ -60,7 +60,8 @@ def _told_restart(restart: Restart[Picture], keep: Keep) -> dict[str, Any]:
         told = {"width": picture.width, "height": picture.height, "sha256": picture.sha256}
         told |= {"cropped": picture.cropped, "pixels": keep(picture.pixels)}
     saved = keep(restart.saved) if restart.saved else ""
-    asked = {name: getattr(restart, name) for name in ("mode", "prompt", "seed", "policy", "over_s")}
+    asked = {name: getattr(restart, name) for name in ("mode", "prompt", "seed", "policy", "over_s", "size")}
+    return asked | {"picture": told, "saved": saved}
     return asked | {"picture": told, "saved": saved}
 
 
@@ -100,6 +101,8 @@ def _restart(told: dict[str, Any], read: Read, pictures: dict[str, Picture]) -> 
         cropped = left, top, right, bottom
         pictures[shown["pixels"]] = Picture(pixels, shown["width"], shown["height"], shown["sha256"], cropped)
     picture = None if shown is None else pictures[shown["pixels"]]
-    # What was kept before streams had policies lacks them.
+    # What was kept before streams had policies lacks them, and before there were several sizes that.
     policy, over_s = told.get("policy", "auto"), float(told.get("over_s", 0.5))
-    return Restart(told["mode"], told["prompt"], picture, told["seed"], saved, policy, over_s)
+    width, height = told.get("size") or (0, 0)
+    size = (width, height) if width else None
+    return Restart(told["mode"], told["prompt"], picture, told["seed"], saved, policy, over_s, size)

@@ -106,7 +106,7 @@ class LiveStream:
 
     @property
     def format(self) -> VideoFormat:
-        """Size and nominal rate of its video."""
+        """What its model makes: the nominal rate, and the size where no picture asks for another."""
         return self.services.engine.format
 
     @property
@@ -187,10 +187,10 @@ class LiveStream:
 
     def _picture_maker(self, message: UseFrame | UseCameraFrame) -> Callable[[], Picture]:
         if isinstance(message, UseCameraFrame):
-            return partial(picture_of_frame, self.guests.camera_frame(), self._limits, self._cover)
+            return partial(picture_of_frame, self.guests.camera_frame(), self._limits, self.generation.covered)
         if self.generation.on_air is None:
             raise StreamError("wrong_state", "No frame is on air yet; start the stream first.")
-        return partial(picture_of_pixels, self.generation.on_air, self._cover)
+        return partial(picture_of_pixels, self.generation.on_air, self.generation.covered)
 
     def refuse(self, director: Director, error: StreamError, message_id: int | None) -> None:
         """Send an ``error`` reply in the turn of this message.
@@ -219,7 +219,8 @@ class LiveStream:
         Sends ``image_uploaded``, later ``image_applied``, or the error, each in its turn. Suspends while it
         decodes; other messages may be handled meanwhile.
         """
-        await self._make_picture(director, message, partial(decode_picture, data, self._limits, self._cover))
+        sizes = self.generation.covered
+        await self._make_picture(director, message, partial(decode_picture, data, self._limits, sizes))
 
     def upload_failed(self, director: Director, message: UploadImage, error: StreamError) -> None:
         """Give up an upload that took its turn: refused, timed out, wrong hash. Sends the error in turn."""
@@ -232,10 +233,6 @@ class LiveStream:
             outcome = error
         self._pictured(director, message, outcome)
 
-    @property
-    def _cover(self) -> tuple[int, int]:
-        return self.format.width, self.format.height
-
     def state_message(self) -> Message:
         """Make the ``state`` message."""
         control, picture = self.generation.control, self.generation.control.picture
@@ -243,7 +240,9 @@ class LiveStream:
         message = state_message(self.generation.state, control.mode, control.prompt, self.generation.shown.frame, image)
         heard = self.generation.heard
         words = {} if heard is None else {"heard": {"understood": [*heard.understood], "ignored": [*heard.ignored]}}
-        return message | self.guests.describe() | words
+        size = self.generation.size
+        shape = {} if size == self.services.engine.capabilities.sizes[0] else {"size": [*size]}
+        return message | shape | self.guests.describe() | words
 
     def take_up(self, kept: Kept) -> None:
         """Go on from a checkpoint, in a stream just made. Raises ``at_capacity``."""

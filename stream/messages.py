@@ -44,6 +44,8 @@ class HeardView(TypedDict):
 class State(TypedDict):
     """What the stream is and is made from; `frame` is the index of the last one sent. Sent on every change.
 
+    `size` is the video's width and height, in force while it runs, else what the next start will make; left out where
+    it is the first of `sizes` in the capabilities.
     `publisher` and `publish` are there while there is one, `heard` where the model tells what it understood.
     """
 
@@ -53,6 +55,7 @@ class State(TypedDict):
     prompt: str
     frame: int
     image: Image | None
+    size: NotRequired[list[int]]
     publisher: NotRequired[PublisherState]
     publish: NotRequired[PublishState]
     heard: NotRequired[HeardView]

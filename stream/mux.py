@@ -66,6 +66,7 @@ class MuxPush:
         self._rule = rule
         self._subscription: Subscription | None = None
         self._process: Process | None = None
+        self._size = (0, 0)
 
     async def begin(self) -> None:
         """Connect, and send the first keyframe. Raises StreamError."""
@@ -84,6 +85,7 @@ class MuxPush:
         )
         try:
             first = await self._subscription.next()
+            self._size = first.size
             await self._write(json.dumps(muxer_url(self._destination, address)).encode() + b"\n")
             await self._send(first)
         except SubscriptionEnded as error:
@@ -127,11 +129,17 @@ class MuxPush:
                 await process.wait()
 
     async def _send_all(self) -> str:
-        """Send until the stream ends, gives the reason then; nothing when the process takes no more."""
+        """Send until the stream ends, or has another size than FLV told of at its head, and give the reason.
+
+        Gives nothing when the process takes no more.
+        """
         assert self._subscription is not None
         try:
             while True:
-                await self._send(await self._subscription.next())
+                packet = await self._subscription.next()
+                if packet.size != self._size and CONTAINERS[self._destination.scheme] == "flv":
+                    return f"the video is {packet.size[0]}x{packet.size[1]} now, and begins anew"
+                await self._send(packet)
         except SubscriptionEnded:
             return "the stream has ended"
         except ConnectionError:

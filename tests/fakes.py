@@ -34,6 +34,7 @@ class FakeState:
     latents: list[tuple[int, int, str]] = field(default_factory=list)
     """(revision, frames, prompt) of each latent made."""
     seed: int = 0
+    size: tuple[int, int] = (64, 32)
     chunks: int = 0
     committed: int = 0
     closed: bool = False
@@ -59,6 +60,8 @@ class FakePipeline:
     gate: int = 0
     """Port of a :class:`tests.gate.Gate` at which the warm-up waits after each stage."""
     needs: str = ""
+    more_sizes: tuple[tuple[int, int], ...] = ()
+    """Besides the format's."""
     calls: list[tuple[str, object]] = field(default_factory=list)
     """(method, argument) of every call, in order."""
     open_states: int = 0
@@ -76,7 +79,7 @@ class FakePipeline:
             modes=self.modes,
             image_entry="anchor",
             policies=("auto", "blend", "recache"),
-            sizes=((self.width, self.height),),
+            sizes=((self.width, self.height), *self.more_sizes),
             quality=(
                 QualityLevel("full", Fraction(16)),
                 QualityLevel("reduced", Fraction(12)),
@@ -107,7 +110,7 @@ class FakePipeline:
         if self.open_states >= self.max_streams:
             raise CapacityError(f"all {self.max_streams} slots are taken")
         self.open_states += 1
-        return FakeState(seed=conditioning.seed)
+        return FakeState(seed=conditioning.seed, size=conditioning.size or (self.width, self.height))
 
     def generate_chunk(self, state: FakeState, conditioning: Conditioning) -> Chunk:
         """Make one chunk in the time told; raises or dies by the prompt."""
@@ -150,7 +153,7 @@ class FakePipeline:
 
     def _frame(self, state: FakeState, conditioning: Conditioning, index: int, latent: int) -> Pixels:
         red = 0 if conditioning.image is None else int(conditioning.image[0, 0, 0])
-        frame = np.full((self.height, self.width, 3), (red + index) % 256, np.uint8)
+        frame = np.full((*state.size[::-1], 3), (red + index) % 256, np.uint8)
         frame[0, 0] = (index % 256, conditioning.revision % 256, conditioning.quality)
         frame[0, 1] = (state.seed % 256, len(conditioning.prompt) % 256, latent % 256)
         return frame

@@ -27,7 +27,7 @@ CANVASES: dict[tuple[object, ...], tuple[Pixels, Canvas]] = {}
 def made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture's canvas and the decoder are made once: either takes longer than three chunks, and neither changes."""
     monkeypatch.setattr("pipeline.causal.prepare", _canvas)
-    monkeypatch.setattr("pipeline.causal.AnchoredDecoder", _decoder)
+    monkeypatch.setattr("pipeline.pocket.decoders.AnchoredDecoder", _decoder)
 
 
 def _canvas(image: Pixels, width: int, height: int, device: torch.device) -> Canvas:

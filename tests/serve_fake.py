@@ -5,7 +5,8 @@ a chunk of ``$FAKE_LATENTS`` latents takes at each quality, ``$FAKE_MODES`` the 
 ``$FAKE_STAGES`` holds the stages of its warm-up, with semicolons between, after each of which it waits at the gate of
 port ``$FAKE_GATE`` if it is named;
 ``$FAKE_NEEDS`` is what it says that it needs, ``$FAKE_RESUMABLE`` makes its streams such that can be saved,
-``$FAKE_SWAPPING`` lets pictures come into them besides.
+``$FAKE_SWAPPING`` lets pictures come into them besides. ``$FAKE_SIZES`` holds the sizes, as WIDTHxHEIGHT with commas
+between, the first for where there is no picture.
 """
 
 import os
@@ -28,11 +29,16 @@ def build(model: ModelConfig, wan: WanConfig, progress: Progress) -> Pipeline[An
         raise WeightsError("these weights do not fit")
     seconds = [float(chunk) for chunk in os.environ.get("FAKE_CHUNK_S", "0,0,0").split(",")]
     modes = os.environ.get("FAKE_MODES", "i2v").split(",")
+    told = os.environ.get("FAKE_SIZES", "64x32").split(",")
+    (width, height), *more = ((int(side) for side in size.split("x")) for size in told)
     return build_fake(
         progress,
         resumable="FAKE_RESUMABLE" in os.environ,
         swapping="FAKE_SWAPPING" in os.environ,
         seconds=tuple(seconds),
+        width=width,
+        height=height,
+        more_sizes=tuple((across, down) for across, down in more),
         latents_per_chunk=int(os.environ.get("FAKE_LATENTS", "1")),
         modes=cast(tuple[Mode, ...], tuple(modes)),
         stages=tuple(filter(None, os.environ.get("FAKE_STAGES", "").split(";"))),

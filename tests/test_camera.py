@@ -4,6 +4,7 @@ import math
 import pytest
 
 from pipeline.pocket.camera import FREE_S, OUTSIDE_LIMIT, REST, SUBSTEPS, Camera, Pose, glide, outside_share
+from pipeline.pocket.view import NOMINAL, View
 
 MOVES = {
     "pan left": (-1.0, 0.0, 0.0, 0.0), "pan right": (1.0, 0.0, 0.0, 0.0), "tilt up": (0.0, -1.0, 0.0, 0.0),
@@ -12,10 +13,15 @@ MOVES = {
 }  # fmt: skip
 
 
-def way(camera: Camera, move: tuple[float, float, float, float], latents: int) -> tuple[list[Pose], Camera]:
+SHAPES = [View(), View(480, 832), View(640, 640)]
+
+
+def way(
+    camera: Camera, move: tuple[float, float, float, float], latents: int, view: View = NOMINAL
+) -> tuple[list[Pose], Camera]:
     poses: list[Pose] = [camera.pose]
     for _ in range(latents):
-        more, camera = glide(camera, move)
+        more, camera = glide(camera, move, view)
         poses += more[1:]
     return poses, camera
 
@@ -24,23 +30,25 @@ def along(pose: Pose, move: tuple[float, ...]) -> float:
     return sum(p * m for p, m in zip((pose.x, pose.y, pose.zoom, pose.roll), move, strict=True))
 
 
+@pytest.mark.parametrize("view", SHAPES)
 @pytest.mark.parametrize("name", MOVES)
-def test_a_move_runs_at_its_speed_for_three_seconds(name: str) -> None:
+def test_a_move_runs_at_its_speed_for_three_seconds(name: str, view: View) -> None:
     """From one second after the switch to three, every half second covers about the same way, in the right sense."""
-    poses, _ = way(Camera(), MOVES[name], 12)
+    poses, _ = way(Camera(), MOVES[name], 12, view)
     marks = [along(poses[int(s * 4 * SUBSTEPS)], MOVES[name]) for s in (1.0, 1.5, 2.0, 2.5, 3.0)]
     legs = [b - a for a, b in itertools.pairwise(marks)]
     assert min(legs) > 0
     assert max(legs) / min(legs) < 1.12
 
 
+@pytest.mark.parametrize("view", SHAPES)
 @pytest.mark.parametrize("name", MOVES)
 @pytest.mark.parametrize("speed", [0.5, 1.0])
-def test_no_more_than_fifteen_hundredths_is_outside(name: str, speed: float) -> None:
+def test_no_more_than_fifteen_hundredths_is_outside(name: str, speed: float, view: View) -> None:
     """In a minute of one move from rest the border never takes more than its share."""
     move = tuple(speed * v for v in MOVES[name])
-    poses, _ = way(Camera(), move, 240)  # type: ignore[arg-type]
-    assert max(outside_share(p) for p in poses[::12]) <= 0.15
+    poses, _ = way(Camera(), move, 240, view)  # type: ignore[arg-type]
+    assert max(outside_share(p, view) for p in poses[::12]) <= 0.15
 
 
 def test_the_path_has_no_corners() -> None:
@@ -75,3 +83,16 @@ def test_affine_turns_and_scales_about_the_middle() -> None:
     (a, b, _), (d, e, _) = Pose(roll=math.pi / 2).affine()
     # What stands to the right on the screen was above in the picture: it has turned clockwise.
     assert (round(a), round(b), round(d), round(e)) == (0, 1, -1, 0)
+
+
+@pytest.mark.parametrize("view", SHAPES)
+def test_a_move_takes_the_same_share_of_every_shape(view: View) -> None:
+    """A pan and a tilt cover as much of a portrait as of a landscape; a zoom and a roll are the same."""
+    for move in MOVES.values():
+        (*_, here), _ = way(Camera(), move, 12, view)
+        (*_, wide), _ = way(Camera(), move, 12)
+        ways = here.x / view.extent[0], here.y / view.extent[1]
+        assert ways == pytest.approx((wide.x / 832, wide.y / 480), abs=2e-3)
+        # A pan and a roll zoom in a little where they would show border.
+        assert here.zoom == pytest.approx(wide.zoom, abs=0.04)
+        assert here.roll == pytest.approx(wide.roll)

@@ -204,3 +204,16 @@ def test_1080p60_is_told_as_what_it_is() -> None:
     assert packet is not None
     profile, _, level = bytes(packet).partition(b"\x00\x00\x01\x67")[2][:3]
     assert (profile, level) == (66, 42)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_picture_of_another_size_is_a_keyframe_and_the_decoder_goes_on(codec: Codec, clip: list[Pixels]) -> None:
+    """One decoder shows both sizes, frame for frame, and the rate stays what it was."""
+    encoder = create_encoder(codec, FPS, 600, 4000)
+    turned = [np.ascontiguousarray(frame.transpose(1, 0, 2)) for frame in clip]
+    packets = encode(encoder, clip[:5]) + encode(encoder, turned, first=5)
+    assert [number for number, packet in enumerate(packets) if packet.is_keyframe] == [0, 5]
+    decoder = cast(VideoCodecContext, av.CodecContext.create(DECODERS[codec], "r"))
+    shown = [frame for packet in packets for frame in decoder.decode(packet)] + decoder.decode(None)
+    assert [(frame.width, frame.height) for frame in shown] == [(416, 240)] * 5 + [(240, 416)] * len(turned)
+    assert kbps(packets[5 + 16 :]) < 600

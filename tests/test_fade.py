@@ -11,6 +11,7 @@ from pipeline.errors import PipelineError, TruncationError
 from pipeline.interface import Swapping
 from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.fade import Fade, fade_from
+from pipeline.pocket.view import NOMINAL
 from pipeline.state import StreamState
 from pipeline.types import Chunk, PicturePolicy
 from tests.pocket_parts import conditioning, pipeline
@@ -51,7 +52,7 @@ def test_flush_keeps_what_moves() -> None:
     assert motion.camera.pose != type(motion.camera.pose)()
     (chunk,) = go_on(model, state, 1)
     assert (chunk.first_latent, chunk.first_frame) == (3, 12)
-    shown, _ = model._decoder.decode(motion, state.now.last[0, :, 0], state.canvas, 4)
+    shown, _ = model._decoders.of(NOMINAL).decode(motion, state.now.last[0, :, 0], state.canvas, 4)
     assert np.array_equal(chunk.frames, shown.numpy())
     anew = model.generate_chunk(model.open(AFTER), AFTER)
     assert not np.array_equal(chunk.frames[0], anew.frames[0])
@@ -82,7 +83,8 @@ def test_a_blend_goes_from_one_picture_to_the_other() -> None:
         (chunk,) = go_on(model, state, 1)
         clean = state.now.last[0, :, 0]
         sides = [
-            model._decoder.decode(motion, clean, canvas, 4)[0].numpy().astype(float) for canvas in (old, state.canvas)
+            model._decoders.of(NOMINAL).decode(motion, clean, canvas, 4)[0].numpy().astype(float)
+            for canvas in (old, state.canvas)
         ]
         motion = state.now.motion
         for frame, before, after in zip(chunk.frames, *sides, strict=True):

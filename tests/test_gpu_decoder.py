@@ -149,6 +149,26 @@ def test_its_frames_are_the_plain_decoders(effects: tuple[str, ...]) -> None:
     assert any(not np.array_equal(a, b) for a, b in itertools.pairwise(made))
 
 
+def test_a_portrait_is_the_plain_decoders() -> None:
+    """In another shape too the frames are those, with camera, swing, flow and weather, over layers."""
+    view = View(120, 208)
+    canvas = prepare(picture(0, 900, 500), view.width, view.height)
+    shares = torch.zeros(1, 5, 168, 96)
+    shares[:, SKY, :60], shares[:, REST, 60:120], shares[:, WATER, 120:] = 1, 1, 1
+    goal = all_but(MOTION, REST, SKY)
+    made: list[np.ndarray] = []
+    for decoder in (AnchoredDecoder(view=view), GpuDecoder(view, FRAMES, CPU)):
+        seen, motion, shown = decoder.take_in(with_layers(canvas, shares)), Motion.at_rest(), list[np.ndarray]()
+        for z in latents("camera", "swing", "flow", "snow"):
+            frames, motion = decoder.decode(motion.aimed(goal), z, seen, FRAMES)
+            shown.append(frames.numpy().astype(int))
+        made.append(np.concatenate(shown))
+    assert made[0].shape[1:] == (208, 120, 3)
+    apart = np.abs(made[0] - made[1])
+    assert apart.max() <= 2
+    assert apart.mean() < 0.01
+
+
 GOALS = {
     "water": (("camera", "swing"), all_but(MOTION, REST, SKY, FOLIAGE, SUBJECT)),
     "foliage": (("camera", "swing", "flow"), all_but(MOTION, REST, SKY, WATER, SUBJECT)),

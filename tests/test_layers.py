@@ -249,7 +249,7 @@ def finder() -> LayersNetwork:
 
 def pipeline(latents_per_chunk: int = 1) -> CausalPipeline:
     return CausalPipeline(
-        network(), ids, steps=1, latents_per_chunk=latents_per_chunk, max_streams=2, layers=finder(), view=SMALL
+        network(), ids, steps=1, latents_per_chunk=latents_per_chunk, max_streams=2, layers=finder(), views=(SMALL,)
     )
 
 

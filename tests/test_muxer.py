@@ -112,3 +112,17 @@ def test_finishing_again_gives_nothing() -> None:
     """A muxer that had no packet has no bytes, and may be finished twice."""
     muxer = fragmented_mp4()
     assert muxer.finish() == muxer.finish() == b""
+
+
+def test_a_transport_stream_goes_on_in_another_size(packets: list[VideoPacket]) -> None:
+    """A reader of it sees every frame in its own size: the size stands in the video itself."""
+    encoder, converter = create_encoder("H264", Fraction(16), 1000, 4000), YuvConverter()
+    turned = list[VideoPacket]()
+    for number in range(10):
+        pts = packets[-1].pts + STEP * (number + 1)
+        encoded = encoder.encode(converter.convert(np.full((64, 48, 3), 20 * number, np.uint8)), pts)
+        assert encoded is not None
+        turned.append(VideoPacket(pts, encoded.is_keyframe, encoded, [], (48, 64)))
+    with av.open(io.BytesIO(written(transport_stream(), packets + turned)), "r") as container:
+        sizes = [(frame.width, frame.height) for frame in container.decode(video=0)]
+    assert sizes == [(64, 48)] * len(packets) + [(48, 64)] * len(turned)

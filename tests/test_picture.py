@@ -25,7 +25,7 @@ NO_TAGS = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"
 
 def decode(data: bytes, limits: Limits | None = None, cover: tuple[int, int] = COVER) -> Picture:
     """Decode under the contract's limits unless told otherwise."""
-    return decode_picture(data, limits or Limits(), cover)
+    return decode_picture(data, limits or Limits(), [cover])
 
 
 def refusal(data: bytes, limits: Limits | None = None) -> str:

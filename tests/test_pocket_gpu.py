@@ -27,7 +27,7 @@ def plain(latents_per_chunk: int = 1) -> CausalPipeline:
         steps=2,
         latents_per_chunk=latents_per_chunk,
         max_streams=3,
-        view=VIEW,
+        views=(VIEW,),
         frames_per_latent=FRAMES,
     )
 
@@ -36,7 +36,7 @@ def fast(latents_per_chunk: int = 1) -> CausalPipeline:
     """The pipeline with the parts that a GPU gets, on the CPU."""
     made = plain(latents_per_chunk)
     made._passes = GpuPasses(pocket_parts.network())
-    made._decoder = GpuDecoder(VIEW, FRAMES, torch.device("cpu"))
+    made._decoders.use(VIEW, GpuDecoder(VIEW, FRAMES, torch.device("cpu")))
     return made
 
 

@@ -139,7 +139,7 @@ async def test_to_another_server(studio: Studio) -> None:
     await is_live(studio.target, "publisher")
     frame = studio.target.guests.camera_frame()
     assert (frame.width, frame.height) == (96, 64)
-    assert 10 < picture_of_frame(frame, Limits(), (96, 64)).pixels.mean() < 130
+    assert 10 < picture_of_frame(frame, Limits(), [(96, 64)]).pixels.mean() < 130
     assert await studio.delete() == 204
     assert studio.target.guests.describe() == studio.live.guests.describe() == {}
     assert studio.live.viewers == 0

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ from pipeline.errors import ConfigError
 from pipeline.generate import DONE, MISUSED, main
 from pipeline.identity import settings_of
 from pipeline.interface import Pipeline
-from pipeline.replay import Remade, replay
-from pipeline.session import Session, read_session
+from pipeline.replay import Remade, overrides_of, replay, write_replay
+from pipeline.session import Session, picture_sha256, read_session
 from stream.config import StreamConfig
+from stream.picture import Picture
 from stream.protocol import Bookmark, Configure, Pause, Reset, Resume, Rewind, SetMode, SetPrompt, Start, Stop, UseFrame
 from stream.session_log import SessionLogs
 from tests import pocket_parts, wan_parts
@@ -35,14 +36,16 @@ def describe() -> dict[str, Any]:
     return {"model": "toy", "weights": {}, "settled": [], "config": settings_of(ModelConfig(steps=3), WanConfig())}
 
 
-async def film(folder: Path, pipeline: Pipeline[Any], direct: Callable[[Studio], Any]) -> tuple[Session, np.ndarray]:
-    """Direct a stream, and give its log with the frames that were sent."""
+async def film(
+    folder: Path, pipeline: Pipeline[Any], direct: Callable[[Studio], Any], stacked: bool = True
+) -> tuple[Session, np.ndarray]:
+    """Direct a stream, and give its log with the frames that were sent, unless those are of several sizes."""
     studio = Studio(pipeline=pipeline, sessions=SessionLogs.of(StreamConfig(session_logs=str(folder)), describe))
     try:
         await direct(studio)
     finally:
         await studio.close()
-    return read_only(folder), np.stack(studio.sink.pixels)
+    return read_only(folder), np.stack(studio.sink.pixels if stacked else studio.sink.pixels[:1])
 
 
 def read_only(folder: Path) -> Session:
@@ -182,6 +185,45 @@ async def test_pocket_again_byte_for_byte(tmp_path: Path) -> None:
     assert len({chunk.take for chunk in session.chunks}) == 5
     assert len({chunk.quality for chunk in session.chunks}) > 1
     assert len(list((tmp_path / "pictures").iterdir())) == 3
+
+
+async def direct_shapes(studio: Studio) -> None:
+    """A landscape, a portrait that comes into it, a reset, which turns the video, and a landscape in that."""
+    for picture in (pocket_parts.picture(), pocket_parts.picture(1, 900, 500), pocket_parts.picture()):
+        sha256 = picture_sha256(picture)
+        kept = Picture(picture, picture.shape[1], picture.shape[0], sha256, (0, 0, 0, 0))
+        studio.stream.generation.set_picture(kept, ("cut", 0.0), lambda shown: None)
+        if studio.stream.state == "idle":
+            await studio.do(Start, seed=3)
+        await studio.clock.advance(0.6)
+        await studio.do(Reset)
+        await studio.clock.advance(0.6)
+
+
+async def test_a_stream_of_several_shapes_again(tmp_path: Path) -> None:
+    """Every take is opened in its size, whatever its picture's shape, and the file shows all of them in one."""
+    fake = FakePipeline(more_sizes=((32, 64),))
+    session, _ = await film(tmp_path, fake, direct_shapes, stacked=False)
+    remade = list(replay(FakePipeline(more_sizes=((32, 64),)), session))
+    assert all(made.is_same for made in remade)
+    sizes = [made.chunk.frames.shape[1:3] for made in remade]
+    assert [size for size, _ in groupby(sizes)] == [(32, 64), (64, 32), (32, 64)]
+    assert len({number for chunk in session.chunks for number, _ in chunk.opened}) >= 5
+    tally = write_replay(fake, session, tmp_path / "out.mp4")
+    assert tally.same == tally.chunks
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        shown = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+    assert {frame.shape for frame in shown} == {(32, 64)}
+    turned = next(frame for number, frame in enumerate(shown) if number >= 16 and frame[:, :20].mean() < 20)
+    assert turned[:, 26:38].mean() > 60 > turned[:, 46:].mean() + 40
+
+
+def test_a_log_from_before_there_were_shapes(tmp_path: Path) -> None:
+    """Its pictures were all cropped to one size, and are again."""
+    header = {"type": "session", "version": 1, "settled": [], "config": {"model": {"kind": "pocket", "width": 416}}}
+    log = tmp_path / "a.jsonl"
+    log.write_text(json.dumps(header) + "\n")
+    assert overrides_of(read_session(log)) == ["model.shapes=[]", "model.kind=pocket", "model.width=416"]
 
 
 async def test_at_another_rate_as_much_of_it_is_made(tmp_path: Path) -> None:

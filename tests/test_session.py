@@ -16,7 +16,7 @@ from pipeline.types import Conditioning
 
 PICTURE = np.full((4, 6, 3), (200, 10, 0), np.uint8)
 SHA256 = picture_sha256(PICTURE)
-ASKED = Conditioning("i2v", "snow, снег", PICTURE, 7, revision=3, policy="cut", quality=1)
+ASKED = Conditioning("i2v", "snow, снег", PICTURE, 7, revision=3, policy="cut", quality=1, size=(480, 832))
 CHUNK = SentChunk(0, 0, 1, 0, 1, 4, Fraction(25, 2), 1, 1, ((1, ""),), "ab")
 HEADER: dict[str, Any] = {"type": "session", "version": 1, "stream": "s"}
 

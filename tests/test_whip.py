@@ -36,7 +36,7 @@ async def live(stage: Stage, seconds: float = 10, **values: Any) -> None:
 
 def gray_of(stream: FakeLive) -> float:
     """Give the gray of the picture that the newest frame makes."""
-    return float(picture_of_frame(stream.guests.camera_frame(), Limits(), (64, 32)).pixels.mean())
+    return float(picture_of_frame(stream.guests.camera_frame(), Limits(), [(64, 32)]).pixels.mean())
 
 
 @pytest.mark.parametrize("codec", ["VP8", "H264"])

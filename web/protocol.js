@@ -15,8 +15,9 @@
 /**
  * @typedef {{
  *   state: State, mode: Mode, prompt: string, frame: number, image: ImageState | null,
- *   publisher?: PublisherState, publish?: PublishState, heard?: import("./heard.js").Heard,
- * }} StreamState
+ *   size?: [number, number], publisher?: PublisherState, publish?: PublishState,
+ *   heard?: import("./heard.js").Heard,
+ * }} StreamState `size` is in force while it runs, else what the next start will make; the first of `sizes` if left out
  */
 /**
  * @typedef {{

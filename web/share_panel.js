@@ -20,8 +20,8 @@ export class SharePanel {
   }
 
   render() {
-    const { capabilities, controlToken, streamId } = this.#session;
-    const size = capabilities?.sizes[0] ?? [832, 480];
+    const { capabilities, controlToken, stream, streamId } = this.#session;
+    const size = stream.size ?? capabilities?.sizes[0] ?? [832, 480];
     const key = [streamId, controlToken, ...size].join();
     if (streamId === "" || key === this.#drawn) return;
     this.#drawn = key;

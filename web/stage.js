@@ -36,6 +36,8 @@ export class Stage {
     const fullscreen = byId("fullscreen", HTMLButtonElement);
     fullscreen.hidden = !this.#stage.requestFullscreen;
     fullscreen.addEventListener("click", () => this.toggleFullscreen());
+    // A reset may give the video the shape of another picture.
+    this.video.addEventListener("resize", () => this.render());
     // What stands below is as wide.
     new ResizeObserver(() => {
       if (!document.fullscreenElement) setRootStyle("--stage-width", `${this.#stage.offsetWidth}px`);
@@ -91,7 +93,7 @@ export class Stage {
     const shows = plays && (this.#isFramed || !seesFrames) ? "video" : url ? "still" : "empty";
     this.#stage.dataset.shows = shows;
     const isSized = shows === "video" && this.video.videoWidth > 0;
-    const ratio = isSized ? this.video.videoWidth / this.video.videoHeight : this.#nearestRatio();
+    const ratio = isSized ? this.video.videoWidth / this.video.videoHeight : this.#comingRatio();
     setRootStyle("--ratio", String(ratio));
     const isStarting = shows === "still" && (plays || isBusy);
     hide("play", shows !== "still" || !isReady || (plays && !isStarting));
@@ -132,11 +134,13 @@ export class Stage {
     byId("share-snapshot", HTMLButtonElement).disabled = this.#snapshot.disabled;
   }
 
-  /** The shape of the stream's size that is nearest to the picture's, as the server will choose it. */
-  #nearestRatio() {
-    const sizes = this.#session.capabilities?.sizes ?? [[832, 480]];
-    const { pictures, stream } = this.#session;
-    const shape = pictures.current ?? stream.image ?? { width: sizes[0][0], height: sizes[0][1] };
+  /** The shape of the video that is in force, else of the size nearest to the picture's, as the server will choose it. */
+  #comingRatio() {
+    const { capabilities, mode, pictures, plays, stream } = this.#session;
+    const sizes = capabilities?.sizes ?? [[832, 480]];
+    const [width, height] = stream.size ?? sizes[0];
+    if (plays) return width / height;
+    const shape = (mode === "i2v" && (pictures.current ?? stream.image)) || { width: sizes[0][0], height: sizes[0][1] };
     const distance = (/** @type {number} */ ratio) => Math.abs(Math.log((ratio * shape.height) / shape.width));
     return sizes.map(([width, height]) => width / height).reduce((a, b) => (distance(b) < distance(a) ? b : a));
   }

@@ -122,7 +122,7 @@ def glide(
         share = (step + 0.5) / SUBSTEPS
         ways = [_ease(way, axis.aim, dt) for way, axis in zip(ways, axes, strict=True)]
         now = [(v0 + (v1 - v0) * share) * way for v0, v1, way in zip(begin, goal, ways, strict=True)]
-        pose = _move(pose, now, assist, dt)
+        pose = _move(pose, now, assist, dt, view)
         poses.append(pose)
     axes = tuple(replace(axis, way=way) for axis, way in zip(axes, ways, strict=True))
     return poses, Camera(pose, goal, axes)  # type: ignore[arg-type]
@@ -161,7 +161,7 @@ def _plan(pose: Pose, index: int, axis: Axis, goal: tuple[float, ...], view: Vie
     ahead = [0.0, 0.0, 0.0, 0.0]
     # A turn lasts TURN_S and covers half of that at full speed.
     ahead[index] = goal[index] * axis.aim
-    there = _move(pose, ahead, 0.0, TURN_S / 2 + 0.5 / LATENTS_PER_SECOND)
+    there = _move(pose, ahead, 0.0, TURN_S / 2 + 0.5 / LATENTS_PER_SECOND, view)
     share = outside_share(there, view)
     worse = share > outside_share(pose, view)
     if index == 2:
@@ -183,13 +183,14 @@ def _needs_room(pose: Pose, goal: tuple[float, ...], axes: tuple[Axis, ...], vie
     left = max((FREE_S - a.held_s for a, v in zip(axes, sideways, strict=True) if abs(v) > 0.3), default=0.0)
     if left <= 0 or abs(goal[2]) > 0.1:
         return 0.0
-    return ASSIST_PER_S if outside_share(_move(pose, sideways, 0.0, left), view) > 0.05 else 0.0
+    return ASSIST_PER_S if outside_share(_move(pose, sideways, 0.0, left, view), view) > 0.05 else 0.0
 
 
-def _move(pose: Pose, velocity: list[float], assist: float, dt: float) -> Pose:
+def _move(pose: Pose, velocity: list[float], assist: float, dt: float, view: View) -> Pose:
     pan, tilt, zoom, roll = velocity
     scale = math.exp(-pose.zoom)
-    right, down = pan * CAMERA_RATES["pan"] * scale * dt, tilt * CAMERA_RATES["tilt"] * scale * dt
+    across, upright = view.shares
+    right, down = pan * CAMERA_RATES["pan"] * across * scale * dt, tilt * CAMERA_RATES["tilt"] * upright * scale * dt
     cos, sin = math.cos(pose.roll), math.sin(pose.roll)
     rate = CAMERA_RATES["zoom_in"] if zoom > 0 else CAMERA_RATES["zoom_out"]
     # From close up there is room to pull back as fast as one comes in.

@@ -92,23 +92,32 @@ def with_sky(canvas: Canvas, guess: Tensor, trusted: bool = False) -> Canvas:
     if float(guess.mean()) < LEAST_SKY:
         return canvas
     small = shrink(canvas.texture, plate_size(canvas.view))
-    margins = [m // PLATE_SCALE for m in (MARGIN[1], MARGIN[1], MARGIN[0], MARGIN[0])]
-    rows, columns = small.shape[2] - 2 * margins[2], small.shape[3] - 2 * margins[0]
-    coarse = F.interpolate(guess, size=(rows, columns), mode="bilinear", align_corners=False)
-    coarse = F.pad(coarse, margins, mode="replicate")
+    above, beside = plate_margins(canvas.view)
+    size = small.shape[2] - 2 * above, small.shape[3] - 2 * beside
+    coarse = F.interpolate(guess, size=size, mode="bilinear", align_corners=False)
+    coarse = F.pad(coarse, (beside, beside, above, above), mode="replicate")
     grey = small.mean(1, keepdim=True) / 255
-    sky = _hanging(((_guided(coarse, grey) - 0.35) / 0.3).clamp(0, 1) * (1 - _before(grey, coarse, trusted)))
+    whole = ((_guided(coarse, grey) - 0.35) / 0.3).clamp(0, 1) * (1 - _before(grey, coarse, trusted))
+    sky = _hanging(whole, (above, beside))
     # What is surely sky: the blend of an edge would smear the tower's colour over the plate.
     sure = (-F.max_pool2d(-sky, 5, 1, 2) > 0.95).float()
     behind = F.interpolate(fill(small, sure), size=canvas.texture.shape[2:], mode="bilinear", align_corners=False)
     wide = F.interpolate(sure, size=canvas.texture.shape[2:], mode="bilinear", align_corners=False)
-    return replace(canvas, sky=sky, plate=_with_clouds(torch.lerp(behind, canvas.texture, wide), grey, sure))
+    plate = torch.lerp(behind, canvas.texture, wide)
+    return replace(canvas, sky=sky, plate=_with_clouds(plate, grey, sure, canvas.view))
 
 
 def plate_size(view: View) -> tuple[int, int]:
     """Height and width of the canvas where a sky's edge is looked for, the same for a view of any resolution."""
     width, height = (round(SCALE * side / PLATE_SCALE) for side in view.extent)
-    return height + 2 * MARGIN[0] // PLATE_SCALE, width + 2 * MARGIN[1] // PLATE_SCALE
+    above, beside = plate_margins(view)
+    return height + 2 * above, width + 2 * beside
+
+
+def plate_margins(view: View) -> tuple[int, int]:
+    """Rows above and below, and columns at the sides, that :func:`plate_size` has beyond the picture."""
+    above, beside = (round(SCALE * room / view.scale / PLATE_SCALE) for room in view.room)
+    return above, beside
 
 
 def shrink(plane: Tensor, size: tuple[int, int]) -> Tensor:
@@ -128,9 +137,9 @@ def repainted(canvas: Canvas, texture: Tensor) -> Canvas:
     return replace(canvas, texture=texture, plate=texture, rest=rest, layers=layers)
 
 
-def _hanging(sky: Tensor) -> Tensor:
+def _hanging(sky: Tensor, margins: tuple[int, int]) -> Tensor:
     """Keep what hangs together with the picture's top edge: a bright slope below a ridge is no sky."""
-    rows, columns = (m // PLATE_SCALE for m in MARGIN)
+    rows, columns = margins
     # In the picture alone: the world around it is blurred, and a ridge leaks there.
     inside = sky[..., rows:-rows, columns:-columns]
     open_ = (F.avg_pool2d(inside, PLATE_SCALE) > 0.9).float()
@@ -145,7 +154,7 @@ def _hanging(sky: Tensor) -> Tensor:
     return sky * F.pad(near, (columns, columns, rows, rows), mode="replicate")
 
 
-def _with_clouds(plate: Tensor, grey: Tensor, sure: Tensor) -> Tensor:
+def _with_clouds(plate: Tensor, grey: Tensor, sure: Tensor, view: View) -> Tensor:
     """Give a plain sky clouds to move: whoever asks for drifting clouds on a blue sky means to see some."""
     inside = (box(sure, 12) > 0.999).float()
     ripple = (grey - box(grey, 12)).abs()
@@ -156,7 +165,7 @@ def _with_clouds(plate: Tensor, grey: Tensor, sure: Tensor) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     total = torch.zeros_like(grey)
     for cells, weight in ((5, 1.0), (11, 0.6), (24, 0.35), (55, 0.2)):
-        noise = torch.rand(1, 1, cells, 2 * cells, generator=generator).to(grey.device)
+        noise = torch.rand(1, 1, *view.cells(cells), generator=generator).to(grey.device)
         total += weight * F.interpolate(noise, size=grey.shape[2:], mode="bicubic", align_corners=False)
     cover = ((total / 2.15 - 0.5) * 5).clamp(0, 1) * 0.6 * amount
     cover = F.interpolate(cover, size=plate.shape[2:], mode="bilinear", align_corners=False)

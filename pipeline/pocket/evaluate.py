@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -125,7 +125,7 @@ def work(trial: Trial) -> tuple[str, Result]:
 
 def chunk_times(config: ModelConfig, image: Pixels, rungs: int) -> Result:
     """Milliseconds a chunk, commit included, with all threads and nothing else running: median, 95th percentile."""
-    pipeline = build(config)
+    pipeline = build(replace(config, shapes=[]))
     rows: Result = {}
     for name, prompt in (("pan", camera_prompt("pan_left")), ("clouds", effect_prompt("clouds"))):
         for quality, rung in enumerate(pipeline.capabilities.quality[:rungs]):

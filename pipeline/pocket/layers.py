@@ -12,19 +12,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.pocket.canvas import (
-    MARGIN,
-    PLATE_SCALE,
     SCALE,
     Canvas,
     fill,
     guide_lines,
+    plate_margins,
     plate_size,
     shrink,
     with_sky,
 )
 from pipeline.pocket.latents import GRID
-from pipeline.pocket.layers_network import INPUT_SIZE, LAYERS, LayersNetwork
+from pipeline.pocket.layers_network import INPUT_SIZE, LAYERS, STEP, LayersNetwork
 from pipeline.pocket.neighbours import box, wider
+from pipeline.pocket.view import View
 
 # Channels of shares: the network's, rest first.
 REST, SKY, WATER, FOLIAGE, SUBJECT = range(1 + len(LAYERS))
@@ -94,12 +94,30 @@ class Layers:
 
 
 def find(network: LayersNetwork, canvas: Canvas) -> Tensor:
-    """Ask the network: shares ``float32 [1, 5, 128, 224]`` of the view at rest."""
+    """Shares ``float32 [1, 5, h, w]`` of the view at rest, half as large as the network sees it."""
     pixels = canvas.rest.permute(2, 0, 1)[None].float() / 127.5 - 1
-    small = F.interpolate(pixels, INPUT_SIZE, mode="bilinear", antialias=True)
+    return looked_for(ask(network, pixels, shown_size(canvas.view)))
+
+
+def ask(network: LayersNetwork, picture: Tensor, size: tuple[int, int]) -> Tensor:
+    """Give shares ``float32 [1, 5, h, w]`` of a picture ``[1, 3, H, W]`` in -1..1, shown in a height and width."""
+    small = F.interpolate(picture, size, mode="bilinear", antialias=True)
     # Seen in a mirror too, it is a little surer.
     both = network(torch.cat([small, small.flip(3)]).to(network.head.weight.dtype)).float().softmax(1)
-    return looked_for((both[:1] + both[1:].flip(3)) / 2)
+    return (both[:1] + both[1:].flip(3)) / 2
+
+
+def shown_size(view: View) -> tuple[int, int]:
+    """Height and width in which the network sees a view: as many pixels, half-way from its shape to that of training.
+
+    In a portrait's own shape photos are read better, skies and waters of drawn scenes worse (README).
+
+    >>> shown_size(View()), shown_size(View(480, 832)), shown_size(View(640, 640))
+    ((256, 448), (336, 336), (288, 384))
+    """
+    height, width = INPUT_SIZE
+    longer = (view.height / view.width * width / height) ** 0.25
+    return round(height * longer / STEP) * STEP, round(width / longer / STEP) * STEP
 
 
 def looked_for(found: Tensor) -> Tensor:
@@ -110,18 +128,19 @@ def looked_for(found: Tensor) -> Tensor:
     found = found.clone()
     rest = found[:, REST]
     for kind in (SKY, WATER, FOLIAGE, SUBJECT):
-        if float(_sharp(found[:, kind]).mean()) > ENOUGH:
+        if float(sharp(found[:, kind]).mean()) > ENOUGH:
             continue
         for odds in CLOSER:
             both = rest + found[:, kind]
             raised = both * (odds * found[:, kind]) / (odds * found[:, kind] + rest).clamp(min=1e-9)
-            if float(_sharp(raised).mean()) > ENOUGH:
+            if float(sharp(raised).mean()) > ENOUGH:
                 found[:, kind], found[:, REST] = raised, both - raised
                 break
     return found
 
 
-def _sharp(shares: Tensor) -> Tensor:
+def sharp(shares: Tensor) -> Tensor:
+    """Shares of which a small one is none, and a large one all."""
     return ((shares - 0.3) / 0.4).clamp(0, 1)
 
 
@@ -163,17 +182,17 @@ def _refined(canvas: Canvas, found: Tensor) -> Tensor:
     """
     grey = F.avg_pool2d(canvas.texture, SCALE).mean(1, keepdim=True) / 255
     small = shrink(canvas.texture, plate_size(canvas.view)).mean(1, keepdim=True) / 255
-    rows, columns = (m // PLATE_SCALE for m in MARGIN)
+    rows, columns = plate_margins(canvas.view)
     size = (small.shape[2] - 2 * rows, small.shape[3] - 2 * columns)
     coarse = F.interpolate(found, size=size, mode="bilinear", align_corners=False)
     coarse = F.pad(coarse, (columns, columns, rows, rows), mode="replicate")
     lines = guide_lines(coarse.transpose(0, 1), small, 6, 1e-3)
     slope, offset = (_resized(line, (grey.shape[2], grey.shape[3])) for line in lines)
-    sharp = _sharp(slope * grey + offset).transpose(0, 1)
+    clear = sharp(slope * grey + offset).transpose(0, 1)
     # The sky has been found with more care: spires, masts, what hangs together with the top.
     has_sky = canvas.plate is not canvas.texture
     sky = _resized(canvas.sky, (grey.shape[2], grey.shape[3])) if has_sky else torch.zeros_like(grey)
-    others = sharp[:, 2:] * (1 - sky)
+    others = clear[:, 2:] * (1 - sky)
     others = others / others.sum(1, keepdim=True).clamp(min=1)
     rest = 1 - sky - others.sum(1, keepdim=True)
     return torch.cat([rest.clamp(min=0), sky, others], dim=1)

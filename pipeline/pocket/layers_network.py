@@ -13,6 +13,8 @@ from torch import Tensor, nn
 LAYERS = ("sky", "water", "foliage", "subject")
 OUTPUTS = 1 + len(LAYERS)
 INPUT_SIZE = (256, 448)
+# Of which sides are multiples.
+STEP = 16
 STEM = 32
 # Of each block: width, factor of the width inside, side of the kernel, stride.
 BLOCKS = (

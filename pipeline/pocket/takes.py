@@ -27,7 +27,7 @@ from pipeline.pocket.latents import CHANNELS, GRID, LATENTS_PER_SECOND
 from pipeline.pocket.masks import guess
 from pipeline.pocket.network import MASKS
 from pipeline.pocket.truth import Intents, advance, target
-from pipeline.pocket.view import HEIGHT, WIDTH
+from pipeline.pocket.view import HEIGHT, NOMINAL, WIDTH
 from pipeline.types import Conditioning, Pixels
 
 FRAMES_PER_LATENT = 4
@@ -107,9 +107,9 @@ class ModelPlayer:
     """The pipeline that the server runs."""
 
     def __init__(self, config: ModelConfig) -> None:
-        self._pipeline = cast(CausalPipeline, build(replace(config, latents_per_chunk=1)))
+        self._pipeline = cast(CausalPipeline, build(replace(config, latents_per_chunk=1, shapes=[])))
         self._decoder = SparseDecoder()
-        self._pipeline._decoder = self._decoder
+        self._pipeline._decoders.use(NOMINAL, self._decoder)
 
     def play(self, image: Pixels, script: Script) -> Take:
         """Open, generate and commit chunk after chunk, as the server's engine does."""

@@ -152,12 +152,14 @@ def _disc(far: npt.NDArray[np.float64], radius: float) -> npt.NDArray[np.float64
 def _fog_sheet(rng: np.random.Generator, view: View) -> Tensor:
     height, width = view.height, view.width
     total = torch.zeros(1, 1, height, width)
-    for cells, weight in ((3, 1.0), (6, 0.5), (13, 0.22)):
-        noise = torch.from_numpy(rng.random((1, 1, cells, 2 * cells), dtype=np.float32))
+    for count, weight in ((3, 1.0), (6, 0.5), (13, 0.22)):
+        rows, columns = view.cells(count)
+        noise = torch.from_numpy(rng.random((1, 1, rows, columns), dtype=np.float32))
         # Wrapped before it is enlarged, so that the tile has no seam.
         wrapped = F.pad(noise, (2, 2, 2, 2), mode="circular")
-        big = F.interpolate(wrapped, scale_factor=(height // cells + 1, width // (2 * cells) + 1), mode="bicubic")
-        edge_y, edge_x = 2 * (height // cells + 1), 2 * (width // (2 * cells) + 1)
+        step_y, step_x = height // rows + 1, width // columns + 1
+        big = F.interpolate(wrapped, scale_factor=(step_y, step_x), mode="bicubic")
+        edge_y, edge_x = 2 * step_y, 2 * step_x
         inner = big[..., edge_y:-edge_y, edge_x:-edge_x]
         total += weight * F.interpolate(inner, size=(height, width), mode="bilinear")
     low, high = total.amin(), total.amax()
