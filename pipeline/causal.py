@@ -88,6 +88,7 @@ class CausalPipeline:
         self._rungs = ladder(steps, frames_per_latent)
         self._passes = GpuPasses(network) if self._device.type == "cuda" else None
         self._decoders = Decoders(frames_per_latent, self._device)
+        self._noise = noise
         self._texts: OrderedDict[str, tuple[Text, Heard]] = OrderedDict()
         # One: a picture's canvas takes 100 MB. Its stream shares it, and a reset then opens at once.
         self._seen: tuple[object, tuple[Canvas, Scene, list[KeyValue]]] | None = None
@@ -343,7 +344,7 @@ class CausalPipeline:
         last = here.last.to(self._dtype)
         clean = torch.empty(0)
         for step, sigma in enumerate(levels):
-            fresh = noise(state.seed, here.latents, step, LATENT_SHAPE)
+            fresh = self._noise(state.seed, here.latents, step, LATENT_SHAPE)
             noisy = renoise(clean, fresh, sigma) if step else fresh
             level = torch.full((1,), sigma)
             clean = self._network.denoise(noisy.to(self._dtype), last, level, state.scene, text, window).float()

@@ -27,6 +27,7 @@ from pipeline.picture import read_picture
 from pipeline.pocket.labels import drawing, drawn, label, labelled
 from pipeline.pocket.language import held_out_prompts
 from pipeline.pocket.measure import reduced_grey, texture
+from pipeline.pocket.motion import plan as motion_plan
 from pipeline.pocket.tables import Results, tables
 from pipeline.pocket.trials import (
     CAMERA_PHRASES,
@@ -50,7 +51,7 @@ MOVES = tuple(name for name in CAMERA_PHRASES if name != "still")
 @dataclass(frozen=True, slots=True)
 class Scope:
     """How much is tried: pictures a class, phrasings a class, seconds and prompts of the long trials, rungs timed,
-    and of how many pairs of a wish and a labelled picture one is taken."""
+    and of how many pairs of a wish and a labelled picture one is taken, for where and for motion."""
 
     camera: int = 8
     effect: int = 8
@@ -61,11 +62,12 @@ class Scope:
     outside: tuple[str, ...] = MOVES
     rungs: int = 9
     where: int = 1
+    motion: int = 1
 
 
 QUICK = Scope(
     camera=2, effect=1, phrases=1, still=(1, 10.0), drift=15.0,
-    drifts=("pan_left",), outside=("pan_left", "zoom_out", "roll_cw"), rungs=1, where=8,
+    drifts=("pan_left",), outside=("pan_left", "zoom_out", "roll_cw"), rungs=1, where=8, motion=13,
 )  # fmt: skip
 
 
@@ -89,6 +91,7 @@ def plan(order: dict[str, list[str]], scope: Scope, truth: bool) -> list[Trial]:
     """All trials, the longest first, so that no worker is left with one at the end."""
     anywhere = order["any"]
     trials = [] if truth else list(_long(anywhere, scope))
+    trials += [Trial("motion", *pair) for pair in motion_plan()[:: scope.motion]]
     for row, name in enumerate(CAMERA_PHRASES):
         # Each class begins at another picture, so that few pictures still means many.
         pictures = (anywhere[row:] + anywhere[:row])[: scope.camera]

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from statistics import mean, median
 from typing import Any
 
+from pipeline.pocket.motion import verdicts
+
 Results = dict[str, dict[str, Any]]
 LOOKS = ("luma", "contrast", "saturation", "sharpness")
 
@@ -42,6 +44,7 @@ def tables(results: Results) -> str:
         _drift(results),
         _outside(results),
         _where(results),
+        _motion(results),
         _speed(results),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -114,6 +117,24 @@ def _where(results: Results) -> str:
         rows[-1] += [least["picture"], told]
     heads = ["wish", "pictures", "correlation with the label", "of the prior", "least", "of", "ghost, grey levels"]
     return f"### Where it acts, against hand-drawn labels\n\n{table(heads, rows)}" if rows else ""
+
+
+def _motion(results: Results) -> str:
+    rows: list[list[object]] = []
+    every: list[dict[str, Any]] = []
+    for name, trials in group(results, "motion").items():
+        every += trials
+        parts = ("correlation", "strength", "spread", "modes", "db", "silent_strength", "silent_modes", "silent_db")
+        row: list[object] = [f"{mean(t[part] for t in trials):.2f}" for part in parts]
+        single = [t["one_step_db"] - t["same_seeds_db"] for t in trials if "one_step_db" in t]
+        rows.append([name, len(trials), *row, f"{mean(single):+.2f}" if single else ""])
+    if not rows:
+        return ""
+    heads = ["wish", "pictures", "correlation of seeds", "px/s", "spread", "modes", "dB from the truth's spectrum"]
+    heads += ["without noise px/s", "modes", "dB", "one step, dB more"]
+    steps = 2 if any("one_step_db" in t for t in every) else 1
+    told = ", ".join(f"{bar}: {'yes' if met else 'no'}" for bar, met in verdicts(every, steps).items())
+    return f"### Motion of its own: one prompt, one picture, eight seeds\n\n**{told}**\n\n{table(heads, rows)}"
 
 
 def _speed(results: Results) -> str:

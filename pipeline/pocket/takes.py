@@ -7,6 +7,7 @@ camera's pose at every frame; all else runs as it does live.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol, cast
 
 import cv2
@@ -28,6 +29,7 @@ from pipeline.pocket.masks import guess
 from pipeline.pocket.network import MASKS
 from pipeline.pocket.truth import Intents, advance, target
 from pipeline.pocket.view import HEIGHT, NOMINAL, WIDTH
+from pipeline.schedule import noise
 from pipeline.types import Conditioning, Pixels
 
 FRAMES_PER_LATENT = 4
@@ -38,7 +40,8 @@ FPS = LATENTS_PER_SECOND * FRAMES_PER_LATENT
 class Script:
     """Prompts by the latent from which they hold (the first is 0), how many latents, and which frames to render.
 
-    With ``probe``, each of these frames is rendered once more with noise in place of the picture.
+    With ``probe``, each of these frames is rendered once more with noise in place of the picture. ``noise`` scales what
+    the model samples from; ``steps`` are its steps, 0 for as many as are shipped.
     """
 
     prompts: tuple[tuple[int, Prompt], ...]
@@ -46,6 +49,8 @@ class Script:
     frames: frozenset[int]
     seed: int = 1
     probe: bool = False
+    noise: float = 1.0
+    steps: int = 0
 
     def prompt_at(self, latent: int) -> Prompt:
         """The prompt that holds at a latent."""
@@ -72,7 +77,9 @@ class Take:
 
 
 class Player(Protocol):
-    """Plays scripts over pictures."""
+    """Plays scripts over pictures; ``steps`` is how many are shipped, 1 where nothing is sampled."""
+
+    steps: int
 
     def play(self, image: Pixels, script: Script) -> Take:
         """Play a script from rest over a picture ``uint8 [H, W, 3]``."""
@@ -110,10 +117,12 @@ class ModelPlayer:
         self._pipeline = cast(CausalPipeline, build(replace(config, latents_per_chunk=1, shapes=[])))
         self._decoder = SparseDecoder()
         self._pipeline._decoders.use(NOMINAL, self._decoder)
+        self.steps = config.steps
 
     def play(self, image: Pixels, script: Script) -> Take:
         """Open, generate and commit chunk after chunk, as the server's engine does."""
         pipeline = self._pipeline
+        pipeline._noise = partial(scaled_noise, script.noise)
         state = pipeline.open(self._conditioning(image, script, 0))
         self._decoder.begin(script.frames, probe(state.canvas) if script.probe else None)
         take = Take(state.canvas, poses=self._decoder.poses, probed=self._decoder.probed)
@@ -127,7 +136,10 @@ class ModelPlayer:
         return take
 
     def _conditioning(self, image: Pixels, script: Script, latent: int) -> Conditioning:
-        return Conditioning("i2v", script.prompt_at(latent).text, image, script.seed)
+        prompt = script.prompt_at(latent).text
+        # The first level has all steps, the second has one.
+        quality = int(script.steps == 1 and self.steps > 1)
+        return Conditioning("i2v", prompt, image, script.seed, quality=quality)
 
 
 class TruthPlayer:
@@ -135,6 +147,7 @@ class TruthPlayer:
 
     def __init__(self) -> None:
         self._decoder = SparseDecoder()
+        self.steps = 1
 
     @torch.inference_mode()
     def play(self, image: Pixels, script: Script) -> Take:
@@ -152,6 +165,11 @@ class TruthPlayer:
             pixels, motion = self._decoder.decode(motion, now[0], canvas, FRAMES_PER_LATENT)
             keep(take, pixels.numpy(), latent, script.frames)
         return take
+
+
+def scaled_noise(scale: float, seed: int, latent: int, step: int, shape: tuple[int, ...]) -> Tensor:
+    """The pipeline's noise, larger or smaller."""
+    return scale * noise(seed, latent, step, shape)
 
 
 def picture_masks(picture: Pixels) -> Tensor:

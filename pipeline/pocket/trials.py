@@ -13,7 +13,8 @@ from pipeline.pocket.camera import outside_share
 from pipeline.pocket.effects import effect_class, level, read
 from pipeline.pocket.language import DEFAULT_REGION, Effect, Intents, Prompt, held_out_prompts
 from pipeline.pocket.measure import Look, camera_class, half_way, look, psnr, similarity
-from pipeline.pocket.takes import FPS, Player, Take, script, view
+from pipeline.pocket.motion import judge as judge_motion
+from pipeline.pocket.takes import FPS, Player, Take, TruthPlayer, script, view
 from pipeline.pocket.view import HEIGHT, WIDTH
 from pipeline.pocket.where import judge
 from pipeline.types import Pixels
@@ -44,6 +45,7 @@ EFFECT_PHRASES = {
     "breathe": ("the subject breathes", "it breathes gently", "breathing"),
     "clouds": ("the clouds drift by", "clouds move across the sky", "drifting clouds"),
 }
+GENTLE = Prompt("a photo of an old place", Intents("drift"))
 AXIS = {"pan": 0, "tilt": 1, "zoom": 2, "roll": 3}
 SWITCH_S, EFFECT_SWITCH_S = 1.5, 1.0
 
@@ -182,6 +184,11 @@ def _where(player: Player, image: Pixels, trial: Trial) -> Result:
     return judge(player, image, trial.name, trial.picture)
 
 
+def _motion(player: Player, image: Pixels, trial: Trial) -> Result:
+    prompt = GENTLE if trial.name == "gentle" else effect_prompt(trial.name)
+    return judge_motion((player, TruthPlayer()), image, trial.name, (prompt, trial.picture))
+
+
 def lanczos(image: Pixels) -> Pixels:
     """The picture, cover-cropped to the frame by another filter than the pipeline's: an outsider's reference."""
     height, width = image.shape[:2]
@@ -202,5 +209,6 @@ TRIALS: dict[str, Callable[[Player, Pixels, Trial], Result]] = {
     "still": _still,
     "drift": _drift,
     "where": _where,
+    "motion": _motion,
     "outside": _outside,
 }
