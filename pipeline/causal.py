@@ -4,7 +4,7 @@ import hashlib
 import logging
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -19,6 +19,7 @@ from pipeline.interface import Progress, silent
 from pipeline.networks.transformer import KeyValue
 from pipeline.pocket.backdrop import heard_behind, read_behind
 from pipeline.pocket.canvas import Canvas, prepare, with_sky
+from pipeline.pocket.chance import chance
 from pipeline.pocket.decoder import Motion
 from pipeline.pocket.decoders import Decoders, view_of
 from pipeline.pocket.fade import decode, fade_from
@@ -28,6 +29,7 @@ from pipeline.pocket.latents import LATENTS_PER_SECOND
 from pipeline.pocket.layers import drawing, find, with_layers
 from pipeline.pocket.layers_network import LayersNetwork
 from pipeline.pocket.network import MASKS, PICTURE_SIZE, PocketNetwork, Scene, Text
+from pipeline.pocket.own_motion import PAST, Asking, moved
 from pipeline.pocket.reach import goal as reach_goal
 from pipeline.pocket.switch import POLICIES, blended, turned
 from pipeline.pocket.view import NOMINAL, View
@@ -79,6 +81,7 @@ class CausalPipeline:
         views: tuple[View, ...] = (NOMINAL,),
         frames_per_latent: int = 4,
         layers: LayersNetwork | None = None,
+        variety: float = 0.0,
     ) -> None:
         self._layers = layers and layers.eval().requires_grad_(False)
         self._network = network.eval().requires_grad_(False)
@@ -88,7 +91,7 @@ class CausalPipeline:
         self._rungs = ladder(steps, frames_per_latent)
         self._passes = GpuPasses(network) if self._device.type == "cuda" else None
         self._decoders = Decoders(frames_per_latent, self._device)
-        self._noise = noise
+        self._noise, self._variety = noise, variety
         self._texts: OrderedDict[str, tuple[Text, Heard]] = OrderedDict()
         # One: a picture's canvas takes 100 MB. Its stream shares it, and a reset then opens at once.
         self._seen: tuple[object, tuple[Canvas, Scene, list[KeyValue]]] | None = None
@@ -188,6 +191,7 @@ class CausalPipeline:
         begin, (_, told) = state.now, self._text(conditioning.prompt)
         stages.lap("text")
         made: list[Boundary] = []
+        cleans: list[Tensor] = []
         frames: list[Tensor] = []
         here, clean = turned(begin, conditioning), begin.last
         state.cache.floor = here.rested
@@ -198,16 +202,18 @@ class CausalPipeline:
                     stages.lap("context")
                 text = blended(lambda prompt: self._text(prompt)[0], here.travel.said(here.latents + 0.5))
                 clean = self._sample(state, here, text, sigmas(rung.steps))
+                cleans.append(clean)
                 stages.lap("denoise")
                 aimed = self._aimed(here.motion, text, state.canvas), here.latents
-                seen = state.canvas, state.fade
-                pixels, motion = decode(decoder, aimed, clean[0, :, 0], seen, rung.frames)
+                seen, asking = (state.canvas, state.fade), here.asking.after(text.asked)
+                latent = self._lively(state, cleans, here, asking)
+                pixels, motion = decode(decoder, aimed, latent, seen, rung.frames)
                 stages.lap("decode")
                 # A GPU makes the next ones in the same place.
                 frames.append(pixels if index + 1 == self.format.latents_per_chunk else pixels.clone())
                 made.append(here if index else begin)
                 counts = {"latents": here.latents + 1, "frames": here.frames + rung.frames}
-                here = replace(here, **counts, last=clean, motion=motion)
+                here = replace(here, **counts, last=clean, motion=motion, asking=asking)
             shown = copied(torch.cat(frames) if len(frames) > 1 else frames[0])
             if self._passes is not None:
                 stages.lap("copy")
@@ -219,7 +225,7 @@ class CausalPipeline:
         watch = follow(begin.watch, conditioning, Seen(shown[-1], seconds), 0.0)
         here = replace(here, chunks=begin.chunks + 1, watch=watch)
         state.past = deque([*state.past, *made], maxlen=self.capabilities.truncatable_latents)
-        state.known = deque([*state.known, *(one.last for one in made[1:]), clean], maxlen=state.cache.slots)
+        state.known = deque([*state.known, *cleans], maxlen=state.cache.slots)
         state.now, state.pending = here, clean
         return Chunk(
             index=begin.chunks,
@@ -322,6 +328,17 @@ class CausalPipeline:
         if canvas.layers is None:
             return motion
         return motion.aimed(reach_goal(text.asked, text.is_behind, canvas.layers, motion.reach))
+
+    def _lively(self, state: StreamState, past: Sequence[Tensor], here: Boundary, asking: Asking) -> Tensor:
+        """What of the latent after ``here`` is shown, ``[C, h, w]``; ``past`` are all that the chunk has made."""
+        if not self._variety:
+            return past[-1][0, :, 0]
+        rest = [torch.zeros_like(past[-1])] * PAST
+        seen = [*list(state.known)[-PAST:], *past][-1 - min(PAST, here.latents - here.rested) :]
+        newest = [*rest, *seen][: -PAST - 2 : -1]
+        chances = chance(self._noise, state.seed, here.latents)
+        coarse = state.canvas.layers and state.canvas.layers.coarse
+        return moved([latent[0, :, 0] for latent in newest], asking, chances, coarse, self._variety)
 
     def _text(self, prompt: str) -> tuple[Text, Heard]:
         """Encode a prompt, or remember it; with what was understood of it."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 AS_PUBLISHED = WanConfig()
 DEFAULTS = ModelConfig()
-OF_POCKET = ("device", "width", "height", "shapes", "fps")
+OF_POCKET = ("device", "width", "height", "shapes", "fps", "variety")
 LATENTS_PER_SECOND = 4
 POCKET_WEIGHTS = Path(__file__).parent / "pocket" / "weights" / "pocket-v0.safetensors"
 LAYERS_WEIGHTS = POCKET_WEIGHTS.with_name("layers-v1.safetensors")
@@ -38,7 +38,8 @@ def check_is_pockets(model: ModelConfig) -> None:
     """Raise ConfigError for settings of pocket's that are made for another model."""
     for key in OF_POCKET:
         if getattr(model, key) != getattr(DEFAULTS, key):
-            raise ConfigError(f"model.{key} is pocket's; set wan.{key} for model.kind={model.kind}")
+            instead = f"; set wan.{key} for model.kind={model.kind}" if hasattr(AS_PUBLISHED, key) else ""
+            raise ConfigError(f"model.{key} is pocket's{instead}")
 
 
 def check_pocket(config: ModelConfig) -> None:
@@ -105,6 +106,7 @@ def _build_pocket(config: ModelConfig, progress: Progress) -> Pipeline[Any]:
         views=views(config.width, config.height, config.shapes),
         frames_per_latent=config.fps // LATENTS_PER_SECOND,
         layers=layers,
+        variety=config.variety,
     )
     settled = (
         f"model.dtype={str(dtype).removeprefix('torch.')}",

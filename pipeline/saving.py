@@ -15,6 +15,7 @@ from torch import Tensor
 from pipeline.errors import PipelineError
 from pipeline.pocket.camera import Axis, Camera, Pose
 from pipeline.pocket.decoder import Motion
+from pipeline.pocket.own_motion import Asking
 from pipeline.state import Boundary, StreamState
 from pipeline.travel import Travel
 
@@ -79,6 +80,7 @@ def _numbers(boundary: Boundary) -> dict[str, Any]:
         "camera": asdict(motion.camera),
         "travel": asdict(boundary.travel),
         "rested": boundary.rested,
+        "asking": asdict(boundary.asking),
     }
 
 
@@ -95,4 +97,7 @@ def _boundary(told: dict[str, Any], last: Tensor, trail: Tensor) -> Boundary:
     recent[max(0, told["latents"] - rested) :] = 0
     motion = Motion(eye, recent, told["motion"], reach, reach)
     way = Travel(**travel | {"before": before})
-    return Boundary(told["latents"], told["frames"], told["chunks"], last, motion, travel=way, rested=rested)
+    swings, say, paces = (tuple(told["asking"][name]) for name in ("swings", "say", "paces"))
+    asking = Asking(swings, say, paces, told["asking"]["hand"])
+    counts = (told["latents"], told["frames"], told["chunks"])
+    return Boundary(*counts, last, motion, travel=way, rested=rested, asking=asking)

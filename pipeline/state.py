@@ -11,6 +11,7 @@ from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.decoder import Motion
 from pipeline.pocket.fade import Fade
 from pipeline.pocket.network import Scene
+from pipeline.pocket.own_motion import Asking
 from pipeline.travel import Travel
 
 
@@ -30,6 +31,7 @@ class Boundary:
     watch: Watch | None = None
     travel: Travel = field(default_factory=Travel)
     rested: int = 0
+    asking: Asking = field(default_factory=Asking)
 
 
 @dataclass(slots=True, eq=False)

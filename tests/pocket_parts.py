@@ -14,9 +14,7 @@ from pipeline.pocket.intents import LOGITS
 from pipeline.pocket.network import PocketConfig, PocketNetwork
 from pipeline.types import Conditioning, Pixels
 
-TEXT = TextConfig(
-    vocabulary=300, table_dim=8, dim=32, num_layers=1, num_heads=2, length=12, outputs=LOGITS
-)
+TEXT = TextConfig(vocabulary=300, table_dim=8, dim=32, num_layers=1, num_heads=2, length=12, outputs=LOGITS)
 SMALL = PocketConfig(dim=32, ffn_dim=48, num_heads=2, num_layers=2, text=TEXT)
 
 # By the picture's id and more; with the picture, so that the id stays its own.
@@ -65,10 +63,16 @@ def ids(text: str) -> torch.Tensor:
     return torch.from_numpy(row)[None]
 
 
-def pipeline(latents_per_chunk: int = 1, max_streams: int = 2, steps: int = 2) -> CausalPipeline:
+def pipeline(latents_per_chunk: int = 1, max_streams: int = 2, steps: int = 2, variety: float = 0.0) -> CausalPipeline:
     """A pipeline around :func:`network`."""
     return CausalPipeline(
-        network(), ids, steps=steps, latents_per_chunk=latents_per_chunk, max_streams=max_streams, examples=("pan",)
+        network(),
+        ids,
+        steps=steps,
+        latents_per_chunk=latents_per_chunk,
+        max_streams=max_streams,
+        examples=("pan",),
+        variety=variety,
     )
 
 

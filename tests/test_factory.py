@@ -48,6 +48,7 @@ def test_a_whole_clip_is_warmed_up_by_single_steps() -> None:
         (ModelConfig(fps=50), "model.fps: 50 is no multiple of 4, in which pocket counts; take 48"),
         (ModelConfig(height=481), "model.height: 481 is odd"),
         (ModelConfig(kind="wan", width=1920), "model.width is pocket's; set wan.width"),
+        (ModelConfig(kind="wan", variety=0.5), "model.variety is pocket's$"),
         (ModelConfig(kind="wan", device="cuda"), "model.device is pocket's; set wan.device"),
     ],
 )

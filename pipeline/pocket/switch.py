@@ -12,6 +12,7 @@ import torch
 from pipeline.pocket.decoder import Motion
 from pipeline.pocket.latents import LATENTS_PER_SECOND
 from pipeline.pocket.network import Text
+from pipeline.pocket.own_motion import Asking
 from pipeline.state import Boundary
 from pipeline.travel import Said, Travel
 from pipeline.types import Conditioning, Policy
@@ -27,7 +28,7 @@ def turned(here: Boundary, asked: Conditioning) -> Boundary:
     if asked.policy != "cut":
         return here
     motion = replace(Motion.at_rest(here.last.device), latent=here.motion.latent)
-    return replace(here, last=torch.zeros_like(here.last), motion=motion, rested=here.latents)
+    return replace(here, last=torch.zeros_like(here.last), motion=motion, rested=here.latents, asking=Asking())
 
 
 def blended(read: Callable[[str], Text], said: Said) -> Text:

@@ -1,0 +1,170 @@
+"""Motion of its own: chance lives in what the transformer says, so that a prompt looks otherwise under every seed.
+
+The transformer says where and how much things move, and in which pace; it was trained on motion without chance. So
+what it says is multiplied by chance (:mod:`pipeline.pocket.chance`) on its way to the decoder, and it never sees that:
+nothing can build up, a camera move and what is at rest stay as they are, and the mean strength stays.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipeline.pocket.chance import EDDIES, GUST, PATCHES, SWAY, WAVES, Chance, fields_of
+from pipeline.pocket.decoder import DEAD_ZONES, calm
+from pipeline.pocket.intents import CAMERAS, EFFECTS, Asked
+from pipeline.pocket.latents import (
+    CAMERA,
+    DISPLACEMENT,
+    FLOW,
+    GAIN,
+    LATENTS_PER_SECOND,
+    WEATHER,
+    camera_field,
+)
+from pipeline.pocket.layers import FOLIAGE, SUBJECT, WATER
+from pipeline.pocket.truth import SWING_HZ
+
+# Share of the way that a new prompt's swings, and the hand, come and go in one latent.
+RATE, LEAST_HAND = 0.4, 0.01
+# A swing begins at once, as the transformer has it; chance comes to its say in a second or two, and goes as it fades.
+SAY_COMES, SAY_GOES = 0.2, 0.15
+# Latents of the past that a swing is told by.
+PAST = 2
+# How much gusts, the breath, the wind, eddies, light and weather vary, as a share.
+GUSTS, BREATH, WIND, EDDY, FLICKER, PATCHY = 0.5, 0.5, (0.3, 0.15), 0.35, 0.05, 0.15
+# Leaves lean before a gust by this share of their swing.
+LEAN = 0.2
+# A swing hardly exceeds so many times its usual size: steeper, a picture would fold. LIMITED is what is then left of
+# the root mean square.
+MOST, LIMITED = 1.7, (0.78, 0.79, 0.81)
+# The hand's velocity in the camera's units: right, down, clockwise.
+HAND = (0.14, 0.18, 0.05)
+# Layers that sway, ripple and breathe, and how much each counts where it is not.
+_LAYERS, ELSEWHERE = (FOLIAGE, WATER, SUBJECT), 0.05
+_PACES = tuple(2 * math.pi * hz / LATENTS_PER_SECOND for hz in SWING_HZ.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What was asked for last, at a latent boundary.
+
+    Of sway, ripple and breath: how much each counts where they meet, how much chance has its say in it, and its pace
+    (radians a latent); and how much the camera is held by a hand, 0..1.
+    """
+
+    swings: tuple[float, ...] = (1 / 3, 1 / 3, 1 / 3)
+    say: tuple[float, ...] = (0.0, 0.0, 0.0)
+    paces: tuple[float, ...] = _PACES
+    hand: float = 0.0
+
+    def after(self, asked: Asked | None) -> "Asking":
+        """The same a latent later, under a prompt's meaning (on the host); what swings when none is asked for stays."""
+        if asked is None:
+            return self
+        here = [EFFECTS.index(name) for name in SWING_HZ]
+        present, speed = asked.present[0, here].tolist(), asked.speed[0, here].tolist()
+        paces = [pace * s if p else old for pace, s, p, old in zip(_PACES, speed, present, self.paces, strict=True)]
+        swings = self.swings
+        if any(present):
+            swings = tuple(w + RATE * (p - w) for w, p in zip(swings, present, strict=True))
+        say = tuple(s + SAY_COMES * (1 - s) if p else s - SAY_GOES * s for s, p in zip(self.say, present, strict=True))
+        wanted = float(CAMERAS[int(asked.camera[0])] == "drift")
+        hand = self.hand + RATE * (wanted - self.hand)
+        return Asking(swings, say, tuple(paces), hand if hand > LEAST_HAND else 0.0)
+
+
+def moved(latents: Sequence[Tensor], asking: Asking, chances: Chance, coarse: Tensor | None, share: float) -> Tensor:
+    """What the decoder is shown of a latent.
+
+    Args:
+        latents: the transformer's, and the PAST before it, newest first, each ``float32 [12, h, w]``.
+        asking: what was asked for.
+        chances: chance at this latent.
+        coarse: the picture's layers ``[5, h, w]``, if it has any.
+        share: how much of all motion is by chance, above 0 and at most 1.
+
+    Returns:
+        ``float32 [12, h, w]``. What is within the decoder's dead zone stays so.
+    """
+    latent, out = latents[0], calm(latents[0])
+    past = torch.stack([calm(before)[DISPLACEMENT] for before in latents[1:]])
+    fields = chances.fields.to(latent.device)
+    out[DISPLACEMENT] = _swung(out[DISPLACEMENT], past, _gains(asking, chances, fields, coarse, share))
+    out[FLOW] = _blown(out[FLOW], chances, fields[fields_of(EDDIES)], share)
+    out[GAIN] *= 1 + FLICKER * share * chances.light
+    out[WEATHER] *= (1 + PATCHY * share * fields[fields_of(PATCHES)]).clamp(min=0.5)
+    # The decoder takes the dead zone out once more.
+    for channels, zone in DEAD_ZONES:
+        out[channels] += zone * out[channels].sign()
+    if asking.hand:
+        out[CAMERA] = _held(latent[CAMERA], asking.hand * share, chances)
+    return out
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Gains:
+    """What multiplies a swing: complex ``gain [h, w]``, and ``lean [h, w]``; its ``pace`` in radians a latent."""
+
+    gain: Tensor
+    lean: Tensor
+    pace: Tensor
+
+
+def _gains(asking: Asking, chances: Chance, fields: Tensor, coarse: Tensor | None, share: float) -> _Gains:
+    gusts = ((1 + GUSTS * fields[fields_of(GUST)][0]) / math.hypot(1, GUSTS)).clamp(min=0.15)
+    breath = chances.beginning * math.sqrt(1 - BREATH**2) + BREATH * chances.breath
+    each = torch.stack([
+        _complex(fields[fields_of(SWAY)]) * gusts,
+        _complex(fields[fields_of(WAVES)]),
+        torch.full_like(gusts, breath.real) + 1j * torch.full_like(gusts, breath.imag),
+    ])  # fmt: skip
+    limited = torch.tensor(LIMITED, device=fields.device)[:, None, None]
+    each = each / (limited * (1 + each.abs().square() / MOST**2).sqrt())
+    weights = torch.tensor(asking.swings, device=fields.device)[:, None, None].expand(3, *gusts.shape)
+    if coarse is not None:
+        weights = weights * (coarse[list(_LAYERS)] + ELSEWHERE)
+    paces, say = (torch.tensor(row, device=fields.device)[:, None, None] for row in (asking.paces, asking.say))
+    say = share * say
+    gains = (1 - say + say * each) / torch.hypot(1 - say, say)
+    weights = weights / weights.sum(0)
+    lean = LEAN * chances.side * gusts * say[0] * weights[0]
+    return _Gains((weights * gains).sum(0), lean, (weights * paces).sum(0))
+
+
+def _complex(pair: Tensor) -> Tensor:
+    """A complex field of mean square 1 of two real ones."""
+    return torch.complex(pair[0], pair[1]) * 2**-0.5
+
+
+def _swung(now: Tensor, past: Tensor, by: _Gains) -> Tensor:
+    """A displacement ``[2, h, w]`` under its gain: the swing's other half follows from where it was.
+
+    That is ``past [PAST, 2, h, w]``. It is fitted to two latents by least squares: to one alone, the transformer's own
+    trembling would be twice as large.
+    """
+    ages = by.pace * torch.arange(1, len(past) + 1, device=now.device)[:, None, None]
+    cos, sin = ages.cos()[:, None], ages.sin()[:, None]
+    other = (sin * (past - now * cos)).sum(0) / sin.square().sum(0)
+    swing = torch.complex(now, other)
+    out = (swing * by.gain).real
+    out[0] += by.lean * swing[0].abs()
+    return out
+
+
+def _blown(flow: Tensor, chances: Chance, eddies: Tensor, share: float) -> Tensor:
+    """A flow ``[2, h, w]`` turned to where the wind blows, and in eddies."""
+    along, across = (part * one for part, one in zip(WIND, chances.wind, strict=True))
+    wind = complex(chances.side * (1 + along), across) + EDDY * _complex(eddies)
+    gain = (1 - share + share * wind / math.hypot(1, *WIND, EDDY)) / math.hypot(1 - share, share)
+    turned = torch.complex(flow[0], flow[1]) * gain
+    return torch.stack([turned.real, turned.imag])
+
+
+def _held(camera: Tensor, share: float, chances: Chance) -> Tensor:
+    """A camera's field ``[2, h, w]``, held by a hand to this share."""
+    right, down, clockwise = (size * one for size, one in zip(HAND, chances.hand, strict=True))
+    hand = torch.tensor([[right, down, 0.0, clockwise]], device=camera.device)
+    return torch.lerp(camera, camera_field(hand)[0], share)
