@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from pipeline.pocket.camera import soften
 from pipeline.pocket.chance import Chance, chance
 from pipeline.pocket.decoder import calm
 from pipeline.pocket.intents import CAMERAS, EFFECTS, Asked
 from pipeline.pocket.latents import CAMERA, DISPLACEMENT, FLOW, GAIN, GRID, WEATHER, camera_field, fit_camera
-from pipeline.pocket.own_motion import Asking, moved
+from pipeline.pocket.own_motion import HAND, Asking, moved
 from pipeline.schedule import noise
 from tests.pocket_parts import conditioning, pipeline
 from tests.pocket_parts import made_once as made_once
@@ -121,6 +122,8 @@ def test_a_hand_holds_the_camera_that_drifts_and_no_other() -> None:
     assert 0.05 < float(way[:, 0].std()) < 0.25
     assert 0.05 < float(way[:, 1].std()) < 0.35
     assert way[:, 2].abs().max() < 1e-5
+    meant = [size * one for size, one in zip(HAND, drawn(1).hand, strict=True)]
+    assert [soften(float(way[1, axis])) for axis in (0, 1, 3)] == pytest.approx(meant, abs=1e-3)
     asking = settled("drift")
     assert asking.hand == pytest.approx(1, abs=1e-3)
     for _ in range(10):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pipeline.pocket.camera import DEAD_ZONE
 from pipeline.pocket.chance import EDDIES, GUST, PATCHES, SWAY, WAVES, Chance, fields_of
 from pipeline.pocket.decoder import DEAD_ZONES, calm
 from pipeline.pocket.intents import CAMERAS, EFFECTS, Asked
@@ -41,7 +42,7 @@ LEAN = 0.2
 # the root mean square.
 MOST, LIMITED = 1.7, (0.78, 0.79, 0.81)
 # The hand's velocity in the camera's units: right, down, clockwise.
-HAND = (0.14, 0.18, 0.05)
+HAND = (0.11, 0.14, 0.04)
 # Layers that sway, ripple and breathe, and how much each counts where it is not.
 _LAYERS, ELSEWHERE = (FOLIAGE, WATER, SUBJECT), 0.05
 _PACES = tuple(2 * math.pi * hz / LATENTS_PER_SECOND for hz in SWING_HZ.values())
@@ -165,6 +166,8 @@ def _blown(flow: Tensor, chances: Chance, eddies: Tensor, share: float) -> Tenso
 
 def _held(camera: Tensor, share: float, chances: Chance) -> Tensor:
     """A camera's field ``[2, h, w]``, held by a hand to this share."""
-    right, down, clockwise = (size * one for size, one in zip(HAND, chances.hand, strict=True))
+    ways = (size * one for size, one in zip(HAND, chances.hand, strict=True))
+    # With the camera's dead zone added, what is left of it is the way that comes back; without, it would stray.
+    right, down, clockwise = (way + math.copysign(DEAD_ZONE, way) if way else 0.0 for way in ways)
     hand = torch.tensor([[right, down, 0.0, clockwise]], device=camera.device)
     return torch.lerp(camera, camera_field(hand)[0], share)
