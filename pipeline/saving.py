@@ -97,7 +97,6 @@ def _boundary(told: dict[str, Any], last: Tensor, trail: Tensor) -> Boundary:
     recent[max(0, told["latents"] - rested) :] = 0
     motion = Motion(eye, recent, told["motion"], reach, reach)
     way = Travel(**travel | {"before": before})
-    swings, say, paces = (tuple(told["asking"][name]) for name in ("swings", "say", "paces"))
-    asking = Asking(swings, say, paces, told["asking"]["hand"])
+    asking = Asking(**{k: tuple(v) if isinstance(v, list) else v for k, v in told.get("asking", {}).items()})
     counts = (told["latents"], told["frames"], told["chunks"])
     return Boundary(*counts, last, motion, travel=way, rested=rested, asking=asking)

@@ -205,3 +205,17 @@ def test_going_back_and_on_again_is_the_same() -> None:
     model.restore(other, saved)
     assert other.now.asking == state.now.asking
     assert np.array_equal(model.generate_chunk(other, asking).frames, model.generate_chunk(state, asking).frames)
+
+
+@pytest.mark.usefixtures("made_once")
+def test_a_cut_knows_nothing_of_what_swung_before() -> None:
+    """After a prompt that comes in by a cut, frames are the same whatever was asked for before it."""
+
+    def after(prompt: str) -> list[np.ndarray]:
+        model, cut = pipeline(variety=1.0), replace(conditioning("pan right"), policy="cut")
+        state = model.open(conditioning(prompt))
+        for _ in range(3):
+            model.generate_chunk(state, conditioning(prompt))
+        return [model.generate_chunk(state, cut).frames for _ in range(2)]
+
+    assert np.array_equal(after("leaves sway"), after("water"))
