@@ -97,6 +97,7 @@ def _boundary(told: dict[str, Any], last: Tensor, trail: Tensor) -> Boundary:
     recent[max(0, told["latents"] - rested) :] = 0
     motion = Motion(eye, recent, told["motion"], reach, reach)
     way = Travel(**travel | {"before": before})
-    asking = Asking(**{k: tuple(v) if isinstance(v, list) else v for k, v in told.get("asking", {}).items()})
+    kept = told.get("asking", asdict(Asking()))
+    asking = Asking(tuple(kept["swings"]), tuple(kept["say"]), tuple(kept["paces"]), kept["hand"])
     counts = (told["latents"], told["frames"], told["chunks"])
     return Boundary(*counts, last, motion, travel=way, rested=rested, asking=asking)
