@@ -2,9 +2,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 
 from pipeline.bench import switch
-from pipeline.bench.runs import Run, prepare
+from pipeline.bench.runs import Run, prepare, wanted
 from pipeline.bench.setting import read
 from pipeline.interface import silent
 from pipeline.types import Policy
@@ -21,12 +22,13 @@ def test_each_policy_is_measured_against_the_chunk_before(monkeypatch: pytest.Mo
     made: list[tuple[str, Policy]] = []
     took: dict[Policy, float] = {"auto": 10.0, "blend": 11.0, "recache": 30.0}
 
-    def step(self: Run) -> dict[str, float]:
-        is_switch = bool(made) and made[-1][0] != self.asked.prompt
-        made.append((self.asked.prompt, self.asked.policy))
-        return {"chunk": took[self.asked.policy] if is_switch else 7.0}
+    def step(run: Run) -> dict[str, float]:
+        is_switch = bool(made) and made[-1][0] != run.asked.prompt
+        made.append((run.asked.prompt, run.asked.policy))
+        return {"chunk": took[run.asked.policy] if is_switch else 7.0}
 
     monkeypatch.setattr(Run, "step", step)
+    monkeypatch.setattr(switch, "chunk_ms", lambda run: run.step()["chunk"])
     costs = switch.measured(run, 3)
     assert costs == {policy: [(ms, 7.0)] * 3 for policy, ms in took.items()}
     changes = [number for number, (one, other) in enumerate(pairwise(made)) if one[0] != other[0]]
@@ -49,3 +51,12 @@ def test_what_cannot_be_measured_is_said(capsys: pytest.CaptureFixture[str]) -> 
     assert "missing.yaml" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         switch.main([str(CONFIG), "--rounds", "0"])
+
+
+def test_a_cpus_time_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process waits for is not counted on a CPU, and a GPU's chunk is timed from call to call."""
+    run = Run(read(CONFIG, []), None, fake := FakePipeline(), torch.device("cpu"), wanted(fake), None)
+    monkeypatch.setattr(Run, "step", lambda self: {"chunk": 1e6})
+    assert switch.chunk_ms(run) < 1e5
+    run.device = torch.device("cuda")
+    assert switch.chunk_ms(run) == 1e6
