@@ -28,12 +28,17 @@ from pipeline.pocket.hearing import hear
 from pipeline.pocket.latents import LATENTS_PER_SECOND
 from pipeline.pocket.layers import drawing, find, with_layers
 from pipeline.pocket.layers_network import LayersNetwork
+from pipeline.pocket.looks import fade_s, forget, turn, turn_back
 from pipeline.pocket.network import MASKS, PICTURE_SIZE, PocketNetwork, Scene, Text
 from pipeline.pocket.own_motion import PAST, Asking, moved
+from pipeline.pocket.painter.canvas import painted_canvas
+from pipeline.pocket.painter.hearing import hear_painted, told_unnamed
+from pipeline.pocket.painter.scenery import Scenery
+from pipeline.pocket.painter.words import painted, read_wish
 from pipeline.pocket.reach import goal as reach_goal
 from pipeline.pocket.switch import POLICIES, blended, turned
 from pipeline.pocket.view import NOMINAL, View
-from pipeline.saving import restore_state, save_state
+from pipeline.saving import restore_state, save_state, saved_scenery
 from pipeline.schedule import noise, renoise, sigmas
 from pipeline.stages import Stages
 from pipeline.state import Boundary, StreamState
@@ -41,6 +46,9 @@ from pipeline.types import Capabilities, Chunk, Conditioning, Heard, QualityLeve
 from pipeline.wan.frames import copied
 
 logger = logging.getLogger(__name__)
+
+Subject = np.ndarray | tuple[Scenery, int]
+"""A picture, or a scene to be painted and the seed of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +112,7 @@ class CausalPipeline:
         self.format = VideoFormat(views[0].width, views[0].height, fps, latents_per_chunk, frames_per_latent)
         self.capabilities = Capabilities(
             model="pocket",
-            modes=("i2v",),
+            modes=("i2v", "t2v"),
             image_entry="anchor",
             policies=POLICIES,
             picture_policies=("cut", "flush", "blend"),
@@ -153,26 +161,29 @@ class CausalPipeline:
 
     @torch.inference_mode()
     def open(self, conditioning: Conditioning) -> StreamState:
-        """Read the picture and begin at rest. Raises ConditioningError without a picture, CapacityError when full."""
-        image = self._admit(conditioning)
+        """Read the picture, or paint it, and begin at rest. Raises ConditioningError for i2v without, CapacityError."""
+        self._admit(conditioning)
         if self._open >= self.capabilities.max_streams:
             raise CapacityError(f"all {self.capabilities.max_streams} streams of this model are taken")
-        canvas, scene, cache = self._see(image, view_of(conditioning, self.capabilities.sizes))
+        scenery = painted(read_wish(conditioning.prompt)) if conditioning.mode == "t2v" else None
+        view = view_of(conditioning, self.capabilities.sizes)
+        canvas, scene, cache = self._see(self._subject(conditioning, scenery), view)
         self._open += 1
         rest = torch.zeros(LATENT_SHAPE, device=self._device)
         begin = Boundary(0, 0, 0, rest, Motion.at_rest(self._device))
-        return StreamState(conditioning.seed, canvas, scene, cache, begin)
+        return StreamState(conditioning.seed, canvas, scene, cache, begin, scenery=scenery)
 
     @torch.inference_mode()
     def swap(self, state: StreamState, conditioning: Conditioning) -> StreamState:
         """Go on under another picture: camera, weather and the newest latents stay, read anew beside the picture."""
-        canvas, scene, cache = self._see(self._admit(conditioning), state.canvas.view)
+        self._admit(conditioning)
+        canvas, scene, cache = self._see(self._subject(conditioning, None), state.canvas.view)
         self.commit(state)
         here = state.now.latents
         length_s = conditioning.enter_s if conditioning.enter == "blend" else 0.0
         fade = fade_from(state.canvas, state.fade, here, length_s)
         state.canvas, state.scene, state.cache = canvas, scene, cache
-        state.seed, state.floor, state.fade = conditioning.seed, here, fade
+        state.seed, state.floor, state.fade, state.scenery, state.looks = conditioning.seed, here, fade, None, []
         cache.latents = state.read_from = here
         self._read_back(state)
         return state
@@ -188,12 +199,12 @@ class CausalPipeline:
         rung = self._rungs[conditioning.quality]
         stages, decoder = Stages(self._device), self._decoders.of(state.canvas.view)
         self.commit(state)
-        begin, (_, told) = state.now, self._text(conditioning.prompt)
+        begin, (words, told) = state.now, self._heard(state, conditioning)
         stages.lap("text")
         made: list[Boundary] = []
         cleans: list[Tensor] = []
         frames: list[Tensor] = []
-        here, clean = turned(begin, conditioning), begin.last
+        here, clean = turned(begin, replace(conditioning, prompt=words)), begin.last
         state.cache.floor = here.rested
         try:
             for index in range(self.format.latents_per_chunk):
@@ -218,6 +229,7 @@ class CausalPipeline:
             if self._passes is not None:
                 stages.lap("copy")
         except BaseException:
+            turn_back(state, begin.latents)
             state.cache.truncate(begin.latents)
             raise
         seconds = float(self.format.chunk_seconds)
@@ -257,6 +269,7 @@ class CausalPipeline:
         if not kept or kept[-1].latents != latent:
             raise TruncationError(f"latent {latent} is no boundary of the last {len(state.past)}")
         self.commit(state)
+        turn_back(state, latent)
         state.cache.truncate(latent)
         for _ in range(state.now.latents - latent):
             state.known.pop()
@@ -272,13 +285,17 @@ class CausalPipeline:
     @torch.inference_mode()
     def restore(self, state: StreamState, saved: bytes) -> None:
         """Take a stream just opened to where the saved one was. Raises PipelineError when that was another's."""
+        scenery = saved_scenery(saved)
+        if scenery is not None and scenery != state.scenery:
+            state.canvas, state.scene, state.cache = self._see((scenery, state.seed), state.canvas.view)
+            state.scenery = scenery
         restore_state(state, saved)
         self._read_back(state)
 
     @torch.inference_mode()
     def prepare(self, conditioning: Conditioning) -> None:
         """Encode a prompt and see a picture, and remember them."""
-        self._text(conditioning.prompt)
+        self._text(read_wish(conditioning.prompt).rest if conditioning.mode == "t2v" else conditioning.prompt)
         if conditioning.image is not None:
             self._see(conditioning.image, view_of(conditioning, self.capabilities.sizes))
 
@@ -288,27 +305,37 @@ class CausalPipeline:
             state.closed = True
             self._open -= 1
 
-    def _admit(self, conditioning: Conditioning) -> np.ndarray:
+    def _admit(self, conditioning: Conditioning) -> None:
         if conditioning.mode not in self.capabilities.modes:
-            raise ConditioningError("pocket makes video from a picture only (mode i2v)")
-        if conditioning.image is None:
+            raise ConditioningError(f"pocket makes video from a picture or from text, not {conditioning.mode}")
+        if conditioning.mode == "i2v" and conditioning.image is None:
             raise ConditioningError("a picture is needed to begin: upload one first")
-        return conditioning.image
 
-    def _see(self, image: np.ndarray, view: View) -> tuple[Canvas, Scene, KVCache]:
-        """Read a picture, and begin a cache beside it at rest; the picture that was read last is remembered."""
-        key = view, image.shape, hashlib.sha256(image.tobytes()).digest()
+    def _subject(self, asked: Conditioning, scenery: Scenery | None) -> Subject:
+        """What is to be seen: what is painted under a seed, or a picture."""
+        return (scenery or Scenery(), asked.seed) if scenery or asked.image is None else asked.image
+
+    def _see(self, subject: Subject, view: View) -> tuple[Canvas, Scene, KVCache]:
+        """Read a picture, or paint one, and begin a cache beside it at rest; what was seen last is remembered."""
+        if isinstance(subject, tuple):
+            key: object = (view, *subject)
+        else:
+            key = view, subject.shape, hashlib.sha256(subject.tobytes()).digest()
         if self._seen is None or self._seen[0] != key:
-            self._seen = key, self._look(image, view)
+            self._seen = key, self._look(self._canvas(subject, view))
         canvas, scene, context = self._seen[1]
         window, spare = self._network.config.window, self.capabilities.truncatable_latents
         return canvas, scene, KVCache(scene.sink, context, window, spare)
 
-    def _look(self, image: np.ndarray, view: View) -> tuple[Canvas, Scene, list[KeyValue]]:
-        """Read a picture as a frame of this size shows it, and what it is like to be at rest beside it."""
-        canvas = prepare(image, view.width, view.height, self._device)
-        if self._layers is not None:
-            canvas = with_layers(canvas, find(self._layers, canvas))
+    def _canvas(self, subject: Subject, view: View) -> Canvas:
+        """Prepare what is to be seen for a frame of this size."""
+        if isinstance(subject, tuple):
+            return painted_canvas(*subject, view, self._device)
+        canvas = prepare(subject, view.width, view.height, self._device)
+        return canvas if self._layers is None else with_layers(canvas, find(self._layers, canvas))
+
+    def _look(self, canvas: Canvas) -> tuple[Canvas, Scene, list[KeyValue]]:
+        """Have the network see a canvas, and what it is like to be at rest beside it."""
         scene = self._network.encode_picture(self._picture(canvas))
         if canvas.layers is None:
             canvas = with_sky(canvas, scene.masks[:, MASKS.index("sky")][:, None].float().sigmoid())
@@ -339,6 +366,21 @@ class CausalPipeline:
         chances = chance(self._noise, state.seed, here.latents)
         coarse = state.canvas.layers and state.canvas.layers.coarse
         return moved([latent[0, :, 0] for latent in newest], asking, chances, coarse, self._variety)
+
+    def _heard(self, state: StreamState, conditioning: Conditioning) -> tuple[str, Heard]:
+        """Give the words that move the picture; without a picture, paint another scene where a prompt asks for one."""
+        if conditioning.mode != "t2v":
+            return conditioning.prompt, self._text(conditioning.prompt)[1]
+        forget(state, state.now.latents - self.capabilities.truncatable_latents)
+        wish = read_wish(conditioning.prompt)
+        scenery = painted(wish, state.scenery)
+        if scenery != state.scenery:
+            turn(state, self._see((scenery, state.seed), state.canvas.view), scenery, fade_s(conditioning))
+            self._read_back(state)
+        words, told = hear_painted(wish, scenery, lambda text: (text, self._text(text)[1]))
+        if state.now.chunks == 0:
+            state.unnamed = conditioning.prompt if wish.is_empty and conditioning.prompt.strip() else None
+        return words, told_unnamed(told) if conditioning.prompt == state.unnamed else told
 
     def _text(self, prompt: str) -> tuple[Text, Heard]:
         """Encode a prompt, or remember it; with what was understood of it."""

@@ -16,6 +16,7 @@ from pipeline.errors import PipelineError
 from pipeline.pocket.camera import Axis, Camera, Pose
 from pipeline.pocket.decoder import Motion
 from pipeline.pocket.own_motion import Asking
+from pipeline.pocket.painter.scenery import Scenery
 from pipeline.state import Boundary, StreamState
 from pipeline.travel import Travel
 
@@ -36,7 +37,9 @@ def save_state(state: StreamState) -> bytes:
         tensors["known"] = torch.cat([*state.known])
     numbers = {
         "seed": state.seed,
-        "floor": state.floor,
+        # Scenes that were painted before are not saved.
+        "floor": max([state.floor, *(look.until for look in state.looks)]),
+        "scenery": state.scenery and state.scenery.as_json(),
         "is_pending": state.pending is not None,
         "boundaries": [_numbers(boundary) for boundary in boundaries],
     }
@@ -67,6 +70,13 @@ def restore_state(state: StreamState, saved: bytes) -> None:
     # What is pending is always the newest latent.
     state.pending = state.now.last if numbers["is_pending"] else None
     state.cache.latents = state.read_from = state.now.latents - numbers["is_pending"]
+
+
+def saved_scenery(saved: bytes) -> Scenery | None:
+    """Read what was painted for a saved stream, None where its picture had been given."""
+    numbers = load(saved).get("numbers")
+    told = None if numbers is None else json.loads(numbers.numpy().tobytes()).get("scenery")
+    return None if told is None else Scenery.from_json(told)
 
 
 def _numbers(boundary: Boundary) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pipeline.pocket.decoder import Motion
 from pipeline.pocket.fade import Fade
 from pipeline.pocket.network import Scene
 from pipeline.pocket.own_motion import Asking
+from pipeline.pocket.painter.scenery import Scenery
 from pipeline.travel import Travel
 
 
@@ -34,6 +35,19 @@ class Boundary:
     asking: Asking = field(default_factory=Asking)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """What a stream was seen as up to the latent ``until``, when a prompt had another scene painted."""
+
+    until: int
+    canvas: Canvas
+    scene: Scene
+    cache: KVCache
+    read_from: int
+    fade: Fade | None
+    scenery: Scenery | None
+
+
 @dataclass(slots=True, eq=False)
 class StreamState:
     """One stream of an anchored causal model.
@@ -41,7 +55,9 @@ class StreamState:
     ``now`` is the boundary that the next chunk begins at, ``past`` older ones, newest last. ``known`` holds the newest
     clean latents ``[1, C, 1, h, w]`` up to ``now``, as many as the cache's ring; contexts before ``read_from`` are not
     in that. ``pending`` is the clean latent whose context is not in the cache yet. ``floor`` is the latent at which the
-    picture came, before which there is no going back, ``fade`` the picture that it comes out of.
+    picture came, before which there is no going back, ``fade`` the picture that it comes out of. ``scenery`` is what
+    was painted where no picture was given, ``looks`` the ones before it that can still be gone back to, ``unnamed`` the
+    prompt for which a scene was chosen as it named none.
     """
 
     seed: int
@@ -55,4 +71,7 @@ class StreamState:
     pending: Tensor | None = None
     floor: int = 0
     fade: Fade | None = None
+    scenery: Scenery | None = None
+    looks: list[Look] = field(default_factory=list[Look])
+    unnamed: str | None = None
     closed: bool = False

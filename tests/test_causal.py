@@ -1,12 +1,13 @@
 from dataclasses import replace
 from functools import cache
+from typing import cast
 
 import numpy as np
 import pytest
 
 from pipeline.errors import CapacityError, ConditioningError, TruncationError
-from pipeline.types import Chunk, Conditioning
-from tests.pocket_parts import conditioning, picture, pipeline
+from pipeline.types import Chunk, Conditioning, Mode
+from tests.pocket_parts import conditioning, pipeline
 from tests.pocket_parts import made_once as made_once
 
 pytestmark = pytest.mark.usefixtures("made_once")
@@ -129,7 +130,7 @@ def test_a_refused_conditioning_leaves_the_state_as_it_was() -> None:
     state = model.open(asked)
     made = [model.generate_chunk(state, asked)]
     refused = [
-        Conditioning("t2v", "a cat", picture(), 3), Conditioning("i2v", "a cat", None, 3), conditioning(quality=7),
+        replace(asked, mode=cast(Mode, "v2v")), Conditioning("i2v", "a cat", None, 3), conditioning(quality=7),
     ]  # fmt: skip
     for wrong in refused:
         with pytest.raises(ConditioningError):

@@ -147,7 +147,11 @@ def sharp(shares: Tensor) -> Tensor:
 def with_layers(canvas: Canvas, found: Tensor) -> Canvas:
     """Give a canvas its layers from coarse shares ``float32 [1, 5, h, w]`` of the view."""
     canvas = with_sky(canvas, found[:, SKY : SKY + 1], trusted=True)
-    shares = _refined(canvas, found)
+    return layered(canvas, _refined(canvas, found))
+
+
+def layered(canvas: Canvas, shares: Tensor) -> Canvas:
+    """Give a canvas whose sky is known its layers from shares ``float32 [1, 5, H / 2, W / 2]`` of all of it."""
     inside = _inside(shares, canvas)
     present = (inside.mean((2, 3), keepdim=True) > LEAST_LAYER).float()
     shares, inside = shares * present, inside * present
