@@ -33,6 +33,7 @@ from pipeline.pocket.network import MASKS, PICTURE_SIZE, PocketNetwork, Scene, T
 from pipeline.pocket.own_motion import PAST, Asking, moved
 from pipeline.pocket.painter.canvas import painted_canvas
 from pipeline.pocket.painter.hearing import hear_painted, told_unnamed
+from pipeline.pocket.painter.lexicon import SCENES
 from pipeline.pocket.painter.scenery import Scenery
 from pipeline.pocket.painter.words import painted, read_wish
 from pipeline.pocket.reach import goal as reach_goal
@@ -121,6 +122,7 @@ class CausalPipeline:
             max_streams=max_streams,
             truncatable_latents=8,
             examples=examples,
+            scenes=SCENES,
         )
 
     def warm_up(self, progress: Progress = silent) -> tuple[float, ...]:
@@ -341,7 +343,7 @@ class CausalPipeline:
             canvas = with_sky(canvas, scene.masks[:, MASKS.index("sky")][:, None].float().sigmoid())
         rest = torch.zeros(LATENT_SHAPE, dtype=self._dtype, device=self._device)
         context = self._network.encode_context(rest, scene, self._silence)
-        return self._decoders.of(view).take_in(canvas), scene, context
+        return self._decoders.of(canvas.view).take_in(canvas), scene, context
 
     def _picture(self, canvas: Canvas) -> Tensor:
         """What the network sees, ``[1, 3, 128, 224]`` in -1..1: a drawing of the layers, or the view at rest."""

@@ -53,8 +53,9 @@ class Capabilities:
     ``sizes`` are the widths and heights that a take may have, each about as much work. ``quality`` runs from best to
     least; rung 0 is the nominal one. ``truncatable_latents`` is how far back
     :meth:`pipeline.interface.Pipeline.truncate` reaches. ``needs`` says in a sentence what the model must have to run.
-    ``settled`` is what settings left to the machine have come to, as ``section.key=value``: with these and the others
-    it makes the same bytes on another start.
+    ``scenes`` are examples for text alone, where ``examples`` are for a picture. ``settled`` is what settings left to
+    the machine have come to, as ``section.key=value``: with these and the others it makes the same bytes on another
+    start.
     """
 
     model: str
@@ -69,6 +70,7 @@ class Capabilities:
     needs: str = ""
     settled: tuple[str, ...] = ()
     picture_policies: tuple[PicturePolicy, ...] = ("cut",)
+    scenes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

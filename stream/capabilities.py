@@ -37,4 +37,5 @@ def describe(
             "bookmarks": config.bookmarks if is_resumable else 0,
         },
         "examples": list(model.examples),
+        "scenes": list(model.scenes),
     }

@@ -75,7 +75,8 @@ class CapabilityLimits(TypedDict):
 class Capabilities(TypedDict):
     """What the model and the server can do; `sizes` are [width, height] in pixels, `fps` frames a second.
 
-    `picture_policies` are the ways of a picture into a video that runs. `needs` says what the model must have to run,
+    `picture_policies` are the ways of a picture into a video that runs. `examples` are prompts that the model
+    understands, `scenes` those for text alone where they are others. `needs` says what the model must have to run,
     `publish` the schemes that a stream can be published by.
     """
 
@@ -93,6 +94,7 @@ class Capabilities(TypedDict):
     publish: list[str]
     limits: CapabilityLimits
     examples: list[str]
+    scenes: list[str]
 
 
 class Reply(TypedDict):

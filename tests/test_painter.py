@@ -9,9 +9,10 @@ import torch
 from pipeline.pocket.canvas import shrink
 from pipeline.pocket.layers import FOLIAGE, REST, SKY, SUBJECT, WATER
 from pipeline.pocket.painter.canvas import painted_canvas
+from pipeline.pocket.painter.lexicon import SCENES
 from pipeline.pocket.painter.paint import Painting, paint
 from pipeline.pocket.painter.scenery import Scenery
-from pipeline.pocket.painter.words import painted, read_wish
+from pipeline.pocket.painter.words import names_motion, painted, read_wish
 from pipeline.pocket.view import View
 
 # A quarter of the frame: the same scene in fewer pixels.
@@ -206,3 +207,12 @@ def test_a_scene_is_the_same_from_json() -> None:
     """A scene is kept with a stream as JSON; what another version wrote beside is left out."""
     scenery = painted(read_wish("a frozen lake between mountains and hills at night"))
     assert Scenery.from_json(scenery.as_json() | {"later": 1}) == scenery
+
+
+@pytest.mark.parametrize("prompt", SCENES)
+def test_every_example_is_painted_whole(prompt: str) -> None:
+    """An example names a scene of its own, and leaves nothing but motion."""
+    wish = read_wish(prompt)
+    assert not wish.is_empty
+    assert wish.rest == "" or names_motion(wish.rest)
+    assert painted(wish) != Scenery()

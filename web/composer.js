@@ -114,7 +114,7 @@ export class Composer {
   }
 
   #renderExamples() {
-    const wanted = this.#session.capabilities?.examples ?? [];
+    const wanted = this.#session.examples;
     const shown = Array.from(this.#examples.children, (item) => item.textContent);
     if (shown.join("\n") !== wanted.join("\n")) {
       this.#examples.replaceChildren(...wanted.map((prompt) => this.#chip(prompt)));

@@ -186,8 +186,8 @@ class LivePage {
       this.#showError("picture", "Choose a picture first: drop it on the stage, or click there.");
       byId("choose", HTMLButtonElement).focus();
     } else if (this.#controls.checkSeed()) {
-      const { capabilities, mode } = this.#session;
-      if (this.#composer.text === "") this.#composer.text = (mode === "t2v" && capabilities?.examples[0]) || FIRST_PROMPT;
+      const { examples, mode } = this.#session;
+      if (this.#composer.text === "") this.#composer.text = (mode === "t2v" && examples[0]) || FIRST_PROMPT;
       this.#stage.wake();
       await this.#session.start(this.#composer.text, this.#controls.seed(randomSeed()));
     }

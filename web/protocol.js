@@ -40,7 +40,7 @@
  * @typedef {{
  *   model: string, sizes: [number, number][], fps: number, modes: Mode[], policies: string[],
  *   picture_policies?: PicturePolicy[],
- *   limits: Limits, examples: string[], needs?: string,
+ *   limits: Limits, examples: string[], scenes?: string[], needs?: string,
  * }} Capabilities
  */
 

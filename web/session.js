@@ -132,6 +132,12 @@ export class Session {
     return this.mode === "t2v" || this.pictures.current !== null || this.#stream.image !== null;
   }
 
+  /** Prompts that the model understands, as it makes video now. */
+  get examples() {
+    const { examples = [], scenes = [] } = this.#capabilities ?? {};
+    return this.mode === "t2v" && scenes.length > 0 ? scenes : examples;
+  }
+
   /** How long the last commands took to the screen. */
   get latency() {
     return this.#latency;

@@ -72,3 +72,15 @@ MOVES = re.compile(
     r"floats|floating|pours?|drizzles?|closer|slowly|fast|faster|gently|no|not|don't|without|more|less|keep|"
     r"it|wind|breeze|rain|waves|behind \w+)\b"
 )
+
+# One of each kind, for who does not know what to write.
+SCENES = (
+    "a calm lake between mountains at dawn",
+    "a red sunset over the sea",
+    "a stormy sea at night, rain falls",
+    "a starry night over a lake",
+    "a misty forest, the leaves sway in the wind",
+    "a campfire in the dark forest",
+    "snowy mountains under the northern lights",
+    "abstract blue light",
+)

@@ -76,7 +76,8 @@ def light_of(scenery: Scenery, seed: int) -> Light:
     if scenery.weather == "cloudy":
         light = replace(_greyed(light, 0.35, 0.97), clouds=0.85, size=light.size * light.is_night)
     elif scenery.weather == "stormy":
-        light = replace(_greyed(light, 0.62, 0.60), clouds=1.0, size=0.0, mist=0.6, strength=0.25)
+        grey, gain = (0.40, 1.35) if light.is_night else (0.55, 0.66)
+        light = replace(_greyed(light, grey, gain), clouds=0.92, size=0.0, mist=0.6, strength=0.25)
     elif scenery.weather == "misty":
         light = replace(_greyed(light, 0.3, 1.0), mist=1.15, clouds=0.3 * clouds)
     if scenery.colour:

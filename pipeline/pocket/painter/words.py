@@ -161,7 +161,8 @@ class _Found:
             return self._left(clause)
         left = _WHERE.sub(lambda phrase: "" if not self._left(phrase[0]) else phrase[0], clause).strip()
         # What moves is there: "the sea ripples".
-        self.places += [place for found in _SCENE.finditer(left.lower()) for place in _strong(_plain(found[0]))]
+        for found in _SCENE.finditer(left.lower()):
+            self.places += _strong(_plain(found[0]))
         return left or clause
 
     def _left(self, phrase: str) -> str:
@@ -186,8 +187,9 @@ class _Found:
         weathers: list[Weather] = _named(WEATHER, words)
         colours: list[Colour] = _named(COLOURS, words)
         self.places += places
-        self.hour, self.weather = next(iter(hours), self.hour), next(iter(weathers), self.weather)
-        self.colour = next(iter(colours), self.colour)
+        self.hour = hours[0] if hours else self.hour
+        self.weather = weathers[0] if weathers else self.weather
+        self.colour = colours[0] if colours else self.colour
         self.flags |= _flags(words)
 
 
@@ -209,7 +211,8 @@ def _is_colour(words: str) -> bool:
 
 def _strong(words: str) -> list[Place]:
     """Places that something is, not what may move in others: clouds, fire."""
-    return [place for place in _named(PLACES, words) if place not in ("sky", "fire")]
+    named: list[Place] = _named(PLACES, words)
+    return [place for place in named if place not in ("sky", "fire")]
 
 
 def _either(*groups: Mapping[Any, str]) -> str:
