@@ -116,6 +116,16 @@ def test_where_the_sky_is_the_picture_is_the_sky() -> None:
     assert not torch.equal(lake.pixels, lake.sky)
 
 
+@pytest.mark.parametrize("prompt", ["a sunset over the sea", "the moon over the sea"])
+def test_the_sun_stands_still_while_clouds_drift(prompt: str) -> None:
+    """Sun and moon are no part of the sky that drifts, and behind them that has none: else it would show twice."""
+    painting = of(prompt)
+    disc = (painting.pixels.int() - painting.sky.int()).abs().amax(-1) > 25
+    disc[VIEW.room[0] + 120 :] = False
+    assert int(disc.sum()) > 60
+    assert float(painting.shares[SKY][disc].max()) < 0.05
+
+
 def test_fire_is_where_the_fire_is() -> None:
     """What is a campfire's flame burns: it is brighter and redder by far than the night about it."""
     picture, subject = seen("a campfire"), shares("a campfire")[SUBJECT]

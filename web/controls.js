@@ -99,7 +99,8 @@ export class Controls {
     if (needs) byId("model", HTMLElement).title = needs;
     const isFromText = modes.includes("t2v");
     say("mode-reason", modes.length > 1 ? "" : isFromText ? "makes video from text" : "animates pictures");
-    say("empty-rules", `JPG, PNG or WebP, up to ${formatBytes(limits.image_bytes)}`);
+    const rules = `JPG, PNG or WebP, up to ${formatBytes(limits.image_bytes)}`;
+    say("empty-rules", this.#session.mode === "t2v" ? "" : rules);
   }
 
   #renderRecorded() {

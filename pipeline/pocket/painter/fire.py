@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from pipeline.pocket.layers import REST, SUBJECT
+from pipeline.pocket.layers import REST, SKY, SUBJECT
 from pipeline.pocket.painter.light import plain
 from pipeline.pocket.painter.noise import Noise, sampled, smoothstep
 from pipeline.pocket.painter.sheet import Drawing, Sheet
@@ -15,7 +15,7 @@ def paint_fire(sheet: Sheet, seed: int, at: tuple[float, float], tall: float) ->
     away = ((sheet.x - x) / tall) ** 2 + ((sheet.y - y + 0.3 * tall) / tall) ** 2 * 1.25
     throw = torch.exp(-away / 1.6) * 0.85 + torch.exp(-away / 9.0) * 0.40
     lit = sheet.picture * plain((1.0, 0.56, 0.26)) * 3.2 + plain((0.10, 0.035, 0.008))
-    sheet.glaze(lit.clamp(0, 1), (throw * 0.9).clamp(0, 0.95))
+    sheet.glaze(lit.clamp(0, 1), (throw * 0.9).clamp(0, 0.95) * (1 - sheet.shares[SKY]))
     _logs(sheet, noise, at, tall)
     _flames(sheet, noise, at, tall)
     _sparks(sheet, noise, at, tall)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.pocket.layers import REST, SKY
 from pipeline.pocket.painter.light import RGB, Light, mix, plain
 from pipeline.pocket.painter.noise import Noise, sampled, smoothstep
 from pipeline.pocket.painter.scenery import Scenery
@@ -49,9 +50,9 @@ def paint_sky(sheet: Sheet, scenery: Scenery, light: Light, seed: int) -> None:
     sheet.picture = wide[:3]
     if is_starry:
         _stars(sheet, light, noise, (slope, middle) if is_rich else None)
+    sheet.sky = torch.lerp(sheet.picture, wide[3:6], wide[6])
     _disc(sheet, light, seed)
     sheet.picture = torch.lerp(sheet.picture, wide[3:6], wide[6])
-    sheet.sky = sheet.picture.clone()
 
 
 def sun_at(sheet: Sheet, light: Light) -> tuple[float, float]:
@@ -78,20 +79,23 @@ def _glow(half: _Half, light: Light, sun: tuple[float, float]) -> None:
 
 
 def _disc(sheet: Sheet, light: Light, seed: int) -> None:
-    """The sun's or moon's own face."""
+    """The sun's or moon's own face; it is not of the sky that drifts with the clouds, which has none behind it."""
     if light.size <= 0 or light.strength <= 0:
         return
     (x, y), (scale, (rows, columns)) = sun_at(sheet, light), (sheet.view.scale, sheet.view.room)
-    reach = light.size + 2
+    reach = light.size + 6
     top, left = (max(0, int((p - reach) * scale) + r) for p, r in ((y, rows), (x, columns)))
     part = slice(top, top + int(2 * reach * scale) + 1), slice(left, left + int(2 * reach * scale) + 1)
     px, py = sheet.x[:, part[1]], sheet.y[part[0]]
-    disc = smoothstep(light.size + 0.9, light.size - 0.9, ((px - x) ** 2 + (py - y) ** 2).sqrt())
+    away = ((px - x) ** 2 + (py - y) ** 2).sqrt()
+    disc = smoothstep(light.size + 0.9, light.size - 0.9, away)
     face = plain((0.95, 0.94, 0.88) if light.is_night else mix(light.glow, (1.0, 1.0, 0.94), 0.72))
     if light.is_night:
         maria = sampled(Noise(seed, "moon").texture(5), (px - x) / 150, (py - y) / 150)
         face = face * (1 - 0.26 * smoothstep(0.40, 0.62, maria))
     sheet.picture[:, *part] = torch.lerp(sheet.picture[:, *part], face.expand(3, *disc.shape), disc)
+    held = smoothstep(light.size + 5.0, light.size + 2.0, away)
+    sheet.shares[SKY, *part], sheet.shares[REST, *part] = 1 - held, held
 
 
 def _stars(sheet: Sheet, light: Light, noise: Noise, band: tuple[float, float] | None) -> None:

@@ -184,6 +184,21 @@ def paint_dunes(sheet: Sheet, light: Light, seed: int, top: float) -> None:
         sheet.lay(colour + (plain(light.horizon) - colour) * far, sheet.below(line, rows), REST, rows)
 
 
+def paint_shore(sheet: Sheet, light: Light, seed: int, top: float) -> None:
+    """A beach on this side of the water."""
+    noise, x = Noise(seed, "shore"), sheet.x[0]
+    line = top + 0.05 * sheet.height * noise.line(x, 520, 3)
+    rows = sheet.rows_from(float(line.min()))
+    grain = sampled(noise.texture(7, 0.66, first=8), sheet.x / 420, sheet.y[rows] / 150)
+    wet = torch.exp(-(sheet.y[rows] - line[None]).clamp(min=0) / 16)
+    lit = (0.30 + 0.6 * grain - 0.35 * wet).clamp(0, 1)
+    sand = mix(_SAND, (0.50, 0.46, 0.44), 0.45)
+    colour = torch.lerp(
+        plain(of_thing(mix(sand, (0.1, 0.08, 0.1), 0.6), light)), plain(of_thing(sand, light, 0.3)), lit
+    )
+    sheet.lay(colour, sheet.below(line, rows), REST, rows)
+
+
 def _flanks(sheet: Sheet, rows: slice, line: Tensor, how: tuple[float, float, float], ripples: Tensor) -> Tensor:
     """How much each place of a dune is lit: the edge between its flanks winds down from the crest."""
     tall, near, sun = how

@@ -8,7 +8,7 @@ from torch import Tensor
 from pipeline.pocket.painter.abstract import paint_abstract
 from pipeline.pocket.painter.fire import paint_fire
 from pipeline.pocket.painter.heavens import paint_sky
-from pipeline.pocket.painter.land import paint_dunes, paint_ground, paint_hills, paint_mountains
+from pipeline.pocket.painter.land import paint_dunes, paint_ground, paint_hills, paint_mountains, paint_shore
 from pipeline.pocket.painter.light import Light, light_of
 from pipeline.pocket.painter.noise import Noise
 from pipeline.pocket.painter.scenery import Place, Scenery
@@ -57,7 +57,7 @@ def _paint_land(sheet: Sheet, scenery: Scenery, light: Light, seed: int) -> None
     behind = [one for one in ("mountains", "hills", "forest") if one in scenery.beyond]
     if place in ("mountains", "hills", "sky", "stars"):
         _paint_heights(sheet, scenery, light, seed)
-    if place == "forest" or (place == "fire" and not scenery.beyond):
+    if place == "forest" or (place == "fire" and set(behind) <= {"forest"}):
         paint_forest(sheet, scenery, light, seed)
     elif place in ("lake", "field", "snow", "sea", "fire", "desert"):
         if "mountains" in behind:
@@ -68,12 +68,14 @@ def _paint_land(sheet: Sheet, scenery: Scenery, light: Light, seed: int) -> None
             paint_firs(sheet, scenery, light, seed, (top + 2, 46 if "forest" in behind else 30), 0.38)
     if place in ("sea", "lake"):
         paint_water(sheet, scenery, light, seed, top)
-    elif place in ("field", "snow"):
+    elif place in ("field", "snow") or (place == "fire" and set(behind) - {"forest"}):
         paint_ground(sheet, scenery, light, seed, top)
     elif place == "desert":
         paint_dunes(sheet, light, seed, top)
     if place in ("lake", "hills", "mountains", "snow"):
         paint_frame(sheet, scenery, light, seed)
+    if place in ("sea", "lake") and scenery.has_fire:
+        paint_shore(sheet, light, seed, 0.76 * sheet.height)
     if place == "fire" or scenery.has_fire:
         paint_fire(sheet, seed, (0.5 * sheet.width, 0.86 * sheet.height), 0.26 * sheet.height)
 

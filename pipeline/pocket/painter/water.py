@@ -34,9 +34,12 @@ def paint_water(sheet: Sheet, scenery: Scenery, light: Light, seed: int, top: fl
     tilt = height - _shifted(height)
     mirror = _mirrored(sheet, first, top, tilt * rough, fine * rough)
     depth = (away / (sheet.height - top)).clamp(0, 1.2)
-    body = torch.lerp(
-        plain(of_thing(_SHALLOW, light)), plain(of_thing(_DEEP, light)), (0.35 + 0.65 * depth).clamp(0, 1)
+    # The air's colour is in the water too.
+    air = mix(light.horizon, (0.0, 0.0, 0.0), 0.55)
+    shallow, deep = (
+        plain(mix(of_thing(own, light), air, 0.45 - 0.3 * part)) for own, part in ((_SHALLOW, 0), (_DEEP, 1))
     )
+    body = torch.lerp(shallow, deep, (0.35 + 0.65 * depth).clamp(0, 1))
     lit = body + plain(light.middle) * (0.30 * (height - 0.5) * min(1.6, rough) * (0.4 + depth))
     see = (0.92 if not is_sea else 0.82) - (0.42 if not is_sea else 0.62) * depth.sqrt() - 0.5 * rough * (height - 0.5)
     water = torch.lerp(lit.clamp(0, 1), mirror * 0.94, see.clamp(0.06, 0.97))
