@@ -1,6 +1,7 @@
 """Pocket in t2v: a stream that begins with words alone, goes on, turns to other scenes, and is kept."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from pipeline.offline import Shot, TimedPrompt, generate
 from pipeline.pocket.painter.hearing import hear_painted, life_of
 from pipeline.pocket.painter.words import painted, read_wish
 from pipeline.state import StreamState
-from pipeline.types import Chunk, Conditioning, Heard
+from pipeline.types import Chunk, Conditioning, Heard, Policy
 from tests import pocket_parts
 from tests.pocket_parts import picture
 
@@ -175,3 +176,13 @@ def test_a_dog_on_a_bicycle_is_told(pocket: CausalPipeline, monkeypatch: pytest.
     made = play(pocket, state, "a dog on a bicycle", "a dog on a bicycle", "a cat")
     wanted = Heard(("no scene was named: a lake, by day (painted)",), ("a dog on a bicycle",))
     assert [chunk.heard for chunk in made] == [wanted, wanted, told]
+
+
+@pytest.mark.parametrize(("policy", "latents"), [("cut", 0.0), ("blend", 8.0), ("auto", 6.0)])
+def test_the_policy_says_how_another_scene_comes(pocket: CausalPipeline, policy: Policy, latents: float) -> None:
+    """A cut is at once, a blend takes the seconds that were asked for, and by itself a scene fades in for 1.5 s."""
+    state = pocket.open(under(LAKE))
+    play(pocket, state, LAKE)
+    pocket.generate_chunk(state, replace(under(FOREST), policy=policy, over_s=2.0))
+    assert state.fade is not None
+    assert state.fade.latents == latents
