@@ -22,11 +22,12 @@ from pipeline.pocket.canvas import Canvas, prepare, with_sky
 from pipeline.pocket.chance import chance
 from pipeline.pocket.decoder import Motion
 from pipeline.pocket.decoders import Decoders, view_of
+from pipeline.pocket.depth import with_depth
 from pipeline.pocket.fade import decode, fade_from
 from pipeline.pocket.gpu_passes import LATENT_SHAPE, GpuPasses
 from pipeline.pocket.hearing import hear
 from pipeline.pocket.latents import LATENTS_PER_SECOND
-from pipeline.pocket.layers import drawing, find, with_layers
+from pipeline.pocket.layers import asked_of, drawing, looked_for, with_layers
 from pipeline.pocket.layers_network import LayersNetwork
 from pipeline.pocket.looks import fade_s, forget, turn, turn_back
 from pipeline.pocket.network import MASKS, PICTURE_SIZE, PocketNetwork, Scene, Text
@@ -91,7 +92,9 @@ class CausalPipeline:
         frames_per_latent: int = 4,
         layers: LayersNetwork | None = None,
         variety: float = 0.0,
+        parallax: float = 0.0,
     ) -> None:
+        self._parallax = parallax
         self._layers = layers and layers.eval().requires_grad_(False)
         self._network = network.eval().requires_grad_(False)
         self._dtype = network.position.dtype
@@ -334,7 +337,10 @@ class CausalPipeline:
         if isinstance(subject, tuple):
             return painted_canvas(*subject, view, self._device)
         canvas = prepare(subject, view.width, view.height, self._device)
-        return canvas if self._layers is None else with_layers(canvas, find(self._layers, canvas))
+        if self._layers is None:
+            return canvas
+        found = asked_of(self._layers, canvas)
+        return with_depth(with_layers(canvas, looked_for(found)), found, self._parallax)
 
     def _look(self, canvas: Canvas) -> tuple[Canvas, Scene, list[KeyValue]]:
         """Have the network see a canvas, and what it is like to be at rest beside it."""

@@ -15,7 +15,7 @@ def one_of(*choices: str) -> Any:
 class ModelConfig:
     """Which model makes the video, and how; what only Wan has is in :class:`WanConfig`.
 
-    ``device``, ``width``, ``height``, ``shapes``, ``fps`` and ``variety`` are pocket's; Wan has its own.
+    ``device``, ``width``, ``height``, ``shapes``, ``fps``, ``variety`` and ``parallax`` are pocket's; Wan has its own.
 
     In a field's metadata, ``range`` bounds a number, both ends included, and ``choices`` names all that fits.
     """
@@ -33,6 +33,7 @@ class ModelConfig:
     shapes: list[str] = field(default_factory=lambda: ["turned", "square"], metadata={"choices": ("turned", "square")})
     fps: int = ranged(16, 4, 60)
     variety: float = ranged(1.0, 0.0, 1.0)
+    parallax: float = ranged(1.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)

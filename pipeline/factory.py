@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 AS_PUBLISHED = WanConfig()
 DEFAULTS = ModelConfig()
-OF_POCKET = ("device", "width", "height", "shapes", "fps", "variety")
+OF_POCKET = ("device", "width", "height", "shapes", "fps", "variety", "parallax")
 LATENTS_PER_SECOND = 4
 POCKET_WEIGHTS = Path(__file__).parent / "pocket" / "weights" / "pocket-v0.safetensors"
 LAYERS_WEIGHTS = POCKET_WEIGHTS.with_name("layers-v1.safetensors")
@@ -107,6 +107,7 @@ def _build_pocket(config: ModelConfig, progress: Progress) -> Pipeline[Any]:
         frames_per_latent=config.fps // LATENTS_PER_SECOND,
         layers=layers,
         variety=config.variety,
+        parallax=config.parallax,
     )
     settled = (
         f"model.dtype={str(dtype).removeprefix('torch.')}",

@@ -20,6 +20,7 @@ from pipeline.pocket.view import NOMINAL, ROOM, View
 from pipeline.types import Pixels
 
 if TYPE_CHECKING:
+    from pipeline.pocket.depth import Depth
     from pipeline.pocket.layers import Layers
 
 CPU = torch.device("cpu")
@@ -41,7 +42,8 @@ class Canvas:
     ``texture float32 [1, 3, H, W]`` in 0..255 at SCALE, with margins; ``rest uint8 [H, W, 3]`` the resting view.
     ``sky float32 [1, 1, h, w]`` says coarsely where the sky is, in 0..1, and ``plate`` is the texture with all that
     stands before the sky taken out: a cloud that moves on leaves sky behind, not the ghost of a tower. ``layers`` are
-    what else moves by itself (:mod:`pipeline.pocket.layers`), None where nobody has looked for them.
+    what else moves by itself (:mod:`pipeline.pocket.layers`), ``depth`` says how near things are
+    (:mod:`pipeline.pocket.depth`); None where nobody has looked for them.
     """
 
     texture: Tensor
@@ -49,6 +51,7 @@ class Canvas:
     sky: Tensor
     plate: Tensor
     layers: "Layers | None" = None
+    depth: "Depth | None" = None
 
     @property
     def size(self) -> tuple[int, int]:

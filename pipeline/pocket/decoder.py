@@ -24,7 +24,8 @@ from pipeline.pocket.latents import (
     WEATHER,
     fit_camera,
 )
-from pipeline.pocket.moving import ALL, displaced, gain, under
+from pipeline.pocket.moving import ALL, displaced, gain, set_off, under
+from pipeline.pocket.parallax import seen
 from pipeline.pocket.reach import LIGHT, MOTION, RATE, everything
 from pipeline.pocket.reach import WEATHER as COVER
 from pipeline.pocket.sampling import NODES, Place
@@ -106,32 +107,37 @@ class AnchoredDecoder:
         (a, b, c), (d, e, f) = pose.affine()
         # Fields live in picture places, but the camera's and the weather's, which live on the screen.
         place = Place(a * self._x + b * self._y + c, d * self._x + e * self._y + f, self._view, pose == REST)
-        image = self._warp(canvas, place, fields, time_s, reach[MOTION])
-        layers = canvas.layers
+        layers, depth = canvas.layers, canvas.depth
+        place, ahead = (place, None) if depth is None else seen(place, pose, depth)
+        image = self._warp(canvas, (place, ahead), fields, time_s, reach[MOTION])
         if lit and layers is not None:
-            image = image * gain(canvas, layers, place, fields[GAIN], reach[LIGHT])
+            image = image * gain(canvas, layers, place, ahead, fields[GAIN], reach[LIGHT])
         elif lit:
             image = image * place.enlarge(place.local(fields[GAIN]).exp())
         if weather:
-            covered = None if layers is None else under(canvas, layers, place, reach[COVER])
+            covered = None if layers is None else under(canvas, layers, place, ahead, reach[COVER])
             wet = self._weather.over(image, fields[WEATHER], time_s)
             image = wet if covered is None else torch.lerp(image, wet, covered)
         return image.round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0)
 
-    def _warp(self, canvas: Canvas, place: Place, fields: Tensor, time_s: float, reach: Tensor) -> Tensor:
-        """Sample the canvas at picture places; the sky behind it flows.
+    def _warp(
+        self, canvas: Canvas, places: tuple[Place, Place | None], fields: Tensor, time_s: float, reach: Tensor
+    ) -> Tensor:
+        """Sample the canvas at picture places, a subject that is by itself at its own; the sky behind it flows.
 
         Two half-periods cross-fade, so that the flow never ends. They are taken from the plate, so that what
         stands before the sky neither moves nor leaves a ghost.
         """
+        (place, ahead), layers = places, canvas.layers
         shift, flow = fields[DISPLACEMENT] * DISPLACEMENT_UNIT_PX, place.local(fields[FLOW])
-        if not bool(shift.any()):
-            image = place.sample(canvas, canvas.texture)
-        elif canvas.layers is None or float(reach.min()) > ALL:
-            place = place.moved(place.local(shift))
-            image = place.sample(canvas, canvas.texture)
+        if bool(shift.any()) and layers is not None and float(reach.min()) <= ALL:
+            image = displaced(canvas, layers, place, ahead, shift, reach)
         else:
-            image = displaced(canvas, canvas.layers, place, shift, reach)
+            if bool(shift.any()):
+                place = place.moved(place.local(shift))
+                ahead = ahead and ahead.moved(ahead.local(shift))
+            image = place.sample(canvas, canvas.texture)
+            image = image if ahead is None else set_off(image, canvas, ahead, place)
         moving = flow.abs().amax(0)
         if float(moving.max()) <= 0.02:
             return image
@@ -144,6 +150,8 @@ class AnchoredDecoder:
             for part in (phase, (phase + 0.5) % 1)
         )
         share = place.sample(canvas, canvas.sky, band) * place.enlarge((moving[None] / FLOW_FADE).clamp(max=1), band)
+        if ahead is not None and layers is not None and layers.subject is not None:
+            share = share * (1 - ahead.sample(canvas, layers.subject.cut, band))
         image[:, band] = torch.lerp(image[:, band], torch.lerp(first, second, abs(2 * phase - 1)), share)
         return image
 

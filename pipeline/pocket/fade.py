@@ -79,6 +79,7 @@ def _mixed(one: Canvas, other: Canvas, share: float) -> Canvas:
         torch.lerp(one.sky, other.sky, share),
         torch.lerp(one.plate, other.plate, share),
         _mixed_layers(one, other, share),
+        (other if share >= 0.5 else one).depth,
     )
 
 

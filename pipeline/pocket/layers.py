@@ -95,8 +95,13 @@ class Layers:
 
 def find(network: LayersNetwork, canvas: Canvas) -> Tensor:
     """Shares ``float32 [1, 5, h, w]`` of the view at rest, half as large as the network sees it."""
+    return looked_for(asked_of(network, canvas))
+
+
+def asked_of(network: LayersNetwork, canvas: Canvas) -> Tensor:
+    """The same as sure as the network is of them: what it hardly sees is not looked for."""
     pixels = canvas.rest.permute(2, 0, 1)[None].float() / 127.5 - 1
-    return looked_for(ask(network, pixels, shown_size(canvas.view)))
+    return ask(network, pixels, shown_size(canvas.view))
 
 
 def ask(network: LayersNetwork, picture: Tensor, size: tuple[int, int]) -> Tensor:

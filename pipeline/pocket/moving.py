@@ -63,8 +63,13 @@ def apart(fields: Tensor, coarse: Tensor, reach: Tensor) -> tuple[Tensor, Tensor
     return rest, own
 
 
-def displaced(canvas: Canvas, layers: Layers, place: Place, field: Tensor, reach: Tensor) -> Tensor:
-    """The picture ``float32 [3, H, W]`` seen from a place, moved by a displacement ``[2, h, w]`` in units."""
+def displaced(
+    canvas: Canvas, layers: Layers, place: Place, ahead: Place | None, field: Tensor, reach: Tensor
+) -> Tensor:
+    """The picture ``float32 [3, H, W]`` seen from a place, moved by a displacement ``[2, h, w]`` in units.
+
+    ``ahead`` is where the subject is looked for, if it is nearer than what is around it.
+    """
     moved = parts(field, layers, reach)
     image = (place if moved.rest is None else place.moved(place.local(moved.rest))).sample(canvas, canvas.texture)
     if layers.water is not None and moved.water is not None:
@@ -77,25 +82,45 @@ def displaced(canvas: Canvas, layers: Layers, place: Place, field: Tensor, reach
         rows = _rows(place, layers.coarse[FOLIAGE])
         still = image[:, rows].clone()
         _over(image, canvas, layers.foliage, place.moved(place.local(moved.foliage)), place, rows)
-        if layers.subject is not None and moved.subject is None:
+        if layers.subject is not None and moved.subject is None and ahead is None:
             # Leaves pass behind whoever stands before them.
             _lay(image, still, place.sample(canvas, layers.shares[:, SUBJECT : SUBJECT + 1], rows), rows)
+    if ahead is not None:
+        ahead = ahead if moved.subject is None else ahead.moved(ahead.local(moved.subject))
+        return set_off(image, canvas, ahead, place)
     if layers.subject is not None and moved.subject is not None:
         rows = _rows(place, layers.coarse[SUBJECT])
         _over(image, canvas, layers.subject, place.moved(place.local(moved.subject)), place, rows)
     return image
 
 
-def gain(canvas: Canvas, layers: Layers, place: Place, field: Tensor, reach: Tensor) -> Tensor:
+def set_off(image: Tensor, canvas: Canvas, ahead: Place, place: Place) -> Tensor:
+    """Lay a subject over an image ``[3, H, W]`` of the picture where it is seen, and take it out where it was."""
+    assert canvas.layers is not None
+    assert canvas.layers.subject is not None
+    layer = canvas.layers.subject
+    found = torch.maximum(*(where.local(canvas.layers.coarse[SUBJECT:]) for where in (ahead, place)))[0] > 0.01
+    rows, columns = (place.band(found.any(1 - axis), 4, axis) for axis in (0, 1))
+    part = image[:, rows, columns]
+    for where, plane, share in ((place, layer.behind, layer.hole), (ahead, canvas.texture, layer.cut)):
+        over = where.sample(canvas, plane, rows, columns=columns)
+        part.lerp_(over, where.sample(canvas, share, rows, columns=columns).expand_as(over))
+    return image
+
+
+def gain(canvas: Canvas, layers: Layers, place: Place, ahead: Place | None, field: Tensor, reach: Tensor) -> Tensor:
     """Factors ``float32 [3, H, W]`` of a log gain ``[3, h, w]``; light that falls on one layer ends where it ends."""
     uneven = float((field.amax((1, 2)) - field.amin((1, 2))).max())
     if uneven < EVEN_GAIN and float(reach.min()) > ALL:
         return place.enlarge(place.local(field).exp())
     own = lit(field[None], layers.coarse, reach[None])[0]
     shares = place.sample(canvas, layers.shares, reduction=GAIN_REDUCTION)
+    if ahead is not None:
+        shares = covered(shares, ahead.sample(canvas, layers.shares[:, SUBJECT:], reduction=GAIN_REDUCTION))
     total = torch.zeros(3, *shares.shape[1:])
-    for share, one in zip(shares, own, strict=True):
-        total += share * place.enlarge(place.local(one), reduction=GAIN_REDUCTION)
+    for kind, (share, one) in enumerate(zip(shares, own, strict=True)):
+        there = ahead if ahead is not None and kind == SUBJECT else place
+        total += share * place.enlarge(there.local(one), reduction=GAIN_REDUCTION)
     return F.interpolate(total.exp()[None], scale_factor=GAIN_REDUCTION, mode="bilinear", align_corners=False)[0]
 
 
@@ -112,12 +137,20 @@ def lit(fields: Tensor, coarse: Tensor, reach: Tensor) -> Tensor:
     return torch.lerp(own, even.expand_as(own), alone) * reach[:, :, None, None, None]
 
 
-def under(canvas: Canvas, layers: Layers, place: Place, reach: Tensor) -> Tensor | None:
+def under(canvas: Canvas, layers: Layers, place: Place, ahead: Place | None, reach: Tensor) -> Tensor | None:
     """How much of each place weather may cover, ``float32 [1, H, W]`` in 0..1; None for all of it."""
     if float(reach.min()) > ALL:
         return None
-    shares = F.conv2d(layers.shares, reach[None, :, None, None])
-    return place.sample(canvas, shares)
+    if ahead is None:
+        return place.sample(canvas, F.conv2d(layers.shares, reach[None, :, None, None]))
+    shares = covered(place.sample(canvas, layers.shares), ahead.sample(canvas, layers.shares[:, SUBJECT:]))
+    return (shares * reach[:, None, None]).sum(0, keepdim=True)
+
+
+def covered(shares: Tensor, subject: Tensor) -> Tensor:
+    """Shares ``[..., 5, H, W]`` of the picture with a subject of ``[..., 1, H, W]`` before it; where it was is rest."""
+    rest, *others, was = shares.split(1, -3)
+    return torch.cat([torch.cat([rest + was, *others], -3) * (1 - subject), subject], -3)
 
 
 def _over(image: Tensor, canvas: Canvas, layer: Layer, there: Place, place: Place, rows: slice) -> None:

@@ -37,12 +37,14 @@ class Place:
         """The places that lie here once all has moved by ``shift [2, 61, 105]`` units."""
         return Place(self.x - shift[0], self.y - shift[1], self.view)
 
-    def sample(self, canvas: Canvas, plane: Tensor, rows: slice = WHOLE, reduction: int = 1) -> Tensor:
-        """Values ``[C, rows, W]`` of one of the canvas's planes, or every ``reduction``-th of all rows and columns."""
+    def sample(
+        self, canvas: Canvas, plane: Tensor, rows: slice = WHOLE, reduction: int = 1, columns: slice = WHOLE
+    ) -> Tensor:
+        """Values ``[C, rows, columns]`` of one of the canvas's planes, or every ``reduction``-th of all of them."""
         if self.is_rest and plane is canvas.texture and reduction == 1:
-            return canvas.rest[rows].permute(2, 0, 1).float().contiguous()
+            return canvas.rest[rows, columns].permute(2, 0, 1).float().contiguous()
         grid = self._grid if reduction == 1 else self.enlarge(self._nodes, reduction=reduction).permute(1, 2, 0)[None]
-        return F.grid_sample(plane, grid[:, rows], padding_mode="border", align_corners=False)[0]
+        return F.grid_sample(plane, grid[:, rows, columns], padding_mode="border", align_corners=False)[0]
 
     @cached_property
     def _nodes(self) -> Tensor:
@@ -63,11 +65,15 @@ class Place:
         size = (self.view.height // reduction, self.view.width // reduction)
         return F.interpolate(nodes[None], size=size, mode="bilinear", align_corners=True)[0, :, rows]
 
-    def band(self, seen: Tensor, beyond: int) -> slice:
-        """The frame's rows of the rows of nodes that are ``seen bool [61]``, and of so many ``beyond`` them."""
+    def band(self, seen: Tensor, beyond: int, axis: int = 0) -> slice:
+        """The frame's rows of the rows of nodes that are ``seen bool [61]``, and of so many ``beyond`` them.
+
+        Columns, of ``[105]``, along ``axis`` 1.
+        """
         found = seen.nonzero()[:, 0]
         if not len(found):
             return slice(0, 0)
-        step = (self.view.height - 1) / (NODES[0] - 1)
-        bottom = int((found.max() + beyond) * step) + 1
-        return slice(max(0, int((found.min() - beyond) * step)), min(self.view.height, bottom))
+        size = (self.view.height, self.view.width)[axis]
+        step = (size - 1) / (NODES[axis] - 1)
+        end = int((found.max() + beyond) * step) + 1
+        return slice(max(0, int((found.min() - beyond) * step)), min(size, end))

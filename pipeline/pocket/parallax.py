@@ -1,0 +1,67 @@
+"""Where a camera that has moved sees things that are nearer or farther than the mean of the picture.
+
+A pan or tilt moves what is near farther than what is far, a zoom is taken for a step towards it, and a roll turns all
+alike. At home nothing is out of its place, and the farther from home the less is added, so that what a near thing
+uncovers stays a narrow strip.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pipeline.pocket.camera import Pose
+from pipeline.pocket.depth import Depth
+from pipeline.pocket.sampling import Place
+
+# Units from home at which a seventh of the way, and half at most twice as far, is left out.
+EASE = 300.0
+# Log zoom beyond which nothing more is added.
+MOST_ZOOM = 0.6
+# Nearness is told of places in the picture, which it moves itself: steps in which that is settled.
+STEPS = 3
+
+
+class Travel(NamedTuple):
+    """How far a camera is from home: where it looks in units, how much of that counts for depth, and its log zoom.
+
+    Numbers, or tensors of as many frames.
+    """
+
+    x: float | Tensor
+    y: float | Tensor
+    right: float | Tensor
+    down: float | Tensor
+    zoom: float | Tensor
+
+
+def eased(pose: Pose) -> tuple[float, float, float]:
+    """How much of a pose's way counts for depth: right, down, log zoom.
+
+    >>> [round(value, 1) for value in eased(Pose(x=30.0, zoom=2.0))]
+    [29.9, 0.0, 0.6]
+    """
+    ease = 1 / math.sqrt(1 + (pose.x**2 + pose.y**2) / EASE**2)
+    return pose.x * ease, pose.y * ease, max(-MOST_ZOOM, min(MOST_ZOOM, pose.zoom))
+
+
+def moved(x: Tensor, y: Tensor, near: Tensor | float, travel: Travel) -> tuple[Tensor, Tensor]:
+    """Places ``x, y [..., 61, 105]`` in units at which a mean thing is seen, for things of another nearness."""
+    near = torch.as_tensor(near, device=x.device)
+    grow = torch.expm1(-travel.zoom * near)
+    return x + (x - travel.x) * grow + near * travel.right, y + (y - travel.y) * grow + near * travel.down
+
+
+def seen(place: Place, pose: Pose, depth: Depth) -> tuple[Place, Place | None]:
+    """Where the nodes of a frame look for the picture; and for its subject, where that is by itself."""
+    right, down, zoom = eased(pose)
+    if not (right or down or zoom):
+        return place, None
+    travel = Travel(pose.x, pose.y, right, down, zoom)
+    around = place
+    for _ in range(STEPS):
+        around = Place(*moved(place.x, place.y, around.local(depth.near)[0], travel), place.view)
+    if depth.subject is None:
+        return around, None
+    return around, Place(*moved(place.x, place.y, depth.subject, travel), place.view)
