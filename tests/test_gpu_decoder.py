@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pipeline.pocket.canvas import Canvas, prepare, with_sky
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
+from pipeline.pocket.depth import Depth
 from pipeline.pocket.gpu_decoder import GpuDecoder
 from pipeline.pocket.latents import CHANNELS, DISPLACEMENT, FLOW, GAIN, GRID, WEATHER, camera_field
 from pipeline.pocket.layers import FOLIAGE, REST, SKY, SUBJECT, WATER, with_layers
@@ -94,6 +95,13 @@ def by_layers() -> Canvas:
     return with_layers(prepare(image, VIEW.width, VIEW.height), shares)
 
 
+@cache
+def deep() -> Canvas:
+    """The picture in its layers, the lower the nearer, with somebody who stands out."""
+    slope = torch.linspace(-0.3, 0.3, 60)[:, None].expand(60, 104)
+    return replace(by_layers(), depth=Depth(slope[None].contiguous(), 0.25))
+
+
 def on(given: Canvas, device: torch.device) -> Canvas:
     return cast(Canvas, moved(given, device))
 
@@ -109,10 +117,15 @@ def moved(given: object, device: torch.device) -> object:
 
 @torch.inference_mode()
 def reached(
-    decoder: AnchoredDecoder | GpuDecoder, effects: tuple[str, ...], goal: Tensor, device: torch.device = CPU
+    decoder: AnchoredDecoder | GpuDecoder,
+    effects: tuple[str, ...],
+    goal: Tensor,
+    device: torch.device = CPU,
+    canvas: Canvas | None = None,
 ) -> np.ndarray:
     """Frames of a picture with layers, under words that come to reach but some of them."""
-    seen, motion, out = on(decoder.take_in(by_layers()), device), Motion.at_rest(device), list[np.ndarray]()
+    seen, motion = on(decoder.take_in(canvas or by_layers()), device), Motion.at_rest(device)
+    out: list[np.ndarray] = []
     for number, z in enumerate(latents(*effects)):
         aimed = motion if number == 0 else motion.aimed(goal)
         frames, motion = decoder.decode(aimed, z.to(device), seen, FRAMES)
@@ -190,6 +203,27 @@ def test_layers_move_as_the_plain_decoder_moves_them(name: str) -> None:
     assert np.abs(plain - by_layers().rest.numpy().astype(int)).max() > 10
 
 
+DEEP = {
+    "camera": (("camera",), everything()),
+    "subject": (("camera", "swing"), all_but(MOTION, REST, SKY, FOLIAGE, WATER)),
+    "foliage": (("camera", "swing", "flow"), all_but(MOTION, REST, SKY, WATER, SUBJECT)),
+    "light": (("light", "camera"), all_but(LIGHT, SUBJECT, WATER)),
+    "weather": (("camera", "fog"), all_but(COVER, SUBJECT)),
+    "everything": (("camera", "swing", "light", "flow"), everything()),
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_depth_is_the_plain_decoders(name: str) -> None:
+    """A picture of near and far, and a subject before it, from a camera that has moved: the plain decoder's frames."""
+    decoders = (GpuDecoder(VIEW, FRAMES, CPU), anchored())
+    made, plain = (reached(d, *DEEP[name], canvas=deep()).astype(int) for d in decoders)
+    apart = np.abs(made - plain)
+    assert np.quantile(apart, 0.999) <= 1
+    assert apart.max() <= 3
+    assert np.abs(plain - reached(anchored(), *DEEP[name])).max() > 10
+
+
 def test_rest_is_the_picture_to_the_bit() -> None:
     """Half precision and interpolation lose nothing that a grey level shows."""
     made = played(GpuDecoder(VIEW, FRAMES, CPU), ())
@@ -228,6 +262,18 @@ def test_a_gpu_moves_layers_as_the_cpu_does(name: str) -> None:
     assert np.quantile(apart, 0.999) <= 1
     assert apart.max() <= 4
     assert apart.mean() < 0.03
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", DEEP)
+def test_a_gpu_sees_depth_as_the_cpu_does(name: str) -> None:
+    """Compiled and recorded, after a picture that has none."""
+    device = torch.device("cuda")
+    played(on_gpu(), ("fog",), device)
+    made = reached(on_gpu(), *DEEP[name], device=device, canvas=deep()).astype(int)
+    apart = np.abs(made - reached(anchored(), *DEEP[name], canvas=deep()))
+    assert np.quantile(apart, 0.999) <= 1
+    assert apart.max() <= 4
 
 
 @pytest.mark.gpu

@@ -14,7 +14,8 @@ from torch import Tensor
 from pipeline.pocket.camera import Pose, glide, pose_at
 from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.decoder import FLOW_FADE, FLOW_PERIOD_S, Motion, between, calm, nodes
-from pipeline.pocket.gpu_layers import Planes, displaced, gain, halved, local, planes, under
+from pipeline.pocket.depth import CELLS
+from pipeline.pocket.gpu_layers import Planes, Seen, displaced, gain, halved, local, planes, under
 from pipeline.pocket.gpu_sampling import enlarge, sample
 from pipeline.pocket.latents import (
     CAMERA,
@@ -29,6 +30,7 @@ from pipeline.pocket.latents import (
     fit_camera,
 )
 from pipeline.pocket.moving import ALL, EVEN_GAIN
+from pipeline.pocket.parallax import STEPS, Travel, eased, moved
 from pipeline.pocket.reach import KINDS
 from pipeline.pocket.sampling import NODES
 from pipeline.pocket.view import View
@@ -45,17 +47,25 @@ from pipeline.recorded import Recorded, compiled, may_record
 
 LEAST_FLOW, LEAST_WEATHER = 0.02, 0.01
 # Columns of a frame's numbers: its share of the latent, the camera's six, the flow's two phases and their mix; then how
-# far each sheet has moved, in pixels right and down; then the reach.
+# far each sheet has moved, in pixels right and down; then the reach; then the
+# part of the camera's way that counts for depth.
 SHARE, POSE, PHASES, MIX = 0, slice(1, 7), slice(7, 9), 9
 RAIN, SNOW, FOG, REACH = slice(10, 16), slice(16, 24), slice(24, 26), slice(26, 26 + 3 * KINDS)
+EASED = slice(REACH.stop, REACH.stop + 3)
 
 
 class Pictures(NamedTuple):
-    """What is sampled: texture and plate ``float16 [3, H, W]``, sky ``float32 [1, h, w]``."""
+    """What is sampled: texture and plate ``float16 [3, H, W]``, sky ``float32 [1, h, w]``.
+
+    ``near float32 [1, 60, 104]`` and ``subject float32 [2]`` are the picture's depth, zero where it has none; of the
+    subject first how near it is, then 1 if it is by itself.
+    """
 
     texture: Tensor
     plate: Tensor
     sky: Tensor
+    near: Tensor
+    subject: Tensor
 
 
 class GpuDecoder:
@@ -100,7 +110,8 @@ class GpuDecoder:
             self._shown(inputs, given, by_layers=True)
             self._knows_layers = True
         least = min(float(motion.reach.min()), float(motion.heading.min()))
-        by_layers = canvas.layers is not None and (least <= ALL or uneven >= EVEN_GAIN)
+        is_set_off = canvas.depth is not None and canvas.depth.subject is not None
+        by_layers = canvas.layers is not None and (least <= ALL or uneven >= EVEN_GAIN or is_set_off)
         made = self._shown(inputs, given, by_layers)
         return made[:frames], Motion(camera, after, motion.latent + 1, motion.heading, motion.heading)
 
@@ -108,7 +119,7 @@ class GpuDecoder:
         """Put a canvas where the graphs read it, unless it is there: what is sampled, then its layers if it has any."""
         if self._held is canvas:
             return self._given
-        given = (*Pictures(canvas.texture[0], canvas.plate[0], canvas.sky[0]),)
+        given = (*Pictures(canvas.texture[0], canvas.plate[0], canvas.sky[0], *_depth(canvas, self._device)),)
         if canvas.layers is not None:
             given = (*given, *planes(canvas, canvas.layers))
         self._held = canvas
@@ -147,12 +158,13 @@ class GpuDecoder:
         for frame in range(frames):
             share = frame / frames
             time_s = (motion.latent + share) / LATENTS_PER_SECOND
-            (a, b, c), (d, e, f) = pose_at(poses, frame, frames).affine()
+            pose = pose_at(poses, frame, frames)
+            (a, b, c), (d, e, f) = pose.affine()
             phase = (time_s / FLOW_PERIOD_S) % 1
             row = [share, a, b, c, d, e, f, phase, (phase + 0.5) % 1, abs(2 * phase - 1)]
             for right, down in (*rain_shifts(time_s, scale), *snow_shifts(time_s, scale), fog_shift(time_s, scale)):
                 row += [-right % self._view.width, -down % self._view.height]
-            rows.append(row + torch.lerp(motion.reach, motion.heading, share).flatten().tolist())
+            rows.append([*row, *torch.lerp(motion.reach, motion.heading, share).flatten().tolist(), *eased(pose)])
         return rows + [rows[-1]] * (self._frames - frames)
 
     def _rendered(self, recent: Tensor, latent: Tensor, told: Tensor, *given: Tensor) -> Tensor:
@@ -160,22 +172,36 @@ class GpuDecoder:
         pictures, view = Pictures(*given[: len(Pictures._fields)]), self._view
         fields = between(recent, latent, told[:, SHARE, None, None, None])
         a, b, c, d, e, f = (n[:, None, None] for n in told[:, POSE].unbind(1))
-        here = torch.stack([a * self._x + b * self._y + c, d * self._x + e * self._y + f], dim=1)
+        flat = torch.stack([a * self._x + b * self._y + c, d * self._x + e * self._y + f], dim=1)
+        travel = Travel(c, f, *(n[:, None, None] for n in told[:, EASED].unbind(1)))
+        here, ahead = self._set_apart(flat, travel, pictures)
         near = local(fields[:, 2:9], here, view)
         if len(given) > len(pictures):
             layers = Planes(*given[len(pictures) :])
             motion, light, cover = told[:, REACH].unflatten(1, (3, KINDS)).unbind(1)
-            shift = fields[:, DISPLACEMENT] * DISPLACEMENT_UNIT_PX
-            image, at = displaced(pictures.texture, layers, here, shift, motion, view)
-            factors, covered = gain(layers, here, fields[:, GAIN], light, view), under(layers, here, cover, view)
+            shift, places = fields[:, DISPLACEMENT] * DISPLACEMENT_UNIT_PX, Seen(here, ahead, pictures.subject[1])
+            image, at, before = displaced(pictures.texture, layers, places, shift, motion, view)
+            factors, covered = gain(layers, places, fields[:, GAIN], light, view), under(layers, places, cover, view)
         else:
             at = enlarge(here - near[:, :2] * DISPLACEMENT_UNIT_PX, view)
             image, factors, covered = sample(pictures.texture, at, view), enlarge(near[:, 4:7].exp(), view), None
+            before = torch.zeros_like(image[:, :1])
         drifting, share = self._drift(near[:, 2:4], at, told, pictures), self._flowing(near[:, 2:4], at, pictures)
+        share = share * (1 - before)
         image = torch.lerp(image, drifting, share) * factors
         wet = self._under_weather(image, fields[:, WEATHER], told)
         image = wet if covered is None else torch.lerp(image, wet, covered)
         return image.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+    def _set_apart(self, flat: Tensor, travel: Travel, pictures: Pictures) -> tuple[Tensor, Tensor]:
+        """Where the nodes look for the picture, and for a subject that is by itself, ``[F, 2, 61, 105]`` in units."""
+        x, y = flat.unbind(1)
+        near = pictures.near.expand(len(flat), -1, -1, -1)
+        here = flat
+        for _ in range(STEPS):
+            here = torch.stack(moved(x, y, local(near, here, self._view)[:, 0], travel), 1)
+        alone = torch.stack(moved(x, y, pictures.subject[0], travel), 1)
+        return here, torch.where(pictures.subject[1] > 0, alone, here)
 
     def _drift(self, flow: Tensor, at: Tensor, told: Tensor, pictures: Pictures) -> Tensor:
         reach = enlarge(flow * (FLOW_UNIT_PX_PER_S * FLOW_PERIOD_S), self._view)
@@ -228,6 +254,13 @@ class GpuDecoder:
         taps = [[sheet[row[:, :, None], column[:, None]][:, None] for column in columns] for row in rows]
         top, bottom = (torch.lerp(left, beside, right) for left, beside in taps)
         return torch.lerp(top, bottom, down)
+
+
+def _depth(canvas: Canvas, device: torch.device) -> tuple[Tensor, Tensor]:
+    depth = canvas.depth
+    near = torch.zeros(1, *CELLS, device=device) if depth is None else depth.near
+    alone = (0.0, 0.0) if depth is None or depth.subject is None else (depth.subject, 1.0)
+    return near, torch.tensor(alone, device=device)
 
 
 def settled(latent: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:

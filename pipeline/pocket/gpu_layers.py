@@ -14,7 +14,7 @@ from torch import Tensor
 from pipeline.pocket.canvas import Canvas, plate_size
 from pipeline.pocket.gpu_sampling import enlarge, sample
 from pipeline.pocket.layers import SUBJECT, Layer, Layers
-from pipeline.pocket.moving import ALL, EVEN_GAIN, GAIN_REDUCTION, STILL, apart, lit
+from pipeline.pocket.moving import ALL, EVEN_GAIN, GAIN_REDUCTION, STILL, apart, covered, lit
 from pipeline.pocket.view import View
 
 
@@ -30,6 +30,17 @@ class Planes(NamedTuple):
     cuts: Tensor
     holes: Tensor
     behind: Tensor
+
+
+class Seen(NamedTuple):
+    """Where frames' nodes look, each ``[F, 2, 61, 105]`` in units: for the picture, and for its subject.
+
+    ``alone`` is a 1 where the subject is by itself, nearer than what is around it.
+    """
+
+    here: Tensor
+    ahead: Tensor
+    alone: Tensor
 
 
 def halved(layers: Layers) -> Layers:
@@ -61,31 +72,38 @@ def local(values: Tensor, here: Tensor, view: View) -> Tensor:
 
 
 def displaced(
-    texture: Tensor, layers: Planes, here: Tensor, shift: Tensor, reach: Tensor, view: View
-) -> tuple[Tensor, Tensor]:
+    texture: Tensor, layers: Planes, seen: Seen, shift: Tensor, reach: Tensor, view: View
+) -> tuple[Tensor, Tensor, Tensor]:
     """Move each layer by itself.
 
     Args:
         texture: ``[3, H, W]``.
         layers: of the same canvas.
-        here: where the frames' nodes look, ``[F, 2, 61, 105]`` in units.
+        seen: where the frames' nodes look.
         shift: displacement ``[F, 2, h, w]`` in units.
         reach: of motion, ``[F, 5]``.
 
     Returns:
-        Frames ``float32 [F, 3, H, W]``, and where they look when all moves as one, ``[F, 2, H, W]`` in units.
+        Frames ``float32 [F, 3, H, W]``; where they look when all moves as one, ``[F, 2, H, W]`` in units; and how much
+        of each place a subject covers that is by itself, ``[F, 1, H, W]``.
     """
+    here = seen.here
     whole = (reach.amin(1) > ALL)[:, None, None, None]
     rest, own = apart(shift, layers.coarse, reach)
     rest = torch.where(whole, shift, rest * (rest.abs().amax((1, 2, 3), keepdim=True) > STILL))
     moves = (own.abs().amax((2, 3, 4)) > STILL)[..., None, None, None] & ~whole[:, None]
-    ways = local(torch.cat([rest, own.flatten(1, 2)], 1), here, view)
+    ways = local(torch.cat([rest, own[:, :2].flatten(1, 2)], 1), here, view)
+    of_subject = torch.where(whole, shift, own[:, 2] * moves[:, 2])
+    places = [*(here - ways[:, at : at + 2] for at in (2, 4)), seen.ahead - local(of_subject, seen.ahead, view)]
     still, moved = enlarge(here, view), enlarge(here - ways[:, :2], view)
     image = sample(texture, moved, view)
+    before = torch.zeros_like(image[:, :1])
     for index in range(len(layers.cuts)):
         cut, hole = layers.cuts[index : index + 1], layers.holes[index : index + 1]
         behind = layers.behind[3 * index : 3 * index + 3]
-        there, laid = enlarge(here - ways[:, 2 + 2 * index : 4 + 2 * index], view), moves[:, index].float()
+        there, laid = enlarge(places[index], view), moves[:, index].float()
+        if index == len(moves[0]) - 1:
+            laid, still = torch.maximum(laid, seen.alone), torch.where(whole, moved, still)
         own_pixels = sample(texture, there, view)
         if index == 0:
             unseen = torch.lerp(own_pixels, sample(behind, there, view), sample(hole, there, view))
@@ -93,28 +111,37 @@ def displaced(
             continue
         plain = image
         image = torch.lerp(image, sample(behind, still, view), laid * sample(hole, still, view))
-        image = torch.lerp(image, own_pixels, laid * sample(cut, there, view))
+        before = sample(cut, there, view)
+        image = torch.lerp(image, own_pixels, laid * before)
         if index == 1:
             # Leaves pass behind whoever stands before them.
-            stays = laid * ~moves[:, 2]
+            stays = laid * ~moves[:, 2] * (1 - seen.alone)
             image = torch.lerp(image, plain, stays * sample(layers.shares[SUBJECT:], still, view))
-    return image, torch.where(whole, moved, still)
+    return image, still, before * seen.alone
 
 
-def gain(layers: Planes, here: Tensor, light: Tensor, reach: Tensor, view: View) -> Tensor:
+def gain(layers: Planes, seen: Seen, light: Tensor, reach: Tensor, view: View) -> Tensor:
     """Factors ``float32 [F, 3, H, W]`` of log gains ``[F, 3, h, w]``; see :func:`pipeline.pocket.moving.gain`."""
     uneven = (light.amax((2, 3)) - light.amin((2, 3))).amax(1)
     plain = (uneven < EVEN_GAIN) & (reach.amin(1) > ALL)
-    own = local(lit(light, layers.coarse, reach).flatten(1, 2), here, view)
-    shares = sample(layers.shares, enlarge(here, view, GAIN_REDUCTION), view)
+    here, told = seen.here, lit(light, layers.coarse, reach)
+    own = torch.cat([local(told[:, :SUBJECT].flatten(1, 2), here, view), local(told[:, SUBJECT], seen.ahead, view)], 1)
+    shares = _shares(layers, seen, view, GAIN_REDUCTION)
     parts = enlarge(own, view, GAIN_REDUCTION).unflatten(1, (shares.shape[1], 3))
     total = (shares[:, :, None] * parts).sum(1).exp()
     cut = F.interpolate(total, scale_factor=GAIN_REDUCTION, mode="bilinear", align_corners=False)
     return torch.where(plain[:, None, None, None], enlarge(local(light, here, view).exp(), view), cut)
 
 
-def under(layers: Planes, here: Tensor, reach: Tensor, view: View) -> Tensor:
+def under(layers: Planes, seen: Seen, reach: Tensor, view: View) -> Tensor:
     """How much of each place weather may cover, ``float32 [F, 1, H, W]`` in 0..1."""
     reach = reach[:, :, None, None]
-    covered = (sample(layers.shares, enlarge(here, view), view) * reach).sum(1, keepdim=True)
-    return torch.where(reach.amin(1, keepdim=True) > ALL, 1.0, covered)
+    reached = (_shares(layers, seen, view) * reach).sum(1, keepdim=True)
+    return torch.where(reach.amin(1, keepdim=True) > ALL, 1.0, reached)
+
+
+def _shares(layers: Planes, seen: Seen, view: View, reduction: int = 1) -> Tensor:
+    """Shares ``[F, 5, H, W]`` of what is seen, its subject where that is seen."""
+    shares = sample(layers.shares, enlarge(seen.here, view, reduction), view)
+    subject = sample(layers.shares[SUBJECT:], enlarge(seen.ahead, view, reduction), view)
+    return torch.where(seen.alone > 0, covered(shares, subject), shares)
