@@ -167,7 +167,7 @@ def test_a_stream_with_depth_goes_on_as_if_it_had_not_been_cut() -> None:
     def made() -> CausalPipeline:
         view = View(208, 120)
         return CausalPipeline(
-            network(), ids, steps=1, latents_per_chunk=1, max_streams=2, layers=finder, view=view, parallax=1.0
+            network(), ids, steps=1, latents_per_chunk=1, max_streams=2, layers=finder, views=(view,), parallax=1.0
         )
 
     one, other = made(), made()
