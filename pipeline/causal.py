@@ -1,6 +1,5 @@
 """The whole way of a chunk: noise, few denoising steps under text and past, frames, clean context."""
 
-import hashlib
 import logging
 import time
 from collections import OrderedDict, deque
@@ -16,28 +15,25 @@ from pipeline.cache import KVCache
 from pipeline.drift import Seen, follow
 from pipeline.errors import CapacityError, ConditioningError, TruncationError
 from pipeline.interface import Progress, silent
-from pipeline.networks.transformer import KeyValue
 from pipeline.pocket.backdrop import heard_behind, read_behind
-from pipeline.pocket.canvas import Canvas, prepare, with_sky
+from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.chance import chance
 from pipeline.pocket.decoder import Motion
 from pipeline.pocket.decoders import Decoders, view_of
-from pipeline.pocket.depth import with_depth
 from pipeline.pocket.fade import decode, fade_from
 from pipeline.pocket.gpu_passes import LATENT_SHAPE, GpuPasses
 from pipeline.pocket.hearing import hear
 from pipeline.pocket.latents import LATENTS_PER_SECOND
-from pipeline.pocket.layers import asked_of, drawing, looked_for, with_layers
 from pipeline.pocket.layers_network import LayersNetwork
 from pipeline.pocket.looks import fade_s, forget, turn, turn_back
-from pipeline.pocket.network import MASKS, PICTURE_SIZE, PocketNetwork, Scene, Text
+from pipeline.pocket.network import PocketNetwork, Scene, Text
 from pipeline.pocket.own_motion import PAST, Asking, moved
-from pipeline.pocket.painter.canvas import painted_canvas
 from pipeline.pocket.painter.hearing import hear_painted, told_unnamed
 from pipeline.pocket.painter.lexicon import SCENES
 from pipeline.pocket.painter.scenery import Scenery
 from pipeline.pocket.painter.words import painted, read_wish
 from pipeline.pocket.reach import goal as reach_goal
+from pipeline.pocket.sight import Eye, Subject
 from pipeline.pocket.switch import POLICIES, blended, turned
 from pipeline.pocket.view import NOMINAL, View
 from pipeline.saving import restore_state, save_state, saved_scenery
@@ -48,9 +44,6 @@ from pipeline.types import Capabilities, Chunk, Conditioning, Heard, QualityLeve
 from pipeline.wan.frames import copied
 
 logger = logging.getLogger(__name__)
-
-Subject = np.ndarray | tuple[Scenery, int]
-"""A picture, or a scene to be painted and the seed of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +87,6 @@ class CausalPipeline:
         variety: float = 0.0,
         parallax: float = 0.0,
     ) -> None:
-        self._parallax = parallax
-        self._layers = layers and layers.eval().requires_grad_(False)
         self._network = network.eval().requires_grad_(False)
         self._dtype = network.position.dtype
         self._tokenize = tokenize
@@ -105,13 +96,12 @@ class CausalPipeline:
         self._decoders = Decoders(frames_per_latent, self._device)
         self._noise, self._variety = noise, variety
         self._texts: OrderedDict[str, tuple[Text, Heard]] = OrderedDict()
-        # One: a picture's canvas takes 100 MB. Its stream shares it, and a reset then opens at once.
-        self._seen: tuple[object, tuple[Canvas, Scene, list[KeyValue]]] | None = None
         self._open = 0
         window = network.config.window
         with torch.inference_mode():
             self._sink_place, self._places = network.rotation(0), network.rotation(*range(1, window + 1))
             self._silence = network.silence(1)
+        self._eye = Eye(network, self._silence, self._decoders, layers, parallax)
         fps = Fraction(LATENTS_PER_SECOND * frames_per_latent)
         self.format = VideoFormat(views[0].width, views[0].height, fps, latents_per_chunk, frames_per_latent)
         self.capabilities = Capabilities(
@@ -321,43 +311,10 @@ class CausalPipeline:
         return (scenery or Scenery(), asked.seed) if scenery or asked.image is None else asked.image
 
     def _see(self, subject: Subject, view: View) -> tuple[Canvas, Scene, KVCache]:
-        """Read a picture, or paint one, and begin a cache beside it at rest; what was seen last is remembered."""
-        if isinstance(subject, tuple):
-            key: object = (view, *subject)
-        else:
-            key = view, subject.shape, hashlib.sha256(subject.tobytes()).digest()
-        if self._seen is None or self._seen[0] != key:
-            self._seen = key, self._look(self._canvas(subject, view))
-        canvas, scene, context = self._seen[1]
+        """See a picture or a scene, and begin a cache beside it at rest."""
+        canvas, scene, rest = self._eye.see(subject, view)
         window, spare = self._network.config.window, self.capabilities.truncatable_latents
-        return canvas, scene, KVCache(scene.sink, context, window, spare)
-
-    def _canvas(self, subject: Subject, view: View) -> Canvas:
-        """Prepare what is to be seen for a frame of this size."""
-        if isinstance(subject, tuple):
-            return painted_canvas(*subject, view, self._device)
-        canvas = prepare(subject, view.width, view.height, self._device)
-        if self._layers is None:
-            return canvas
-        found = asked_of(self._layers, canvas)
-        return with_depth(with_layers(canvas, looked_for(found)), found, self._parallax)
-
-    def _look(self, canvas: Canvas) -> tuple[Canvas, Scene, list[KeyValue]]:
-        """Have the network see a canvas, and what it is like to be at rest beside it."""
-        scene = self._network.encode_picture(self._picture(canvas))
-        if canvas.layers is None:
-            canvas = with_sky(canvas, scene.masks[:, MASKS.index("sky")][:, None].float().sigmoid())
-        rest = torch.zeros(LATENT_SHAPE, dtype=self._dtype, device=self._device)
-        context = self._network.encode_context(rest, scene, self._silence)
-        return self._decoders.of(canvas.view).take_in(canvas), scene, context
-
-    def _picture(self, canvas: Canvas) -> Tensor:
-        """What the network sees, ``[1, 3, 128, 224]`` in -1..1: a drawing of the layers, or the view at rest."""
-        if canvas.layers is not None:
-            return drawing(canvas.layers.coarse, PICTURE_SIZE).to(self._dtype)
-        pixels = canvas.rest.permute(2, 0, 1)[None].float() / 127.5 - 1
-        small = torch.nn.functional.interpolate(pixels, PICTURE_SIZE, mode="bilinear", antialias=True)
-        return small.to(self._dtype)
+        return canvas, scene, KVCache(scene.sink, rest, window, spare)
 
     def _aimed(self, motion: Motion, text: Text, canvas: Canvas) -> Motion:
         if canvas.layers is None:

@@ -24,7 +24,7 @@ CANVASES: dict[tuple[object, ...], tuple[Pixels, Canvas]] = {}
 @pytest.fixture
 def made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture's canvas and the decoder are made once: either takes longer than three chunks, and neither changes."""
-    monkeypatch.setattr("pipeline.causal.prepare", _canvas)
+    monkeypatch.setattr("pipeline.pocket.sight.prepare", _canvas)
     monkeypatch.setattr("pipeline.pocket.decoders.AnchoredDecoder", _decoder)
 
 

@@ -1,0 +1,84 @@
+"""What a stream is made from as the transformer and the decoder see it: a picture, or a scene that is painted."""
+
+import hashlib
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pipeline.networks.transformer import KeyValue
+from pipeline.pocket.canvas import Canvas, prepare, with_sky
+from pipeline.pocket.decoders import Decoders
+from pipeline.pocket.depth import with_depth
+from pipeline.pocket.gpu_passes import LATENT_SHAPE
+from pipeline.pocket.layers import asked_of, drawing, looked_for, with_layers
+from pipeline.pocket.layers_network import LayersNetwork
+from pipeline.pocket.network import MASKS, PICTURE_SIZE, PocketNetwork, Scene, Text
+from pipeline.pocket.painter.canvas import painted_canvas
+from pipeline.pocket.painter.scenery import Scenery
+from pipeline.pocket.view import View
+from pipeline.types import Pixels
+
+Subject = Pixels | tuple[Scenery, int]
+"""A whole upright picture ``uint8 [H, W, 3]``, or a scene to be painted and the seed of it."""
+
+
+class Sight(NamedTuple):
+    """What was seen: for the decoder, for the transformer, and the context of having always been at rest there."""
+
+    canvas: Canvas
+    scene: Scene
+    rest: list[KeyValue]
+
+
+class Eye:
+    """Sees pictures and scenes, and remembers the one that it saw last."""
+
+    def __init__(
+        self,
+        network: PocketNetwork,
+        silence: Text,
+        decoders: Decoders,
+        layers: LayersNetwork | None,
+        parallax: float,
+    ) -> None:
+        self._network, self._silence, self._decoders = network, silence, decoders
+        self._layers, self._parallax = layers and layers.eval().requires_grad_(False), parallax
+        self._device, self._dtype = network.position.device, network.position.dtype
+        # One: a picture's canvas takes 100 MB. Its stream shares it, and a reset then opens at once.
+        self._last: tuple[object, Sight] | None = None
+
+    def see(self, subject: Subject, view: View) -> Sight:
+        """See a picture, or what is painted, as a frame of this size shows it."""
+        if isinstance(subject, tuple):
+            key: object = (view, *subject)
+        else:
+            key = view, subject.shape, hashlib.sha256(subject.tobytes()).digest()
+        if self._last is None or self._last[0] != key:
+            self._last = key, self._look(self._canvas(subject, view))
+        return self._last[1]
+
+    def _canvas(self, subject: Subject, view: View) -> Canvas:
+        if isinstance(subject, tuple):
+            return painted_canvas(*subject, view, self._device)
+        canvas = prepare(subject, view.width, view.height, self._device)
+        if self._layers is None:
+            return canvas
+        found = asked_of(self._layers, canvas)
+        return with_depth(with_layers(canvas, looked_for(found)), found, self._parallax)
+
+    def _look(self, canvas: Canvas) -> Sight:
+        scene = self._network.encode_picture(self._picture(canvas))
+        if canvas.layers is None:
+            canvas = with_sky(canvas, scene.masks[:, MASKS.index("sky")][:, None].float().sigmoid())
+        still = torch.zeros(LATENT_SHAPE, dtype=self._dtype, device=self._device)
+        rest = self._network.encode_context(still, scene, self._silence)
+        return Sight(self._decoders.of(canvas.view).take_in(canvas), scene, rest)
+
+    def _picture(self, canvas: Canvas) -> Tensor:
+        """What the network sees, ``[1, 3, 128, 224]`` in -1..1: a drawing of the layers, or the view at rest."""
+        if canvas.layers is not None:
+            return drawing(canvas.layers.coarse, PICTURE_SIZE).to(self._dtype)
+        pixels = canvas.rest.permute(2, 0, 1)[None].float() / 127.5 - 1
+        small = torch.nn.functional.interpolate(pixels, PICTURE_SIZE, mode="bilinear", antialias=True)
+        return small.to(self._dtype)
