@@ -55,6 +55,7 @@ class Plan:
     ``prompts`` are (seconds after the first frame, text), 0 or less meaning before the start; ``changes`` more
     are taken from the server's examples. ``codecs`` are offered in this order. ``seed`` None lets the server
     choose. ``is_typed`` has each prompt read a moment before it is set, as the page does while one types.
+    ``wait_s`` passes between the picture and the start, as while a first prompt is written.
     """
 
     seconds: float = SECONDS
@@ -66,6 +67,7 @@ class Plan:
     token: str = ""
     seed: int | None = None
     is_typed: bool = False
+    wait_s: float = 0.0
 
     def schedule(self, examples: Sequence[str]) -> list[tuple[float, str]]:
         """Give the prompts that come while the video plays, in order, those from the examples with them.
@@ -93,6 +95,7 @@ async def direct(director: Director, plan: Plan) -> Report:
     for at, text in sorted(plan.prompts):
         if at <= 0:
             await director.set_prompt(text)
+    await asyncio.sleep(plan.wait_s)
     before = await _metrics(director)
     started = await director.start(plan.seed)
     sent: list[tuple[str, int]] = []
@@ -185,6 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--prompt", metavar="T:TEXT", action="append", default=[], type=_timed, help=_PROMPT_HELP)
     add("--latency", metavar="N", type=_count, help=_LATENCY_HELP)
     add("--typed", action="store_true", help="have each prompt read before it is set, as the page does")
+    add("--wait", metavar="S", type=_seconds, default=0.0, help="from the picture to the start (default: none)")
     add("--seconds", metavar="S", type=_seconds, help="how long the video plays (default: 10, or as --latency needs)")
     add("--seed", metavar="N", type=_count, help="of the generation (default: the server's choice)")
     add("--codec", choices=("h264", "vp8"), help="offer this one alone (default: both, VP8 first)")
@@ -228,6 +232,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         token=options.token,
         seed=options.seed,
         is_typed=options.typed,
+        wait_s=options.wait,
     )
 
 

@@ -3,9 +3,11 @@
 import asyncio
 import io
 import json
+import time
 from collections.abc import AsyncIterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -270,6 +272,26 @@ def test_misuse(capsys: pytest.CaptureFixture[str], arguments: list[str], says: 
         main([*(["http://127.0.0.1:9"] if arguments else []), *arguments])
     assert ended.value.code == 2
     assert says in capsys.readouterr().err
+
+
+async def test_a_start_can_wait() -> None:
+    """With ``wait_s`` the picture has been there for so long when the take is opened."""
+    opened: list[float] = []
+    seen: list[float] = []
+
+    class Watching(Barcode):
+        def prepare(self, conditioning: Conditioning) -> None:
+            seen.append(time.monotonic())
+
+        def open(self, conditioning: Conditioning) -> Any:
+            opened.append(time.monotonic())
+            return super().open(conditioning)
+
+    async for address in serve(Watching(width=128, height=64), ServerConfig()):
+        opened.clear()
+        (report,) = await measure(address, Plan(seconds=0.5, wait_s=0.4))
+        assert isinstance(report, Report)
+    assert opened[0] - seen[0] >= 0.35
 
 
 async def test_typed_prompts_are_read_before_they_are_set() -> None:
