@@ -114,13 +114,18 @@ async def test_the_frame_on_air_is_as_large_as_the_stream(studio: Studio) -> Non
     assert (picture.width, picture.height, picture.cropped) == (32, 64, (0, 0, 0, 0))
 
 
-async def test_a_bookmark_knows_its_size(studio: Studio) -> None:
-    """What is gone back to has the size that it had then, whatever picture came later; so has what was kept of it."""
+async def play_tall_with_wide(studio: Studio) -> None:
+    """A portrait's video into which a landscape came."""
     await upload(studio, 200, 300)
     await studio.do(Start, seed=1)
     await studio.clock.advance(1.0)
     await upload(studio, 300, 200)
     await studio.clock.advance(1.0)
+
+
+async def test_a_bookmark_knows_its_size(studio: Studio) -> None:
+    """What is gone back to has the size that it had then, whatever picture came later; so has what was kept of it."""
+    await play_tall_with_wide(studio)
     bookmark = (await answered(studio, await studio.do(Bookmark, name="here")))["bookmark"]
     restart = studio.stream.bookmarks.find(bookmark).restart
     assert restart.size == TALL
@@ -133,11 +138,7 @@ async def test_a_bookmark_knows_its_size(studio: Studio) -> None:
 
 async def test_what_is_kept_of_a_stream_knows_its_size(studio: Studio) -> None:
     """A portrait with a landscape in it goes on as a portrait after a restart; what was kept earlier tells of none."""
-    await upload(studio, 200, 300)
-    await studio.do(Start, seed=1)
-    await studio.clock.advance(1.0)
-    await upload(studio, 300, 200)
-    await studio.clock.advance(1.0)
+    await play_tall_with_wide(studio)
     checkpoint: LastCheckpoint = studio.stream.checkpoint
     checkpoint.made(b"saved", 7, 7)
     kept = checkpoint._kept("model")

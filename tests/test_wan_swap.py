@@ -10,19 +10,11 @@ from pipeline.types import Chunk, Conditioning, PicturePolicy
 from pipeline.wan.frames import to_host
 from pipeline.wan.pipeline import WanPipeline
 from pipeline.wan.state import WanState
-from tests.wan_parts import PLAN, asked, parts, picture, pipeline
+from tests.wan_parts import PLAN, asked, go_on, parts, picture, pipeline
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 AFTER = replace(asked(), image=picture(1))
 ENTRIES = pytest.mark.parametrize("entry", ["first_latent", "clip"])
-
-
-def go_on(model: WanPipeline, state: WanState, count: int, conditioning: Conditioning) -> list[Chunk]:
-    chunks = []
-    for _ in range(count):
-        chunks.append(model.generate_chunk(state, conditioning))
-        model.commit(state)
-    return chunks
 
 
 def taken(model: WanPipeline, chunks: int = 3) -> WanState:

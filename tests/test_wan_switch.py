@@ -14,7 +14,7 @@ from pipeline.wan.sampler import Guide
 from pipeline.wan.state import WanState
 from pipeline.wan.texts import Texts
 from pipeline.wan.window import WindowCache
-from tests.wan_parts import CONFIG, PLAN, asked, embed, parts, pipeline
+from tests.wan_parts import CONFIG, PLAN, asked, embed, go_on, parts, pipeline
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 LONG = replace(PLAN, window=8, max_streams=9)
@@ -29,14 +29,6 @@ FULL = 5
 
 def to(policy: Policy, prompt: str = NEW, mode: Mode = "t2v", over_s: float = 1.25) -> Conditioning:
     return replace(asked(mode, prompt), policy=policy, over_s=over_s)
-
-
-def go_on(model: WanPipeline, state: WanState, count: int, conditioning: Conditioning) -> list[Chunk]:
-    chunks = []
-    for _ in range(count):
-        chunks.append(model.generate_chunk(state, conditioning))
-        model.commit(state)
-    return chunks
 
 
 def running(model: WanPipeline, chunks: int = FULL, mode: Mode = "t2v") -> WanState:

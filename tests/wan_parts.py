@@ -12,10 +12,11 @@ from torch import Tensor
 from pipeline.networks.transformer import CausalTransformer, TransformerConfig
 from pipeline.networks.vae_tiny import TinyVAE, TinyVAEConfig
 from pipeline.networks.vae_wan import WanVAE, WanVAEConfig
-from pipeline.types import Conditioning, Mode, Pixels
+from pipeline.types import Chunk, Conditioning, Mode, Pixels
 from pipeline.wan.parts import Parts
 from pipeline.wan.pipeline import Plan, WanPipeline
 from pipeline.wan.random_weights import randomise
+from pipeline.wan.state import WanState
 
 NetworkT = TypeVar("NetworkT", bound=torch.nn.Module)
 CPU = torch.device("cpu")
@@ -87,3 +88,12 @@ def picture(seed: int = 0) -> Pixels:
 
 def asked(mode: Mode = "i2v", prompt: str = "the leaves sway", seed: int = 3, quality: int = 0) -> Conditioning:
     return Conditioning(mode, prompt, picture() if mode == "i2v" else None, seed, quality=quality)
+
+
+def go_on(model: WanPipeline, state: WanState, count: int, conditioning: Conditioning) -> list[Chunk]:
+    """Make so many chunks under a conditioning, each committed."""
+    chunks: list[Chunk] = []
+    for _ in range(count):
+        chunks.append(model.generate_chunk(state, conditioning))
+        model.commit(state)
+    return chunks
