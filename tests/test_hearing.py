@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from pipeline.pocket.hearing import hear, heard
-from pipeline.pocket.intents import CAMERAS, EFFECTS, REGIONS, Asked
+from pipeline.pocket.intents import CAMERAS, NAMED, REGIONS, Asked
 from pipeline.pocket.language import DEFAULT_REGION
 from pipeline.pocket.roles import ASKED, BEYOND, LEFT_OUT
 from pipeline.types import Heard
@@ -15,14 +15,14 @@ WIDTH = 12
 
 def asked(camera: str = "none", *effects: str, region: str = "", strength: float = 1.0, speed: float = 1.0) -> Asked:
     """A meaning: effects where they are by themselves, or all in ``region``."""
-    places = [REGIONS.index(region or DEFAULT_REGION[name]) for name in EFFECTS]
+    places = [REGIONS.index(region or DEFAULT_REGION[name]) for name in NAMED]
     return Asked(
         torch.tensor([CAMERAS.index(camera)]),
         torch.tensor([speed]),
-        torch.tensor([[name in effects for name in EFFECTS]]),
+        torch.tensor([[name in effects for name in NAMED]]),
         torch.tensor([places]),
-        torch.full((1, len(EFFECTS)), strength),
-        torch.full((1, len(EFFECTS)), speed),
+        torch.full((1, len(NAMED)), strength),
+        torch.full((1, len(NAMED)), speed),
     )
 
 

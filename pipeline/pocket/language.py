@@ -13,21 +13,17 @@ from dataclasses import dataclass
 from pipeline.pocket.beyond import draw_beyond, draw_clause
 from pipeline.pocket.grammar import DATA, LISTS, SYNONYMS, Pattern, draw, place, read_patterns, words_of
 from pipeline.pocket.lexicon import PLAIN, Lexicon
+from pipeline.pocket.names import CAMERAS as CAMERAS
+from pipeline.pocket.names import DEFAULT_REGION as DEFAULT_REGION
+from pipeline.pocket.names import EFFECTS as EFFECTS
+from pipeline.pocket.names import MOVES as MOVES
+from pipeline.pocket.names import REGIONS as REGIONS
 from pipeline.pocket.negation import denial, deny
 from pipeline.pocket.roles import ASKED, BEYOND, LEFT_OUT, mark
 from pipeline.pocket.slips import as_typed
 
-MOVES = ("pan_left", "pan_right", "tilt_up", "tilt_down", "zoom_in", "zoom_out", "roll_cw", "roll_ccw")
-CAMERAS = ("none", "still", "drift", *MOVES)
-EFFECTS = ("night", "warm", "cold", "rain", "snow", "fog", "sway", "ripple", "breathe", "clouds")
-REGIONS = ("whole", "left", "right", "top", "bottom", "sky", "water", "foliage", "subject", "ground")
 SPEEDS = {"slow": 0.5, "fast": 1.6}
 STRENGTHS = {"faint": 0.5, "strong": 1.5}
-# Where an effect is when the prompt does not say.
-DEFAULT_REGION = dict.fromkeys(EFFECTS, "whole") | {
-    "sway": "foliage", "ripple": "water", "breathe": "subject", "clouds": "sky",
-}  # fmt: skip
-
 EXAMPLES = (
     "the leaves begin to sway in the wind",
     "the camera pans left",

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.pocket.intents import CAMERAS, EFFECTS
+from pipeline.pocket.names import CAMERAS, NAMED
 
 DATA = Path(__file__).with_name("readings.toml")
 
@@ -44,7 +44,7 @@ def _reading(section: str, line: str) -> Reading:
     text, _, rest = line.partition(" => ")
     wanted, _, beyond = rest.partition(" | ")
     names = set(wanted.split())
-    effects = frozenset(names & set(EFFECTS))
+    effects = frozenset(names & set(NAMED))
     cameras = names & set(CAMERAS)
     if "nothing" in names:
         cameras = {"drift", "still"}
