@@ -23,6 +23,7 @@ from pipeline.pocket.camera import Pose
 from pipeline.pocket.canvas import MARGIN, SCALE, Canvas, prepare, repainted, with_sky
 from pipeline.pocket.data import encode_intents
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
+from pipeline.pocket.drawn.drawing import Drawn
 from pipeline.pocket.language import Prompt
 from pipeline.pocket.latents import CHANNELS, GRID, LATENTS_PER_SECOND
 from pipeline.pocket.masks import guess
@@ -101,13 +102,21 @@ class SparseDecoder(AnchoredDecoder):
         self.wanted, self.poses, self.probe = wanted, [], probe
         self.probed = [] if probe is None else [probe.rest.numpy()]
 
-    def _frame(self, fields: Tensor, pose: Pose, canvas: Canvas, time_s: float, reach: Tensor) -> Tensor:
+    def _frame(
+        self,
+        fields: Tensor,
+        pose: Pose,
+        canvas: Canvas,
+        time_s: float,
+        reach: Tensor,
+        drawn: tuple[int, dict[str, Drawn]],
+    ) -> Tensor:
         self.poses.append(pose)
         if len(self.poses) - 1 not in self.wanted:
             return canvas.rest
         if self.probe is not None:
-            self.probed.append(super()._frame(fields, pose, self.probe, time_s, reach).numpy())
-        return super()._frame(fields, pose, canvas, time_s, reach)
+            self.probed.append(super()._frame(fields, pose, self.probe, time_s, reach, drawn).numpy())
+        return super()._frame(fields, pose, canvas, time_s, reach, drawn)
 
 
 class ModelPlayer:
