@@ -131,4 +131,4 @@ def draw(seed: int, latents: Sequence[int], step: int, like: tuple[tuple[int, in
     """
     size, device = like
     drawn = torch.cat([noise(seed, latent, step, (1, LATENT_CHANNELS, 1, *size)) for latent in latents], dim=2)
-    return drawn.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else drawn
+    return (drawn.pin_memory() if device.type == "cuda" else drawn).to(device, non_blocking=True)
