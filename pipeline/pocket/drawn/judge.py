@@ -21,7 +21,7 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # From which a clip shows an effect that shows none of those before it.
 SHOWN = {
     "shake": 2.0, "hue": 0.5, "day": 0.3, "dolly": 0.012, "smoke": 30.0, "aurora": 12.0, "fire": 4.0, "waves": 5.0,
-    "heat": 0.3, "stream": 2.0, "leaves": 0.008, "dust": 0.0015, "twinkle": 2.5,
+    "heat": 0.2, "stream": 2.0, "leaves": 0.008, "dust": 0.0015, "twinkle": 2.5,
 }  # fmt: skip
 
 
@@ -114,8 +114,9 @@ def _moves(picture: Pixels, frames: Sequence[Pixels]) -> Clip:
 
 
 def _heat(picture: Pixels, frames: Sequence[Pixels]) -> float:
-    """Trembling of places against what is close around, in the whole of the frame."""
+    """Trembling of places against what is close around, in the lower half of the frame."""
     moves = _moves(picture, frames)
+    moves = moves[:, moves.shape[1] // 2 :]
     own = np.stack([_fine(moves[..., axis]) for axis in (0, 1)], -1)
     return float(np.median(np.sqrt(((own - own.mean(0)) ** 2).sum(-1).mean(0))))
 

@@ -31,15 +31,15 @@ STARS, STAR_COLOUR = 160, (215.0, 225.0, 255.0)
 def fire(image: Tensor, shot: Shot, drawn: Drawn) -> Tensor:
     """Warm light that flickers about what is warm and bright, each part a little by itself."""
     x, y = shot.places(COARSE)
-    glow = shot.local(shot.marks.glow)[0]
+    glow = shot.local(shot.marks.glow, x, y)[0]
     parts = [flicker(shot.seed, 8 * FIRE + part, drawn.time_s, FLICKER_HZ) for part in range(3)]
     own = noise(shot.seed, FIRE, x / 90, y / 90)
     # By the square roots, so that the flicker is as large everywhere.
     trembling = 0.75 * parts[0] + 0.66 * (own.sqrt() * parts[1] + (1 - own).sqrt() * parts[2])
-    light = glow * drawn.amount * (0.5 + 0.42 * trembling)
-    full = _within(shot.enlarge(light), shot, drawn)
+    light = shot.enlarge(glow * drawn.amount * (0.5 + 0.42 * trembling))
+    light = _cut(light, shot.where(drawn.places))
     for channel, (gain, colour) in enumerate(zip(FIRE_GAIN, FIRE_COLOUR, strict=True)):
-        image[channel] += full * (gain * image[channel] + colour)
+        image[channel].addcmul_(light, (gain * image[channel]).add_(colour))
     return image
 
 
@@ -76,32 +76,40 @@ def hue(image: Tensor, shot: Shot, drawn: Drawn) -> Tensor:
 
 def twinkle(image: Tensor, shot: Shot, drawn: Drawn) -> Tensor:
     """Small bright places vary, each for itself; a dark sky without any gets stars that do."""
-    spots, tints = shot.marks.spots, shot.marks.tints
+    spots = shot.marks.spots
     in_the_sky = drawn.places[REGIONS.index("sky")]
-    flat = image.view(3, -1)
     if len(spots):
-        x, y, radius, strength, _ = spots.T
-        own = _twinkling(shot.seed, len(spots), drawn.time_s)
-        reach = 2 * math.ceil(4.5 * shot.view.scale) + 1
-        dx, dy, index = shot.stamp(*shot.shown(x, y), reach)
-        square = dx.square() + dy.square()
-        core = torch.exp(-square / shot.number((radius * shot.view.scale) ** 2))
-        bright = np.clip(own, 0, 1) * np.clip(strength / 50, 0.4, 1.3)
-        halo = core + (0.35 * torch.exp(-square / (2.6 * shot.view.scale) ** 2) + _rays(dx, dy, shot.view.scale)) * (
-            square < (reach / 2) ** 2
-        )
-        light = [halo * shot.number(bright * (0.35 * tints[:, c] + 90) / 255) for c in range(3)]
-        pixels, sums = shot.gathered(index, halo, core * shot.number(-0.8 * np.clip(-own, 0, 1)), *light)
-        # Lamps and windows are no sky, and meant all the same.
-        where = None if in_the_sky > 0.99 else shot.where(drawn.places, pixels)
-        share = drawn.amount if where is None else where * drawn.amount
-        before = flat.index_select(1, pixels)
-        flat.index_copy_(1, pixels, before * (1 + sums[1].clamp(min=-0.85) * share) + 130 * share * sums[2:])
+        _vary(image, shot, drawn, in_the_sky)
     dark = max(0.0, min(1.0, (105 - shot.marks.sky_luma) / 25))
     lone = dark * max(0.0, 1 - float((spots[:, 4] > 0.5).sum()) / 30)
     if lone and in_the_sky and shot.share(SKY) is not None:
         _starry(image, shot, drawn, lone * in_the_sky)
     return image
+
+
+def _vary(image: Tensor, shot: Shot, drawn: Drawn, in_the_sky: float) -> None:
+    """Dim some of the picture's bright spots, and have others gleam."""
+    x, y, radius, strength, _ = shot.marks.spots.T
+    scale, own = shot.view.scale, _twinkling(shot.seed, len(x), drawn.time_s)
+    reach = 2 * math.ceil(4.5 * scale) + 1
+    dx, dy, index = shot.stamp(*shot.shown(x, y), reach)
+    size, dimmed, bright = shot.numbers(
+        (radius * scale) ** 2, 0.8 * np.clip(own, -1, 0), np.clip(own, 0, 1) * np.clip(strength / 50, 0.4, 1.3)
+    )
+    square = dx.square() + dy.square()
+    core = torch.exp(-square / size)
+    halo = core + (0.35 * torch.exp(-square / (2.6 * scale) ** 2) + _rays(dx, dy, scale)) * (square < (reach / 2) ** 2)
+    # One that dims does not gleam at the same time.
+    pixels, cover, seen = shot.left(index, core * dimmed + halo * bright)
+    tints = torch.from_numpy((shot.marks.tints * 0.35 + 90).astype(np.float32) / 255).to(shot.device)
+    light = cover.clamp(min=0) * tints.index_select(0, seen.div(reach**2, rounding_mode="floor")).T
+    sums = shot.summed(pixels, torch.cat([cover.clamp(max=0)[None], light]))
+    # Lamps and windows are no sky, and meant all the same.
+    where = None if in_the_sky > 0.99 else shot.where(drawn.places, pixels)
+    share = drawn.amount if where is None else where * drawn.amount
+    flat = image.view(3, -1)
+    before = flat.index_select(1, pixels)
+    flat.index_copy_(1, pixels, before * (1 + sums[0].clamp(min=-0.85) * share) + 130 * share * sums[1:])
 
 
 def _rays(dx: Tensor, dy: Tensor, scale: float) -> Tensor:
@@ -130,7 +138,8 @@ def _starry(image: Tensor, shot: Shot, drawn: Drawn, share: float) -> None:
     dx, dy, index = shot.stamp(px, py, 2 * math.ceil(2.5 * shot.view.scale) + 1)
     spread = (0.65 + 0.75 * size**3) * shot.view.scale
     light = torch.exp(-(dx.square() + dy.square()) / shot.number(spread**2))
-    pixels, (bright,) = shot.gathered(index, light * shot.number(own * (0.2 + 0.8 * size**4)))
+    pixels, cover, _ = shot.left(index, light * shot.number(own * (0.2 + 0.8 * size**4)))
+    (bright,) = shot.summed(pixels, cover[None])
     sky = shot.share(SKY, pixels)
     assert sky is not None
     flat, light = image.view(3, -1), bright * sky * (share * drawn.amount)
@@ -140,36 +149,42 @@ def _starry(image: Tensor, shot: Shot, drawn: Drawn, share: float) -> None:
 
 def aurora(image: Tensor, shot: Shot, drawn: Drawn) -> Tensor:
     """Curtains of light in the sky, green below and violet above; a sky of day grows dark for them."""
-    x, y = shot.places(COARSE)
-    width, height = shot.view.extent
-    u, v, t = x / width, y / height, drawn.time_s
-    total, high = torch.zeros_like(u), torch.zeros_like(u)
-    for curtain in range(3):
-        phase, lean, pace = dice(shot.seed, 8 * AURORA + curtain, np.arange(3)).tolist()
-        bent = u + 0.05 * noise(shot.seed, 40 + curtain, 3 * u + 0.11 * t, 2 * v + 9 * phase)
-        swing = 0.075 * torch.sin(2 * math.pi * (0.9 * bent + phase + 0.045 * (0.6 + pace) * t))
-        swing = swing + 0.03 * torch.sin(2 * math.pi * (2.3 * bent - 2 * phase - 0.08 * t))
-        edge = -0.05 - 0.11 * curtain + 0.12 * (lean - 0.5) * u + swing
-        above = (edge - v) / (0.20 + 0.05 * curtain)
-        rays = noise(shot.seed, 50 + curtain, 26 * bent + 0.35 * t, 0.25 * t + 5 * phase)
-        folds = noise(shot.seed, 60 + curtain, 5 * bent - 0.22 * t, 0.2 * t + 3 * phase)
-        body = torch.sigmoid(60 * (edge - v)) * torch.exp(-above.clamp(min=0) * 2.2)
-        body = body * (0.25 + 0.75 * rays) * ((folds - 0.28) * 2.2).clamp(0, 1) * (1 - 0.22 * curtain)
-        total, high = total + body, high + body * above.clamp(0, 2)
     where = shot.where(drawn.places)
+    rows = shot.rows(where)
+    x, y = shot.places(COARSE, rows)
+    width, height = shot.view.extent
+    u, v = x / width, y / height
+    planes = list(_curtains(shot.seed, u, v, drawn.time_s))
     # A sky of day grows dark for them, less towards the ground, where it would show how the sky is cut.
     light = max(0.0, min(1.0, (shot.marks.sky_luma - 45) / 110)) * min(1.0, drawn.amount)
-    dark = (0.62 * light * torch.sigmoid(-9 * (v + 0.12))) if light else None
-    planes = [_cut(shot.enlarge(part), where) for part in (total, high, *(() if dark is None else (dark,)))]
+    if light:
+        planes.append(0.5 * light * torch.sigmoid(-9 * (v + 0.12)))
+    sky, within = image[:, rows], None if where is None else where[rows]
+    planes = [_cut(shot.enlarge(plane), within) for plane in planes]
     for channel, (low, top, cold) in enumerate(((20.0, 105.0, 1.0), (215.0, -70.0, 0.92), (110.0, 85.0, 0.78))):
-        if dark is not None:
-            image[channel] *= 1 - cold * planes[2]
-        image[channel] += ((drawn.amount * low) * planes[0]).add_(planes[1], alpha=drawn.amount * top).clamp_(min=0)
+        if light:
+            sky[channel].addcmul_(sky[channel], planes[2], value=-cold)
+        sky[channel] += ((drawn.amount * low) * planes[0]).add_(planes[1], alpha=drawn.amount * top).clamp_(min=0)
     return image
 
 
-def _within(light: Tensor, shot: Shot, drawn: Drawn) -> Tensor:
-    return _cut(light, shot.where(drawn.places))
+def _curtains(seed: int, u: Tensor, v: Tensor, t: float) -> tuple[Tensor, Tensor]:
+    """Light of the northern lights at places in shares of the view, and the same by how high it is."""
+    total, high = torch.zeros_like(u), torch.zeros_like(u)
+    for curtain in range(3):
+        phase, lean, pace = dice(seed, 8 * AURORA + curtain, np.arange(3)).tolist()
+        bent = u + 0.05 * noise(seed, 40 + curtain, 3 * u + 0.11 * t, 2 * v + 9 * phase)
+        swing = 0.075 * torch.sin(2 * math.pi * (0.9 * bent + phase + 0.045 * (0.6 + pace) * t))
+        swing = swing + 0.03 * torch.sin(2 * math.pi * (2.3 * bent - 2 * phase - 0.08 * t))
+        edge = (0.12 * (lean - 0.5)) * u + swing - (0.05 + 0.11 * curtain)
+        below = edge - v
+        above = below.clamp(min=0) / (0.20 + 0.05 * curtain)
+        rays = noise(seed, 50 + curtain, 26 * bent + 0.35 * t, 0.25 * t + 5 * phase)
+        folds = noise(seed, 60 + curtain, 5 * bent - 0.22 * t, 0.2 * t + 3 * phase)
+        body = torch.sigmoid(60 * below) * torch.exp(-2.2 * above)
+        body = body * (0.25 + 0.75 * rays) * ((folds - 0.28) * (2.2 * (1 - 0.22 * curtain))).clamp(0, 1)
+        total, high = total + body, high + body * above.clamp(max=2)
+    return total, high
 
 
 def _cut(plane: Tensor, where: Tensor | None) -> Tensor:

@@ -161,7 +161,7 @@ def _water(canvas: Canvas) -> tuple[Tensor, tuple[float, float]]:
     spread = (weight * (x - middle[:, None]).square()).sum(1).sqrt().clamp(min=0.02)
     is_long = float((last + 1 - first) / 32 * height) > 1.1 * float(rows[here].mean() / 56 * width)
     near = (0.35 + 0.65 * (y - first / 32) / max(1 / 32, (last + 1 - first) / 32)).clamp(0.35, 1)
-    bank = ((box(share[None, None], 1)[0, 0] - 0.35) / 0.5).clamp(0.1, 1)
+    bank = ((box(share[None, None], 1)[0, 0] - 0.25) / 0.5).clamp(0.3, 1)
     if is_long:
         # Lines that run along the bed keep their share of its width.
         bend, widening = _slope(middle, here), _slope(spread.log(), here)
@@ -170,7 +170,8 @@ def _water(canvas: Canvas) -> tuple[Tensor, tuple[float, float]]:
     else:
         flow[0, 0], flow[0, 1] = 1.0, 0.06
     flow = flow / flow.norm(dim=1, keepdim=True).clamp(min=1e-3)
-    return flow * near[:, None] * bank, shore
+    # What is mirrored in still water shows twice where it goes fast.
+    return flow * near[:, None] * bank * (1.0 if is_long else 0.5), shore
 
 
 def _slope(values: Tensor, here: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ PARTS = 1 << 14
 LEAST = 1 / 400
 # Screens across which what floats comes round again: wider than any view that the camera has of it.
 ROOM = 1.35
+WHOLE = slice(None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,25 +48,35 @@ class Shot:
     def _matrix(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
         return self.pose.affine()
 
-    def screen(self, reduction: int = 1) -> tuple[Tensor, Tensor]:
-        """Every ``reduction``-th pixel's place in units from the screen's middle: ``x [1, w]`` and ``y [h, 1]``."""
-        height, width = self.view.height // reduction, self.view.width // reduction
-        half = (reduction - 1) / 2
-        x = (torch.arange(width, device=self.device) * reduction + half - (self.view.width - 1) / 2) / self.view.scale
-        y = (torch.arange(height, device=self.device) * reduction + half - (self.view.height - 1) / 2) / self.view.scale
-        return x[None], y[:, None]
+    def screen(self, reduction: int = 1, rows: slice = WHOLE) -> tuple[Tensor, Tensor]:
+        """Every ``reduction``-th pixel's place in units from the screen's middle: ``x [1, w]`` and ``y [h, 1]``.
 
-    def places(self, reduction: int = 1) -> tuple[Tensor, Tensor]:
+        ``rows`` are those of the frame, whole multiples of ``reduction``.
+        """
+        height, width = self.view.height // reduction, self.view.width // reduction
+        first, last, _ = rows.indices(self.view.height)
+        half, scale = (reduction - 1) / 2, self.view.scale
+        x = (torch.arange(width, device=self.device) * reduction + half - (self.view.width - 1) / 2) / scale
+        y = torch.arange(first // reduction, min(height, -(-last // reduction)), device=self.device)
+        return x[None], ((y * reduction + half - (self.view.height - 1) / 2) / scale)[:, None]
+
+    def places(self, reduction: int = 1, rows: slice = WHOLE) -> tuple[Tensor, Tensor]:
         """The same in the picture, each ``[h, w]``."""
-        return self._placed(*self.screen(reduction))
+        return self._placed(*self.screen(reduction, rows))
+
+    def rows(self, where: Tensor | None) -> slice:
+        """Rows of the frame, whole multiples of COARSE, in which there is anything of ``where [H, W]``."""
+        if where is None or self.view.height % COARSE:
+            return WHOLE
+        found = (where.amax(1) > LEAST).nonzero()[:, 0].tolist()
+        return slice(found[0] // COARSE * COARSE, -(-(found[-1] + 1) // COARSE) * COARSE) if found else slice(0, 0)
 
     def _placed(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         (a, b, c), (d, e, f) = self._matrix
         return a * x + b * y + c, d * x + e * y + f
 
-    def local(self, field: Tensor, reduction: int = COARSE) -> Tensor:
-        """Values ``[C, h, w]`` of a map ``[1, C, H, W]`` of the picture's view."""
-        x, y = self.places(reduction)
+    def local(self, field: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Values ``[C, h, w]`` of a map ``[1, C, H, W]`` of the picture's view at places in it."""
         width, height = self.view.extent
         grid = torch.stack([x / (width / 2), y / (height / 2)], -1)[None]
         return F.grid_sample(field.float(), grid, padding_mode="border", align_corners=False)[0]
@@ -75,6 +86,8 @@ class Shot:
         height, width = self.view.height, self.view.width
         if height % COARSE or width % COARSE:
             return F.interpolate(plane[None, None], (height, width), mode="bilinear", align_corners=False)[0, 0]
+        if not len(plane):
+            return plane.new_empty(0, width)
         # Four times faster than a general interpolation.
         return _fourfold(_fourfold(plane.T.contiguous()).T.contiguous())
 
@@ -165,38 +178,36 @@ class Shot:
         """Numbers of as many sprites, as :meth:`stamp` has them, ``float32 [N, 1, 1]``."""
         return torch.from_numpy(values.astype(np.float32)).to(self.device)[:, None, None]
 
+    def numbers(self, *values: Numbers) -> tuple[Tensor, ...]:
+        """Several :meth:`number` at once, which is much quicker."""
+        return torch.from_numpy(np.stack(values).astype(np.float32)).to(self.device)[..., None, None].unbind(0)
+
     def stamp(self, x: Numbers, y: Numbers, size: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Pixels around N places: how far ``dx, dy [N, size, size]`` from each, and its index, out of the frame too."""
+        """Pixels around N places: how far ``dx, dy [N, size, size]`` from each, and its index, -1 out of the frame."""
         left, top = np.floor(x) - size // 2 + 1, np.floor(y) - size // 2 + 1
         steps = torch.arange(size, device=self.device)
-        columns = torch.from_numpy(left.astype(np.int64)).to(self.device)[:, None, None] + steps
-        rows = torch.from_numpy(top.astype(np.int64)).to(self.device)[:, None, None] + steps[:, None]
-        dx = steps - self.number(x - left)
-        dy = steps[:, None] - self.number(y - top)
+        fx, fy, first_column, first_row = self.numbers(x - left, y - top, left, top)
+        columns, rows = first_column.long() + steps, first_row.long() + steps[:, None]
         seen = (columns >= 0) & (columns < self.view.width) & (rows >= 0) & (rows < self.view.height)
-        index = torch.where(seen, rows * self.view.width + columns, self.view.width * self.view.height)
-        return dx.expand(index.shape), dy.expand(index.shape), index
+        index = torch.where(seen, rows * self.view.width + columns, -1)
+        return (steps - fx).expand(index.shape), (steps[:, None] - fy).expand(index.shape), index
 
-    def gathered(self, index: Tensor, cover: Tensor, *others: Tensor) -> tuple[Tensor, Tensor]:
-        """Sums of what several sprites leave at a pixel; whatever their order, the same to the last bit.
+    def left(self, index: Tensor, cover: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Where sprites leave anything of cover ``[N, K, K]``: pixels ``int64 [M]``, how much, and its place there."""
+        flat = cover.reshape(-1)
+        seen = ((flat.abs() > LEAST) & (index.reshape(-1) >= 0)).nonzero()[:, 0]
+        return index.reshape(-1).index_select(0, seen), flat.index_select(0, seen), seen
 
-        Args:
-            index: of :meth:`stamp`.
-            cover: what says by being 0 that a sprite leaves nothing there.
-            others: more of the same shape.
+    def summed(self, pixels: Tensor, values: Tensor) -> Tensor:
+        """Sums ``float32 [C, M]`` of what is left at the same pixel, of values ``[C, M]``.
 
-        Returns:
-            Pixels ``int64 [M]``, some of them several times, and each kind's sums there, ``float32 [N, M]``.
+        Whatever their order, the same to the last bit.
         """
-        count = 1 + len(others)
-        seen = (cover.reshape(-1).abs() > LEAST) & (index.reshape(-1) < self.view.width * self.view.height)
-        seen = seen.nonzero()[:, 0]
-        pixels = index.reshape(-1)[seen]
-        values = torch.stack([part.expand(index.shape).reshape(-1)[seen] for part in (cover, *others)], 1)
-        total = torch.zeros(self.view.width * self.view.height * count, dtype=torch.int32, device=self.device)
-        slots = (pixels[:, None] * count + torch.arange(count, device=self.device)).reshape(-1)
-        total.scatter_add_(0, slots, (values.reshape(-1) * PARTS).round().to(torch.int32))
-        return pixels, total.view(-1, count).index_select(0, pixels).T.float() / PARTS
+        count, size = len(values), self.view.width * self.view.height
+        total = torch.zeros(size * count, dtype=torch.int32, device=self.device)
+        slots = pixels * count + torch.arange(count, device=self.device)[:, None]
+        total.scatter_add_(0, slots.reshape(-1), (values * PARTS).round_().to(torch.int32).reshape(-1))
+        return total.index_select(0, slots.reshape(-1)).view(count, -1).float() / PARTS
 
 
 def _fourfold(plane: Tensor) -> Tensor:
