@@ -62,9 +62,12 @@ def demand(
     area = pixels[0] * pixels[1] / (832 * 480)
     # A call holds its tokens a dozen times over, some of them in four bytes, and the feed-forward's twice.
     call = latents[1] * tokens * (24 * config.dim + 4 * config.ffn_dim)
+    window = latents[0] * config.num_layers * 2 * tokens * config.dim * 2
+    # The window in eight bits, beside that in sixteen.
+    rounded = window // 2 if config.kernel == "fa3_fp8_early" else 0
     return Demand(
         transformer=2 * parameters,
-        window=latents[0] * config.num_layers * 2 * tokens * config.dim * 2,
+        window=window,
         text=11_361_920_418,
         image=1_264_153_600 if config.image_dim is not None else 0,
         # Weights; live, the memory of a stream three times over (now, before, in the making), and convolutions at full
@@ -73,7 +76,7 @@ def demand(
         decoder=int((0.25 + area * ((3 * 1.9 + 12 if latents[0] else 1.9) if wan_vae else 0.6)) * GIB),
         # The largest weight of fp8 storage on its way: in four bytes, and in two.
         unpacked=6 * config.dim * config.ffn_dim,
-        work=GIB // 2 + max(call, int(area * GIB)),
+        work=GIB // 2 + max(call, int(area * GIB)) + rounded,
         encoding=int(area * 2.5 * GIB),
     )
 
