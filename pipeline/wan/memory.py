@@ -22,7 +22,8 @@ TILE_PX = 256
 class Demand:
     """Bytes that each part takes: weights in two bytes a number, one stream's window, the decoder with its memory.
 
-    ``work`` is what a call of the transformer takes beside, ``encoding`` what the VAE takes for a whole picture.
+    ``work`` is what a call of the transformer takes beside, ``encoding`` what the VAE takes for a whole picture,
+    ``rounded`` a window in eight bits beside that in sixteen, which all streams share.
     """
 
     transformer: int
@@ -33,6 +34,7 @@ class Demand:
     unpacked: int
     work: int
     encoding: int
+    rounded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,6 @@ def demand(
     # A call holds its tokens a dozen times over, some of them in four bytes, and the feed-forward's twice.
     call = latents[1] * tokens * (24 * config.dim + 4 * config.ffn_dim)
     window = latents[0] * config.num_layers * 2 * tokens * config.dim * 2
-    # The window in eight bits, beside that in sixteen.
-    rounded = window // 2 if config.kernel == "fa3_fp8_early" else 0
     return Demand(
         transformer=2 * parameters,
         window=window,
@@ -76,8 +76,9 @@ def demand(
         decoder=int((0.25 + area * ((3 * 1.9 + 12 if latents[0] else 1.9) if wan_vae else 0.6)) * GIB),
         # The largest weight of fp8 storage on its way: in four bytes, and in two.
         unpacked=6 * config.dim * config.ffn_dim,
-        work=GIB // 2 + max(call, int(area * GIB)) + rounded,
+        work=GIB // 2 + max(call, int(area * GIB)),
         encoding=int(area * 2.5 * GIB),
+        rounded=window // 2 if config.kernel == "fa3_fp8_early" else 0,
     )
 
 
@@ -116,7 +117,8 @@ def size(needed: Demand, placement: Placement) -> int:
     window = needed.window * (2 if placement.keep_rotated else 1)
     # A picture is encoded before a window is read, with work of its own unless it is cut into squares.
     encoding = 0 if placement.tile else needed.encoding
-    return transformer + window + text + needed.image + needed.decoder + max(needed.work, encoding)
+    fixed = transformer + text + needed.image + needed.decoder + needed.rounded
+    return fixed + window + max(needed.work, encoding)
 
 
 def another(needed: Demand, placement: Placement) -> int:
