@@ -14,7 +14,7 @@ from pipeline.pocket import text_data
 from pipeline.pocket.data import encode_intents, load_prompts
 from pipeline.pocket.intents import LOGITS, Asked, dense, read
 from pipeline.pocket.intents import Intents as Slots
-from pipeline.pocket.language import Effect, Intents, Prompt
+from pipeline.pocket.language import HELD_OUT, Effect, Intents, Prompt
 from pipeline.pocket.lexicon import PLAIN
 from pipeline.pocket.roles import ASKED, BEYOND, JOINING, mark, unmark
 from pipeline.pocket.text_data import draws, encode, judged_ids, pack
@@ -59,7 +59,7 @@ def test_a_pack_is_read_as_it_was_written(tmp_path: Path) -> None:
     roles = np.load(tmp_path / "texts.npz")["train_prompts_roles"]
     assert train.ids.shape == roles.shape == (40, TextConfig().length)
     assert ((roles >= 0) <= (train.ids.numpy() != 0)).all()
-    assert len(held.ids) == len(classes) == 154
+    assert len(held.ids) == len(classes) == sum(map(len, HELD_OUT.values()))
 
 
 def test_a_batch_is_of_about_one_length() -> None:
