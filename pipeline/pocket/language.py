@@ -11,7 +11,7 @@ import random
 from dataclasses import dataclass
 
 from pipeline.pocket.beyond import draw_beyond, draw_clause
-from pipeline.pocket.grammar import DATA, LISTS, SYNONYMS, Pattern, draw, place, read_patterns, words_of
+from pipeline.pocket.grammar import DATA, LISTS, SYNONYMS, Pattern, draw, fill_names, place, read_patterns, words_of
 from pipeline.pocket.lexicon import PLAIN, Lexicon
 from pipeline.pocket.names import CAMERAS as CAMERAS
 from pipeline.pocket.names import DEFAULT_REGION as DEFAULT_REGION
@@ -275,6 +275,8 @@ def _with_adverb(text: str, kind: str, form: str, name: str, rng: random.Random)
 
 def _join(parts: list[_Part], rng: random.Random) -> str:
     text = parts[0].text
+    if len(parts) == 2 and rng.random() < 0.15:
+        return fill_names(rng.choice(DATA["joining"]["frames"]), {"a": text, "b": parts[1].text})
     for part in parts[1:]:
         text += (
             " with " if part.form == "of" and rng.random() < 0.6 else rng.choice(DATA["joining"]["joins"])
