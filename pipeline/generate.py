@@ -15,6 +15,7 @@ from pipeline.errors import ConfigError, PipelineError
 from pipeline.factory import build as build_pipeline
 from pipeline.identity import settings_of
 from pipeline.interface import Pipeline, Progress
+from pipeline.loop_file import write_loop
 from pipeline.offline import Shot, frames_of, generate, parse_prompt
 from pipeline.picture import MOST_PIXELS, decode_picture, read_picture
 from pipeline.progress import ProgressBar
@@ -28,6 +29,7 @@ from pipeline.video_file import write_mp4
 EXAMPLES = """\
 examples:
   python -m pipeline.generate PICTURE OUT.mp4 --prompt 0:'the camera pans left' --prompt 4.5:'snow falls' --seconds 10
+  python -m pipeline.generate PICTURE LOOP.webp --prompt 'the leaves sway' --seconds 6 model.fps=12
   python -m pipeline.generate --pairs pairs.tsv --output videos --frames 81 --seed 7
   python -m pipeline.generate --config configs/pocket.yaml model.steps=1 --pairs FOLDER --output videos
   python -m pipeline.generate --replay LOG.jsonl --output videos
@@ -63,7 +65,8 @@ def arguments() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("words", nargs="*", metavar="PICTURE OUT.mp4 | key=value", help="one video, and settings over the file's")
+    says = "one video, or one that goes round if OUT.webp; and settings over the file's"
+    add("words", nargs="*", metavar="PICTURE OUT.mp4 | key=value", help=says)
     add("--config", "--config_path", type=Path, metavar="FILE", help="YAML: ours, or a published one")
     add("--prompts", type=Path, metavar="FILE", help="one text prompt a line")
     add("--pairs", type=Path, metavar="PATH", help="picture, tab, prompt a line; or a folder of pictures and .txt")
@@ -217,7 +220,8 @@ def make_one(pipeline: Pipeline[Any], args: argparse.Namespace) -> int:
     progress.begin(out.name, frames)
     try:
         with closing(generate(pipeline, shot, frames)) as chunks:
-            made = write_mp4(out, progress.counted(chunks))
+            write = write_loop if out.suffix == ".webp" else write_mp4
+            made = write(out, progress.counted(chunks))
     finally:
         progress.clear()
     print(f"{out}: {made} frames")

@@ -87,10 +87,16 @@ class Watched(Sampler):
     calls: list[dict[str, Tensor]] = field(default_factory=list[dict[str, Tensor]])
 
     def flow(
-        self, latents: Tensor, timestep: Tensor, guide: Guide, seen: Seen, keep: bool = True
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        guide: Guide,
+        seen: Seen,
+        keep: bool = True,
+        is_last: bool = True,
     ) -> tuple[Tensor, Sequence[KeyValue]]:
         """Ask, and remember."""
-        made, own = Sampler.flow(self, latents, timestep, guide, seen, keep)
+        made, own = Sampler.flow(self, latents, timestep, guide, seen, keep, is_last)
         assert self.cache is not None
         videos = {"x": latents, "flow": made, "x0": self.schedule.clean(made, latents, timestep)}
         call = {what: video.transpose(1, 2) for what, video in videos.items()}

@@ -143,8 +143,8 @@ class GpuPasses:
             seed, latent, steps = key
             made = torch.stack([noise(seed, latent, step, LATENT_SHAPE) for step in range(steps)])
             if self._device.type == "cuda":
-                made = made.pin_memory().to(self._device, non_blocking=True)
-            self._ahead = key, made
+                made = made.pin_memory()
+            self._ahead = key, made.to(self._device, non_blocking=True)
         return self._ahead[1]
 
     def _empty(self, *size: int) -> Tensor:

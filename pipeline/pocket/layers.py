@@ -248,7 +248,7 @@ def drawing(coarse: Tensor, size: tuple[int, int]) -> Tensor:
         _plain(WATER_PAINT) * (0.75 + 0.5 * streaks),
         _plain(FOLIAGE_PAINT) * (1 + 0.8 * grains[1]),
         _plain(SUBJECT_PAINT) * (1 + 0.4 * grains[2]),
-    ])  # fmt: skip
+    ]).to(coarse.device)  # fmt: skip
     return (paints * shares[0][:, None]).sum(0, keepdim=True).clamp(0, 255) / 127.5 - 1
 
 

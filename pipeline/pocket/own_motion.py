@@ -126,7 +126,7 @@ def _gains(asking: Asking, chances: Chance, fields: Tensor, coarse: Tensor | Non
     each = each / (limited * (1 + each.abs().square() / MOST**2).sqrt())
     weights = torch.tensor(asking.swings, device=fields.device)[:, None, None].expand(3, *gusts.shape)
     if coarse is not None:
-        weights = weights * (coarse[list(_LAYERS)] + ELSEWHERE)
+        weights = weights * (torch.stack([coarse[kind] for kind in _LAYERS]) + ELSEWHERE)
     paces, say = (torch.tensor(row, device=fields.device)[:, None, None] for row in (asking.paces, asking.say))
     say = share * say
     gains = (1 - say + say * each) / torch.hypot(1 - say, say)

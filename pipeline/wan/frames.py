@@ -24,7 +24,7 @@ def copied(frames: Tensor) -> Pixels:
     for each chunk of 12 frames of 832x480 that is alive.
     """
     if frames.device.type != "cuda":
-        return frames.numpy()
+        return frames.cpu().numpy()
     host = torch.empty(frames.shape, dtype=frames.dtype, pin_memory=True)
     host.copy_(frames, non_blocking=True)
     torch.cuda.current_stream(frames.device).synchronize()

@@ -44,7 +44,13 @@ class Sampler:
     passes: Passes | None = None
 
     def flow(
-        self, latents: Tensor, timestep: Tensor, guide: Guide, seen: Seen, keep: bool = True
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        guide: Guide,
+        seen: Seen,
+        keep: bool = True,
+        is_last: bool = True,
     ) -> tuple[Tensor, Sequence[KeyValue]]:
         """Ask the network once.
 
@@ -54,6 +60,7 @@ class Sampler:
             guide: text, and picture where the network sees one.
             seen: from :meth:`WindowCache.see`.
             keep: whether the layers' own keys and values are wanted.
+            is_last: whether no denoising step of these latents follows.
 
         Returns:
             The flow ``[B, C, T, h, w]``, and every layer's own keys (un-rotated) and values if wanted.
@@ -61,7 +68,8 @@ class Sampler:
         network, patch = self.network, self.network.config.patch
         stacked = latents if guide.beside is None else torch.cat([latents, guide.beside], dim=1)
         if self.passes is not None and self.passes.takes(latents):
-            made, own = self.passes.flow(stacked, timestep.expand(-1, latents.shape[2]), guide.cross, seen, keep)
+            everywhere = timestep.expand(-1, latents.shape[2])
+            made, own = self.passes.flow(stacked, everywhere, guide.cross, seen, keep, is_last)
             return made.to(latents.dtype), own
         stacked = stacked.to(network.patch_embedding.weight.dtype)
         grid = (latents.shape[2] // patch[0], latents.shape[3] // patch[1], latents.shape[4] // patch[2])
@@ -69,9 +77,10 @@ class Sampler:
         patches, own = network(network.patchify(stacked), time, seen.past, guide.cross, seen.rotation, keep)
         return network.unpatchify(patches, grid).to(latents.dtype), own
 
-    def clean(self, latents: Tensor, timestep: Tensor, guide: Guide, seen: Seen) -> Tensor:
+    def clean(self, latents: Tensor, timestep: Tensor, guide: Guide, seen: Seen, is_last: bool = True) -> Tensor:
         """Estimate the clean latents behind noisy ones, ``[B, C, T, h, w]``."""
-        return self.schedule.clean(self.flow(latents, timestep, guide, seen, keep=False)[0], latents, timestep)
+        flow, _ = self.flow(latents, timestep, guide, seen, keep=False, is_last=is_last)
+        return self.schedule.clean(flow, latents, timestep)
 
     def sample(self, noise: Tensor, fresh: Fresh, guide: Guide, seen: Seen) -> Tensor:
         """Turn noise ``[B, C, T, h, w]`` into clean latents, step by step, with fresh noise between the steps."""
@@ -80,7 +89,7 @@ class Sampler:
             at = self._everywhere(timestep, noise)
             if step:
                 noisy = self.schedule.add_noise(clean, fresh(step), at)
-            clean = self.clean(noisy, at, guide, seen)
+            clean = self.clean(noisy, at, guide, seen, step + 1 == len(self.timesteps))
         return clean
 
     def read(self, clean: Tensor, guide: Guide, seen: Seen, is_given: bool = False) -> Sequence[KeyValue]:
@@ -131,4 +140,4 @@ def draw(seed: int, latents: Sequence[int], step: int, like: tuple[tuple[int, in
     """
     size, device = like
     drawn = torch.cat([noise(seed, latent, step, (1, LATENT_CHANNELS, 1, *size)) for latent in latents], dim=2)
-    return drawn.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else drawn
+    return (drawn.pin_memory() if device.type == "cuda" else drawn).to(device, non_blocking=True)

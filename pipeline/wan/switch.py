@@ -63,10 +63,15 @@ def turn(course: Course, asked: Conditioning, here: tuple[int, int], plan: Plan,
     flushes = asked.policy in ("flush", "cut") or (asked.policy == "auto" and is_far(before, asked.prompt))
     past = course.past
     if flushes:
-        past = replace(past, floor=cached - max(LEAST_KEPT, plan.latents_per_chunk))
+        past = replace(past, floor=cached - kept_by_flush(plan))
     if asked.policy == "cut":
         past = replace(past, cut=cached)
     return Course(travel, past), asked.policy == "recache"
+
+
+def kept_by_flush(plan: Plan) -> int:
+    """Count the newest latents that a flush keeps, besides the sink."""
+    return max(LEAST_KEPT, plan.latents_per_chunk)
 
 
 def relabelled(known: Sequence[Known], seen: Sequence[int], course: Course, made: int) -> list[Known]:

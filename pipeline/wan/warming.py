@@ -12,6 +12,7 @@ from pipeline.recorded import may_record
 from pipeline.types import Conditioning, Policy
 from pipeline.wan.plan import Plan
 from pipeline.wan.state import WanState
+from pipeline.wan.switch import kept_by_flush
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +24,19 @@ class Round:
 
 
 def rounds(plan: Plan, policies: Sequence[Policy], qualities: int, device: torch.device) -> list[Round]:
-    """Say what to make: chunks until the window has rolled, then two of every quality.
+    """Say what to make: chunks until the window is full, then two of every quality.
 
-    What a prompt lets of the past be seen has lengths of its own, and a graph is recorded for each length.
+    What a prompt lets of the past be seen has lengths of its own, and a graph is recorded for each length. A recache
+    reads all of its at once; after a flush the window grows again from what is left.
     """
-    fills = [Round() for _ in range(plan.window // plan.latents_per_chunk + 1)]
+    chunk = plan.latents_per_chunk
+    fills = [Round() for _ in range(plan.window // chunk)]
     switches: list[Round] = []
     if may_record(device):
-        graphs: tuple[Policy, ...] = ("recache", "flush")
-        for policy in graphs:
-            switches += [Round(policy=policy), *fills] if policy in policies else []
+        missing = plan.window - chunk - plan.sink - kept_by_flush(plan)
+        again = [Round() for _ in range(0, missing, chunk)]
+        switches += [Round(policy="recache")] if "recache" in policies else []
+        switches += [Round(policy="flush"), *again] if "flush" in policies else []
     return [*fills, *switches, *(Round(quality) for quality in range(qualities) for _ in range(2))]
 
 
