@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from pipeline.pocket.hearing import hear, heard
-from pipeline.pocket.intents import CAMERAS, EFFECTS, REGIONS, Asked
+from pipeline.pocket.intents import CAMERAS, NAMED, REGIONS, Asked
 from pipeline.pocket.language import DEFAULT_REGION
 from pipeline.pocket.roles import ASKED, BEYOND, LEFT_OUT
 from pipeline.types import Heard
@@ -15,14 +15,14 @@ WIDTH = 12
 
 def asked(camera: str = "none", *effects: str, region: str = "", strength: float = 1.0, speed: float = 1.0) -> Asked:
     """A meaning: effects where they are by themselves, or all in ``region``."""
-    places = [REGIONS.index(region or DEFAULT_REGION[name]) for name in EFFECTS]
+    places = [REGIONS.index(region or DEFAULT_REGION[name]) for name in NAMED]
     return Asked(
         torch.tensor([CAMERAS.index(camera)]),
         torch.tensor([speed]),
-        torch.tensor([[name in effects for name in EFFECTS]]),
+        torch.tensor([[name in effects for name in NAMED]]),
         torch.tensor([places]),
-        torch.full((1, len(EFFECTS)), strength),
-        torch.full((1, len(EFFECTS)), speed),
+        torch.full((1, len(NAMED)), strength),
+        torch.full((1, len(NAMED)), speed),
     )
 
 
@@ -90,3 +90,13 @@ def test_clauses_are_read_alone_besides() -> None:
     assert int(meaning.camera) == CAMERAS.index("pan_left")
     assert said == Heard(("the camera pans left",), ("add a dog",))
     assert texts == ["add a dog and pan left", "add a dog", "pan left"]
+
+
+def test_every_effect_has_words_of_its_own() -> None:
+    """Each effect alone is told, in words that no other has."""
+    told = [heard("x", asked("none", name), roles(ASKED)).understood for name in NAMED]
+    assert all(len(one) == 1 for one in told)
+    assert len(set(told)) == len(NAMED)
+    assert heard("x", asked("still", "fire", "smoke"), roles(ASKED)).understood == (
+        "the camera stays still", "flickering fire", "rising smoke",
+    )  # fmt: skip

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.pocket.intents import CAMERAS, EFFECTS, LOGITS, read
+from pipeline.pocket.intents import CAMERAS, COLUMNS, DRAWN, EFFECTS, LOGITS, NAMED, REGIONS, ROWS, Asked, read
 
 CAMERA, EFFECT = slice(0, len(CAMERAS)), len(CAMERAS) + 3
 
@@ -15,13 +15,13 @@ def reading(camera: dict[str, float], effects: dict[str, float]) -> tuple[str, s
     """What is read where these logits are as told, other cameras' -9 and other effects' -9."""
     logits = torch.zeros(1, LOGITS)
     logits[:, CAMERA] = -9
-    logits[:, EFFECT : EFFECT + len(EFFECTS)] = -9
+    logits[:, EFFECT : EFFECT + len(NAMED)] = -9
     for name, value in camera.items():
         logits[:, CAMERAS.index(name)] = value
     for name, value in effects.items():
-        logits[:, EFFECT + EFFECTS.index(name)] = value
+        logits[:, EFFECT + NAMED.index(name)] = value
     asked = read(logits)
-    return CAMERAS[int(asked.camera)], {name for name, here in zip(EFFECTS, asked.present[0], strict=True) if here}
+    return CAMERAS[int(asked.camera)], {name for name, here in zip(NAMED, asked.present[0], strict=True) if here}
 
 
 def test_the_likeliest_of_each_is_read() -> None:
@@ -50,3 +50,17 @@ def test_every_reading_goes_together(values: list[float]) -> None:
     camera, has_effect = CAMERAS[int(asked.camera)], bool(asked.present.any())
     assert not (camera == "drift" and has_effect)
     assert not (camera == "none" and not has_effect)
+
+
+def asked(camera: str, *effects: str) -> Asked:
+    present, ones = torch.tensor([[name in effects for name in NAMED]]), torch.ones(1, len(NAMED))
+    region = torch.full((1, len(NAMED)), REGIONS.index("sky"))
+    return Asked(torch.tensor([CAMERAS.index(camera)]), torch.ones(1), present, region, ones, ones)
+
+
+def test_the_transformer_sees_what_it_learned() -> None:
+    """Effects that are drawn leave no trace in the rows; alone, they are a camera at rest."""
+    assert asked("none", "rain").rows().shape == (1, ROWS, COLUMNS)
+    assert torch.equal(asked("pan_left", "rain", *DRAWN).rows(), asked("pan_left", "rain").rows())
+    assert torch.equal(asked("none", *DRAWN).rows(), asked("still").rows())
+    assert int(asked("none", *NAMED).rows().any(-1).sum()) == 1 + len(EFFECTS)

@@ -11,7 +11,7 @@ from pipeline.causal import CausalPipeline
 from pipeline.pocket.canvas import Canvas, prepare, repainted
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
 from pipeline.pocket.fade import Fade, fade_from
-from pipeline.pocket.intents import EFFECTS, REGIONS, Asked
+from pipeline.pocket.intents import NAMED, REGIONS, Asked
 from pipeline.pocket.latents import CHANNELS, DISPLACEMENT, GAIN, GRID, WEATHER
 from pipeline.pocket.layers import FOLIAGE, REST, SKY, SUBJECT, WATER, Layers, drawing, find, looked_for, with_layers
 from pipeline.pocket.layers_network import LayersNetwork
@@ -82,10 +82,10 @@ def swing(size: float = 0.8) -> torch.Tensor:
 
 
 def asked(name: str, region: str) -> Asked:
-    present = torch.zeros(1, len(EFFECTS), dtype=torch.bool)
-    regions = torch.zeros(1, len(EFFECTS), dtype=torch.long)
-    present[0, EFFECTS.index(name)], regions[0, EFFECTS.index(name)] = True, REGIONS.index(region)
-    ones = torch.ones(1, len(EFFECTS))
+    present = torch.zeros(1, len(NAMED), dtype=torch.bool)
+    regions = torch.zeros(1, len(NAMED), dtype=torch.long)
+    present[0, NAMED.index(name)], regions[0, NAMED.index(name)] = True, REGIONS.index(region)
+    ones = torch.ones(1, len(NAMED))
     return Asked(torch.zeros(1, dtype=torch.long), torch.ones(1), present, regions, ones, ones)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from pipeline.pocket.camera import soften
 from pipeline.pocket.chance import Chance, chance
 from pipeline.pocket.decoder import calm
-from pipeline.pocket.intents import CAMERAS, EFFECTS, Asked
+from pipeline.pocket.intents import CAMERAS, NAMED, Asked
 from pipeline.pocket.latents import CAMERA, DISPLACEMENT, FLOW, GAIN, GRID, WEATHER, camera_field, fit_camera
 from pipeline.pocket.own_motion import HAND, Asking, moved
 from pipeline.schedule import noise
@@ -24,8 +24,8 @@ SEEDS = range(20)
 
 
 def asked(camera: str = "none", *effects: str, speed: float = 1.0) -> Asked:
-    present = torch.tensor([[name in effects for name in EFFECTS]])
-    ones = torch.ones(1, len(EFFECTS))
+    present = torch.tensor([[name in effects for name in NAMED]])
+    ones = torch.ones(1, len(NAMED))
     return Asked(torch.tensor([CAMERAS.index(camera)]), torch.ones(1), present, ones.long(), ones, speed * ones)
 
 

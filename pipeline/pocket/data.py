@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.networks.text_words import TextConfig
-from pipeline.pocket.intents import CAMERAS, EFFECTS, REGIONS, SLOTS, Intents
+from pipeline.pocket.intents import CAMERAS, NAMED, REGIONS, SLOTS, Intents
 from pipeline.pocket.language import Prompt, held_out_prompts, sample
 from pipeline.pocket.latents import GRID
 from pipeline.pocket.network import PICTURE_SIZE
@@ -127,7 +127,7 @@ def encode_intents(prompts: list[Prompt]) -> dict[str, npt.NDArray[np.generic]]:
         columns["camera"][row] = CAMERAS.index(intents.camera)
         columns["camera_speed"][row] = intents.speed
         for slot, effect in enumerate(intents.effects[:SLOTS]):
-            columns["effect"][row, slot] = EFFECTS.index(effect.name)
+            columns["effect"][row, slot] = NAMED.index(effect.name)
             columns["region"][row, slot] = REGIONS.index(effect.region)
             columns["strength"][row, slot] = effect.strength
             columns["speed"][row, slot] = effect.speed

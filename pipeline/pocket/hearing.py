@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from pipeline.pocket.intents import CAMERAS, EFFECTS, REGIONS, Asked
+from pipeline.pocket.intents import CAMERAS, NAMED, REGIONS, Asked
 from pipeline.pocket.language import DEFAULT_REGION
 from pipeline.pocket.roles import ASKED, BEYOND, LEFT_OUT
 from pipeline.pocket.tokens import Token, tokens
@@ -21,6 +21,10 @@ _MOVES = {
 _EFFECTS = {
     "night": "night", "warm": "warm light", "cold": "cold light", "rain": "rain", "snow": "snow", "fog": "fog",
     "sway": "wind", "ripple": "waves", "breathe": "breathing", "clouds": "drifting clouds",
+    "fire": "flickering fire", "twinkle": "twinkling lights", "aurora": "northern lights", "leaves": "falling leaves",
+    "smoke": "rising smoke", "dust": "floating dust", "heat": "heat shimmer", "stream": "flowing water",
+    "waves": "waves rolling in", "day": "day and night passing", "hue": "colours shifting",
+    "shake": "the camera shakes", "dolly": "a dolly zoom",
 }  # fmt: skip
 _PLACES = {
     "whole": "everywhere", "left": "on the left", "right": "on the right", "top": "at the top",
@@ -80,7 +84,7 @@ def _camera(asked: Asked) -> Iterator[str]:
 
 
 def _effects(asked: Asked) -> Iterator[str]:
-    for index, name in enumerate(EFFECTS):
+    for index, name in enumerate(NAMED):
         if asked.present[0, index]:
             place = REGIONS[int(asked.region[0, index])]
             words = _EFFECTS[name] + _degree(float(asked.strength[0, index]), ", faint", ", strong")

@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CAMERAS = (
-    "none", "still", "drift", "pan_left", "pan_right", "tilt_up", "tilt_down",
-    "zoom_in", "zoom_out", "roll_cw", "roll_ccw",
-)  # fmt: skip
-EFFECTS = ("night", "warm", "cold", "rain", "snow", "fog", "sway", "ripple", "breathe", "clouds")
-REGIONS = ("whole", "left", "right", "top", "bottom", "sky", "water", "foliage", "subject", "ground")
+from pipeline.pocket.names import CAMERAS as CAMERAS
+from pipeline.pocket.names import DRAWN as DRAWN
+from pipeline.pocket.names import EFFECTS as EFFECTS
+from pipeline.pocket.names import NAMED as NAMED
+from pipeline.pocket.names import REGIONS as REGIONS
+
 SLOTS = 3
 SPEEDS = (0.5, 1.0, 1.6)
 STRENGTHS = (0.5, 1.0, 1.5)
@@ -23,10 +23,10 @@ STRENGTHS = (0.5, 1.0, 1.5)
 SPLIT = (
     len(CAMERAS),
     len(SPEEDS),
-    len(EFFECTS),
-    len(EFFECTS) * len(REGIONS),
-    len(EFFECTS) * len(STRENGTHS),
-    len(EFFECTS) * len(SPEEDS),
+    len(NAMED),
+    len(NAMED) * len(REGIONS),
+    len(NAMED) * len(STRENGTHS),
+    len(NAMED) * len(SPEEDS),
 )
 LOGITS = sum(SPLIT)
 ROWS = 1 + len(EFFECTS)
@@ -35,7 +35,7 @@ COLUMNS = len(CAMERAS) + 1 + len(REGIONS) + 3
 
 @dataclass(frozen=True, slots=True)
 class Intents:
-    """A batch of prompts' meanings as tensors; indices into CAMERAS, EFFECTS and REGIONS, -1 for an empty slot."""
+    """A batch of prompts' meanings as tensors; indices into CAMERAS, NAMED and REGIONS, -1 for an empty slot."""
 
     camera: Tensor
     camera_speed: Tensor
@@ -52,8 +52,8 @@ class Intents:
 class Asked:
     """A batch of meanings, dense.
 
-    ``camera [B]`` and ``region [B, 10]`` are indices, ``camera_speed [B]``, ``strength`` and ``speed [B, 10]``
-    factors, ``present bool [B, 10]`` says which effects are asked for.
+    ``camera [B]`` and ``region [B, 23]`` are indices, ``camera_speed [B]``, ``strength`` and ``speed [B, 23]``
+    factors, ``present bool [B, 23]`` says which effects (NAMED) are asked for.
     """
 
     camera: Tensor
@@ -71,32 +71,41 @@ class Asked:
         return Asked(*(getattr(self, f.name).cpu() for f in fields(self)))
 
     def rows(self) -> Tensor:
-        """One row for the camera and one for every effect, ``float32 [B, 11, 25]``; an absent effect's row is zero."""
+        """One row for the camera and one for every effect of EFFECTS, ``float32 [B, 11, 25]``.
+
+        An absent effect's row is zero. Where only what is drawn was asked for, the camera's row is that of a still
+        one: the transformer never saw a prompt without camera and effect.
+        """
         out = torch.zeros(len(self.camera), ROWS, COLUMNS, device=self.camera.device)
-        out[:, 0, : len(CAMERAS)] = F.one_hot(self.camera, len(CAMERAS)).float()
+        learned = slice(0, len(EFFECTS))
+        present, region = self.present[:, learned], self.region[:, learned]
+        strength, speed = self.strength[:, learned], self.speed[:, learned]
+        is_at_rest = (self.camera == CAMERAS.index("none")) & ~present.any(1)
+        camera = torch.where(is_at_rest, CAMERAS.index("still"), self.camera)
+        out[:, 0, : len(CAMERAS)] = F.one_hot(camera, len(CAMERAS)).float()
         out[:, 0, len(CAMERAS)] = self.camera_speed
         start = len(CAMERAS) + 1
-        out[:, 1:, start : start + len(REGIONS)] = F.one_hot(self.region, len(REGIONS)).float()
-        out[:, 1:, -3:] = torch.stack([torch.ones_like(self.strength), self.strength, self.speed], dim=-1)
-        out[:, 1:] *= self.present[..., None]
+        out[:, 1:, start : start + len(REGIONS)] = F.one_hot(region, len(REGIONS)).float()
+        out[:, 1:, -3:] = torch.stack([torch.ones_like(strength), strength, speed], dim=-1)
+        out[:, 1:] *= present[..., None]
         return out
 
 
 def dense(intents: Intents) -> Asked:
     """Slots to one place per effect; a later slot of the same effect wins."""
     batch, device = len(intents.camera), intents.camera.device
-    present = torch.zeros(batch, len(EFFECTS) + 1, dtype=torch.bool, device=device)
-    region = torch.zeros(batch, len(EFFECTS) + 1, dtype=torch.long, device=device)
-    strength, speed = torch.ones(2, batch, len(EFFECTS) + 1, device=device)
+    present = torch.zeros(batch, len(NAMED) + 1, dtype=torch.bool, device=device)
+    region = torch.zeros(batch, len(NAMED) + 1, dtype=torch.long, device=device)
+    strength, speed = torch.ones(2, batch, len(NAMED) + 1, device=device)
     for slot in range(intents.effect.shape[1]):
         # An empty slot is -1: the place behind the last effect takes it.
-        place = intents.effect[:, slot] % (len(EFFECTS) + 1)
+        place = intents.effect[:, slot] % (len(NAMED) + 1)
         at = (torch.arange(batch, device=device), place)
         present[at] = True
         region[at] = intents.region[:, slot]
         strength[at] = intents.strength[:, slot]
         speed[at] = intents.speed[:, slot]
-    cut = slice(0, len(EFFECTS))
+    cut = slice(0, len(NAMED))
     return Asked(intents.camera, intents.camera_speed, present[:, cut], region[:, cut], strength[:, cut], speed[:, cut])
 
 
@@ -132,7 +141,7 @@ def reading_loss(logits: Tensor, asked: Asked) -> Tensor:
     parts = [
         F.cross_entropy(camera, asked.camera),
         0.3 * F.cross_entropy(camera_speed, _nearest(asked.camera_speed, SPEEDS)),
-        4 * F.binary_cross_entropy_with_logits(present, here.float()),
+        0.4 * len(NAMED) * F.binary_cross_entropy_with_logits(present, here.float()),
     ]
     for logit, right, weight in (
         (region, asked.region, 0.5),
@@ -150,7 +159,7 @@ def _nearest(values: Tensor, levels: tuple[float, ...]) -> Tensor:
 
 def _split(logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     camera, camera_speed, present, region, strength, speed = logits.float().split(SPLIT, dim=-1)
-    effects = len(EFFECTS)
+    effects = len(NAMED)
     return (
         camera,
         camera_speed,

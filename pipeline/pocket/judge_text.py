@@ -15,7 +15,7 @@ import torch
 from pipeline import weights
 from pipeline.factory import POCKET_WEIGHTS
 from pipeline.pocket.hearing import hear
-from pipeline.pocket.intents import CAMERAS, EFFECTS, Asked, read
+from pipeline.pocket.intents import CAMERAS, NAMED, Asked, read
 from pipeline.pocket.language import HELD_OUT
 from pipeline.pocket.network import PocketConfig, PocketNetwork
 from pipeline.pocket.readings import Reading, readings
@@ -31,16 +31,16 @@ def strangers() -> dict[str, tuple[str, ...]]:
 
 def met(name: str, asked: Asked) -> torch.Tensor:
     """Whether each prompt was read as its class, ``bool [B]``; others read besides do not count against it."""
-    if name in EFFECTS:
-        return asked.present[:, EFFECTS.index(name)]
+    if name in NAMED:
+        return asked.present[:, NAMED.index(name)]
     return asked.camera == CAMERAS.index(name)
 
 
 def exact(name: str, asked: Asked) -> torch.Tensor:
     """Whether nothing but the class was read, ``bool [B]``."""
     others = asked.present.clone()
-    if name in EFFECTS:
-        others[:, EFFECTS.index(name)] = False
+    if name in NAMED:
+        others[:, NAMED.index(name)] = False
         return met(name, asked) & ~others.any(1) & (asked.camera == CAMERAS.index("none"))
     return met(name, asked) & ~others.any(1)
 
@@ -64,7 +64,7 @@ def table(network: PocketNetwork, phrasings: Mapping[str, Sequence[str]]) -> str
 
 def names(asked: Asked) -> list[tuple[str, frozenset[str]]]:
     """Camera and effects of each prompt by name."""
-    effects = [frozenset(e for e, here in zip(EFFECTS, row, strict=True) if here) for row in asked.present.tolist()]
+    effects = [frozenset(e for e, here in zip(NAMED, row, strict=True) if here) for row in asked.present.tolist()]
     return list(zip((CAMERAS[index] for index in asked.camera.tolist()), effects, strict=True))
 
 

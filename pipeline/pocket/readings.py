@@ -1,7 +1,8 @@
 """Prompts to judge the reading of prompts by: negations, what pocket can't do, distractors, unusual word order.
 
 The prompts are data, in ``readings.toml``: a first list, fixed before the training prompts were extended to such, and a
-second (sections that end in ``_2``), fixed when those were done, before the text encoder that they judge was trained.
+second (sections that end in ``_2``), fixed when those were done, before the text encoder that they judge was trained. A
+third (``together`` and sections that end in ``_3``) is for effects that are drawn, fixed before any pattern of these.
 """
 
 import tomllib
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.pocket.intents import CAMERAS, EFFECTS
+from pipeline.pocket.names import CAMERAS, NAMED
 
 DATA = Path(__file__).with_name("readings.toml")
 
@@ -44,7 +45,7 @@ def _reading(section: str, line: str) -> Reading:
     text, _, rest = line.partition(" => ")
     wanted, _, beyond = rest.partition(" | ")
     names = set(wanted.split())
-    effects = frozenset(names & set(EFFECTS))
+    effects = frozenset(names & set(NAMED))
     cameras = names & set(CAMERAS)
     if "nothing" in names:
         cameras = {"drift", "still"}
