@@ -79,7 +79,7 @@ def _build_pocket(config: ModelConfig, progress: Progress) -> Pipeline[Any]:
 
     from pipeline import weights
     from pipeline.causal import CausalPipeline
-    from pipeline.pocket.language import EXAMPLES
+    from pipeline.pocket.examples import EXAMPLES
     from pipeline.pocket.layers_network import LayersNetwork
     from pipeline.pocket.network import PocketConfig, PocketNetwork
     from pipeline.pocket.tokens import tokenizer

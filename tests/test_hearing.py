@@ -90,3 +90,13 @@ def test_clauses_are_read_alone_besides() -> None:
     assert int(meaning.camera) == CAMERAS.index("pan_left")
     assert said == Heard(("the camera pans left",), ("add a dog",))
     assert texts == ["add a dog and pan left", "add a dog", "pan left"]
+
+
+def test_every_effect_has_words_of_its_own() -> None:
+    """Each effect alone is told, in words that no other has."""
+    told = [heard("x", asked("none", name), roles(ASKED)).understood for name in NAMED]
+    assert all(len(one) == 1 for one in told)
+    assert len(set(told)) == len(NAMED)
+    assert heard("x", asked("still", "fire", "smoke"), roles(ASKED)).understood == (
+        "the camera stays still", "flickering fire", "rising smoke",
+    )  # fmt: skip

@@ -9,12 +9,13 @@ from dataclasses import replace
 import pytest
 
 from pipeline.pocket import language
+from pipeline.pocket.examples import EXAMPLES
 from pipeline.pocket.grammar import draw, matcher, normalise, place, read_patterns, words_of
-from pipeline.pocket.language import CAMERAS, EFFECTS, HELD_OUT, REGIONS, Intents, sample
+from pipeline.pocket.language import CAMERAS, HELD_OUT, NAMED, REGIONS, Intents, sample
 from pipeline.pocket.lexicon import PLAIN
 from pipeline.pocket.roles import ASKED, BEYOND, JOINING, LEFT_OUT
 
-CLASSES = (*CAMERAS[1:], *EFFECTS)
+CLASSES = (*CAMERAS[1:], *NAMED)
 
 
 def training_matchers(name: str) -> list[re.Pattern[str]]:
@@ -56,7 +57,7 @@ def test_every_meaning_is_drawn() -> None:
     intents = [sample(rng).intents for _ in range(12_000)]
     effects = [effect for intent in intents for effect in intent.effects]
     assert {intent.camera for intent in intents} == set(CAMERAS)
-    assert {effect.name for effect in effects} == set(EFFECTS)
+    assert {effect.name for effect in effects} == set(NAMED)
     assert {effect.region for effect in effects} == set(REGIONS)
     assert {intent.speed for intent in intents} | {effect.speed for effect in effects} == {0.5, 1.0, 1.6}
     assert {effect.strength for effect in effects} == {0.5, 1.0, 1.5}
@@ -165,7 +166,7 @@ def test_examples_are_made_of_training_phrasings(matchers: dict[str, list[re.Pat
     """Every example prompt of the page is one the training grammar makes, joined from its own parts."""
     every = [expression for name in CLASSES for expression in matchers[name]]
     adverbs = {word for words in language.DATA["adverbs"].values() for word in words}
-    for example in language.EXAMPLES:
+    for example in EXAMPLES:
         for part in example.replace(" while ", " and ").replace(", ", " and ").split(" and "):
             plain = normalise(" ".join(word for word in part.split() if word not in adverbs))
             assert any(e.fullmatch(normalise(part)) or e.fullmatch(plain) for e in every), part

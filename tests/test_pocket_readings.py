@@ -6,7 +6,7 @@ import random
 import re
 
 from pipeline.pocket.grammar import draw, matcher, normalise, read_patterns
-from pipeline.pocket.intents import CAMERAS, EFFECTS
+from pipeline.pocket.intents import CAMERAS, NAMED
 from pipeline.pocket.language import DATA, PATTERNS, SCENES, sample
 from pipeline.pocket.readings import Reading, readings
 
@@ -86,5 +86,5 @@ def test_every_prompt_names_what_pocket_knows() -> None:
     for some in KINDS.values():
         for reading in some:
             assert set() < reading.cameras <= set(CAMERAS), reading
-            assert reading.effects <= set(EFFECTS), reading
+            assert reading.effects <= set(NAMED), reading
             assert reading.beyond in reading.text, reading

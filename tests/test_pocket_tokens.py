@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.networks.text_words import TextConfig
 from pipeline.pocket import vocabulary as making
-from pipeline.pocket.language import EXAMPLES
+from pipeline.pocket.examples import EXAMPLES
 from pipeline.pocket.tokens import PADDING, UNKNOWN, tokenizer, tokens, vocabulary
 
 

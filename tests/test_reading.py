@@ -9,10 +9,11 @@ import torch
 
 from pipeline import weights
 from pipeline.factory import POCKET_WEIGHTS
+from pipeline.pocket.examples import EXAMPLES
 from pipeline.pocket.hearing import hear
-from pipeline.pocket.intents import Asked
+from pipeline.pocket.intents import EFFECTS, Asked
 from pipeline.pocket.judge_text import exact, is_told, names
-from pipeline.pocket.language import CAMERAS, EFFECTS, EXAMPLES, HELD_OUT
+from pipeline.pocket.language import CAMERAS, HELD_OUT
 from pipeline.pocket.network import PocketConfig, PocketNetwork
 from pipeline.pocket.readings import Reading, readings
 from pipeline.pocket.tokens import tokenizer

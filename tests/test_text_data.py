@@ -12,15 +12,15 @@ import torch
 from pipeline.networks.text_words import TextConfig, TextEncoder
 from pipeline.pocket import text_data
 from pipeline.pocket.data import encode_intents, load_prompts
-from pipeline.pocket.intents import LOGITS, Asked, dense, read
+from pipeline.pocket.intents import CAMERAS, LOGITS, Asked, dense, read
 from pipeline.pocket.intents import Intents as Slots
 from pipeline.pocket.language import HELD_OUT, Effect, Intents, Prompt
 from pipeline.pocket.lexicon import PLAIN
 from pipeline.pocket.roles import ASKED, BEYOND, JOINING, mark, unmark
 from pipeline.pocket.text_data import draws, encode, judged_ids, pack
 from pipeline.pocket.tokens import tokens
-from pipeline.pocket.train_text import batches, lesson_loss, neighbours
-from pipeline.pocket.words import drawn_together, make_table
+from pipeline.pocket.train_text import batches, lesson_loss, lessons_of, neighbours, resumed
+from pipeline.pocket.words import drawn_together, make_table, onto
 
 
 def as_text(text: str) -> str:
@@ -113,3 +113,33 @@ def test_the_table_keeps_what_is_near_near() -> None:
     assert (rows @ rows.T).topk(2).indices[:, 1].div(20, rounding_mode="floor").tolist() == [
         n // 20 for n in range(100)
     ]
+
+
+def test_some_prompts_are_kept_out(tmp_path: Path) -> None:
+    """A tenth of few prompts is not trained on; what is trained on keeps its roles and meaning."""
+    pack(tmp_path / "texts.npz", 40, PLAIN)
+    train, _, _ = load_prompts(tmp_path / "texts.npz", torch.device("cpu"))
+    lessons = lessons_of(tmp_path / "texts.npz", torch.device("cpu"))
+    assert torch.equal(torch.cat([lessons.prompts.ids, lessons.kept.ids]), train.ids)
+    assert len(lessons.kept.ids) == 4
+    assert len(lessons.roles) == len(lessons.right.camera) == 36
+    assert torch.equal(lessons.right.camera, train.intents.camera[:36])
+
+
+def test_training_goes_on_from_a_checkpoint_of_fewer_effects() -> None:
+    """The text's part of a whole checkpoint is taken, with rows for what it was not taught."""
+    few = len(CAMERAS) + 3 + 10 * (1 + 10 + 3 + 3)
+    state = {"text.norm.weight": torch.ones(4), "text.head.2.weight": torch.ones(few, 8), "gate": torch.ones(1)}
+    state["text.head.2.bias"] = torch.ones(few)
+    made = resumed(state)
+    assert set(made) == {"norm.weight", "head.2.weight", "head.2.bias"}
+    assert made["head.2.weight"].shape == (LOGITS, 8)
+    assert resumed(made).keys() == made.keys()
+
+
+def test_new_words_are_laid_onto_the_axes() -> None:
+    """Rows for new words are where the table would have had them, had they been there."""
+    torch.manual_seed(0)
+    vectors, axes = torch.randn(600, 384), torch.randn(384, 5)
+    table = vectors @ axes + 0.3
+    torch.testing.assert_close(onto(table[:550], vectors[:550], vectors[550:]), table[550:], rtol=1e-3, atol=1e-3)

@@ -141,7 +141,7 @@ def reading_loss(logits: Tensor, asked: Asked) -> Tensor:
     parts = [
         F.cross_entropy(camera, asked.camera),
         0.3 * F.cross_entropy(camera_speed, _nearest(asked.camera_speed, SPEEDS)),
-        4 * F.binary_cross_entropy_with_logits(present, here.float()),
+        0.4 * len(NAMED) * F.binary_cross_entropy_with_logits(present, here.float()),
     ]
     for logit, right, weight in (
         (region, asked.region, 0.5),

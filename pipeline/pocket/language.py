@@ -11,41 +11,19 @@ import random
 from dataclasses import dataclass
 
 from pipeline.pocket.beyond import draw_beyond, draw_clause
-from pipeline.pocket.grammar import DATA, LISTS, SYNONYMS, Pattern, draw, place, read_patterns, words_of
+from pipeline.pocket.grammar import DATA, LISTS, SYNONYMS, Pattern, draw, fill_names, place, read_patterns, words_of
 from pipeline.pocket.lexicon import PLAIN, Lexicon
 from pipeline.pocket.names import CAMERAS as CAMERAS
 from pipeline.pocket.names import DEFAULT_REGION as DEFAULT_REGION
-from pipeline.pocket.names import EFFECTS as EFFECTS
 from pipeline.pocket.names import MOVES as MOVES
+from pipeline.pocket.names import NAMED as NAMED
 from pipeline.pocket.names import REGIONS as REGIONS
-from pipeline.pocket.negation import denial, deny
+from pipeline.pocket.negation import contrast, denial, deny, noun, turned
 from pipeline.pocket.roles import ASKED, BEYOND, LEFT_OUT, mark
 from pipeline.pocket.slips import as_typed
 
 SPEEDS = {"slow": 0.5, "fast": 1.6}
 STRENGTHS = {"faint": 0.5, "strong": 1.5}
-EXAMPLES = (
-    "the leaves begin to sway in the wind",
-    "the camera pans left",
-    "snow begins to fall",
-    "night falls and the camera slowly zooms in",
-    "the clouds drift by",
-    "gentle waves on the lake",
-    "fog rolls in and the camera moves forward",
-    "golden light floods the scene",
-    "heavy rain falls while the camera pans to the right",
-    "the cat breathes softly",
-    "the camera stays still, the branches sway in the wind",
-    "icy blue light fills the scene",
-    "zoom out slowly",
-    "the camera tilts up",
-    "tilt down",
-    "rotate the picture clockwise",
-    "rotate the picture counterclockwise",
-    "rain falls, no camera movement",
-    "bring the picture to life",
-)
-
 _HALVES = ("left", "right", "top", "bottom")
 _NAMED_REGIONS: dict[str, tuple[str, ...]] = dict.fromkeys(
     ("night", "warm", "cold"), (*_HALVES, "sky", "ground", "subject", "whole", "water")
@@ -53,7 +31,18 @@ _NAMED_REGIONS: dict[str, tuple[str, ...]] = dict.fromkeys(
 _NAMED_REGIONS |= dict.fromkeys(("rain", "snow", "fog"), (*_HALVES, "sky", "ground", "whole", "water", "foliage"))
 _NAMED_REGIONS |= {"sway": (*_HALVES, "whole"), "ripple": (*_HALVES, "whole")}
 _NAMED_REGIONS |= {"breathe": ("left", "right"), "clouds": ("left", "right", "top")}
-_CONTRADICTIONS = ({"warm", "cold"}, {"rain", "snow"}, {"night", "warm"})
+_NAMED_REGIONS |= dict.fromkeys(("fire", "smoke", "heat"), (*_HALVES, "ground", "whole"))
+_NAMED_REGIONS |= dict.fromkeys(("leaves", "dust"), (*_HALVES, "whole", "foliage", "ground", "subject"))
+_NAMED_REGIONS |= dict.fromkeys(("twinkle", "aurora"), ("left", "right", "top"))
+_NAMED_REGIONS |= dict.fromkeys(("stream", "waves"), ("left", "right", "bottom", "whole"))
+_NAMED_REGIONS |= {"hue": (*_HALVES, "sky", "water", "subject", "ground", "whole")}
+_CONTRADICTIONS = ({"warm", "cold"}, {"rain", "snow"}, {"night", "warm"}, {"night", "day"})
+_CONTRADICTIONS += ({"ripple", "waves"}, {"shake", "still"}, {"dolly", "zoom_in"}, {"dolly", "zoom_out"})
+# What is named in the place of what: things that are near to each other, and so easily taken for each other.
+_NEAR = (
+    "rain snow fog", "warm cold night day", "ripple stream waves", "fire smoke warm", "twinkle aurora night",
+    "leaves snow dust sway", "heat fog smoke", "dust fog smoke", "hue warm cold", "clouds sway ripple breathe",
+)  # fmt: skip
 _OPPOSITE = {"pan_left": "pan_right", "tilt_up": "tilt_down", "zoom_in": "zoom_out", "roll_cw": "roll_ccw"}
 _OPPOSITE |= {there: here for here, there in _OPPOSITE.items()}
 _NAMES: dict[str, dict[str, str]] = DATA["names"]
@@ -102,12 +91,12 @@ def _read_class(name: str) -> dict[str, tuple[Pattern, ...]]:
     for section in dict.fromkeys((name.partition("_")[0] if name in _NAMES else name, name)):
         for form, text in DATA.get(section, {}).items():
             forms[form] = forms.get(form, ()) + read_patterns(text, _NAMES.get(name, {}), _TAGS)
-    for form, text in SYNONYMS[name].items():
+    for form, text in SYNONYMS.get(name, {}).items():
         forms[form] += read_patterns(text, {}, _TAGS)
     return forms
 
 
-PATTERNS = {name: _read_class(name) for name in (*CAMERAS[1:], *EFFECTS)}
+PATTERNS = {name: _read_class(name) for name in (*CAMERAS[1:], *NAMED)}
 SCENES = {form: read_patterns(text, {}, frozenset()) for form, text in DATA["scenes"].items()}
 HELD_OUT: dict[str, tuple[str, ...]] = {
     name: tuple(pattern.text for pattern in forms["held"]) for name, forms in PATTERNS.items()
@@ -116,8 +105,9 @@ HELD_OUT: dict[str, tuple[str, ...]] = {
 
 def sample(rng: random.Random, held_out: bool = False, lexicon: Lexicon = PLAIN) -> Prompt:
     """Draw a prompt; with ``held_out`` all moves and effects are in words that training never sees."""
-    if not held_out and rng.random() < 0.26:
-        return _without_motion(rng, lexicon)
+    kind = 1.0 if held_out else rng.random()
+    if kind < 0.35:
+        return _without_motion(rng, lexicon) if kind < 0.26 else _in_its_place(rng, lexicon)
     camera, names = _draw_classes(rng)
     parts = [] if camera == "none" else [_part(camera, rng, held_out, lexicon)]
     parts += [_part(name, rng, held_out, lexicon) for name in names]
@@ -127,7 +117,7 @@ def sample(rng: random.Random, held_out: bool = False, lexicon: Lexicon = PLAIN)
     text = _join(parts, rng)
     if not held_out and camera != "drift" and rng.random() < 0.3:
         denied = _denied(camera, names, rng)
-        camera = "still" if denied[0] == "camera" else camera
+        camera = "still" if denied[0] == "camera" or (denied[0], camera) == ("shake", "none") else camera
         text = deny(text, denied, rng)
     elif camera != "drift" and rng.random() < 0.2:
         text = _described(text, rng)
@@ -140,7 +130,8 @@ def _without_motion(rng: random.Random, lexicon: Lexicon) -> Prompt:
     """A prompt that names no motion: a description, what pocket can't do, or only what is not wanted."""
     kind = rng.random()
     if kind < 0.27:
-        text, camera = mark(denial(rng.choice(EFFECTS), rng), LEFT_OUT), "drift"
+        name = rng.choice(NAMED)
+        text, camera = mark(denial(name, rng), LEFT_OUT), "still" if name == "shake" else "drift"
     elif kind < 0.37:
         text, camera = mark(denial(rng.choice(("camera", "camera", "camera", *MOVES)), rng), LEFT_OUT), "still"
     elif kind < 0.53:
@@ -152,12 +143,30 @@ def _without_motion(rng: random.Random, lexicon: Lexicon) -> Prompt:
     return _prompt(text, Intents(camera), rng)
 
 
+def _in_its_place(rng: random.Random, lexicon: Lexicon) -> Prompt:
+    """A prompt that names one thing in the place of another: only the order of its words tells which is wanted."""
+    name = rng.choice((*MOVES, *MOVES, *NAMED))
+    named = _Part(mark(noun(name, rng), ASKED), "", _meaning(name, frozenset()))
+    part = named if rng.random() < 0.55 else _part(name, rng, False, lexicon)
+    if rng.random() < 0.4:
+        text = turned(part.text, name, rng)
+    elif name in _OPPOSITE:
+        text = contrast(part.text, _OPPOSITE[name], rng)
+    else:
+        near = [other for group in _NEAR if name in group.split() for other in group.split()]
+        others = near if near and rng.random() < 0.6 else NAMED
+        text = contrast(part.text, rng.choice([other for other in others if other != name]), rng)
+    if isinstance(part.meaning, Effect):
+        return _prompt(text, Intents("none", effects=(part.meaning,)), rng)
+    return _prompt(text, Intents(*(part.meaning or (name, 1.0))), rng)
+
+
 def _denied(camera: str, names: tuple[str, ...], rng: random.Random) -> list[str]:
     """What is said not to be wanted: the opposite move, the camera's moving, or effects that are not asked for."""
-    others = rng.sample([name for name in EFFECTS if name not in names], 2)
+    others = rng.sample([name for name in NAMED if name not in names], 2)
     if camera in _OPPOSITE and rng.random() < 0.4:
         return [_OPPOSITE[camera], others[0]]
-    if camera in ("none", "still") and rng.random() < 0.3:
+    if camera in ("none", "still") and not {"shake", "dolly"} & set(names) and rng.random() < 0.3:
         return ["camera", others[0]]
     return others
 
@@ -195,13 +204,12 @@ def _draw_classes(rng: random.Random) -> tuple[str, tuple[str, ...]]:
         return "still", ()
     if kind < 0.41:
         return rng.choice(MOVES), ()
-    count = rng.choices((1, 2, 3), (0.66, 0.28, 0.06))[0]
-    names = rng.sample(EFFECTS, count)
-    while any(pair <= set(names) for pair in _CONTRADICTIONS):
-        names = rng.sample(EFFECTS, count)
-    if kind < 0.75:
-        return "none", tuple(names)
-    return rng.choice((*MOVES, "still")), tuple(names[:2])
+    count = rng.choices((1, 2, 3), (0.62, 0.28, 0.1))[0]
+    camera = "none" if kind < 0.75 else rng.choice((*MOVES, "still"))
+    while True:
+        names = rng.sample(NAMED, count if camera == "none" else min(count, 2))
+        if not any(pair <= {camera, *names} for pair in _CONTRADICTIONS):
+            return camera, tuple(names)
 
 
 def _meaning(name: str, tags: frozenset[str]) -> Effect | tuple[str, float]:
@@ -222,7 +230,7 @@ def _part(name: str, rng: random.Random, held_out: bool, lexicon: Lexicon) -> _P
     added = "" if tags & {*SPEEDS, *STRENGTHS} or name in ("still", "drift") else _draw_adverb(name, form, rng)
     tags |= {added} - {""}
     text = _with_adverb(draw(pattern.text, _NAMES.get(name, {}), rng), added, form, name, rng)
-    if name in EFFECTS and rng.random() < 0.22 and not tags & (set(REGIONS) - {"foliage"}):
+    if name in _NAMED_REGIONS and rng.random() < 0.22 and not tags & (set(REGIONS) - {"foliage"}):
         region = rng.choice(_NAMED_REGIONS[name])
         tags = (tags - {"foliage"}) | {region}
         words = rng.choice(DATA["regions"][region])
@@ -267,6 +275,8 @@ def _with_adverb(text: str, kind: str, form: str, name: str, rng: random.Random)
 
 def _join(parts: list[_Part], rng: random.Random) -> str:
     text = parts[0].text
+    if len(parts) == 2 and rng.random() < 0.15:
+        return fill_names(rng.choice(DATA["joining"]["frames"]), {"a": text, "b": parts[1].text})
     for part in parts[1:]:
         text += (
             " with " if part.form == "of" and rng.random() < 0.6 else rng.choice(DATA["joining"]["joins"])

@@ -24,7 +24,9 @@ from pipeline.pocket.roles import JOINING
 from pipeline.pocket.thesaurus import synonyms
 from pipeline.pocket.tokens import UNKNOWN, tokens, vocabulary
 
-SEED = 20261128
+SEED = 20261129
+# Prompts that are held as text at a time.
+PART = 50_000
 
 
 def judged_ids() -> tuple[str, ...]:
@@ -68,12 +70,18 @@ def encode(prompt: Prompt, length: int) -> tuple[npt.NDArray[np.uint16], npt.NDA
 def pack(out: Path, prompts: int, lexicon: Lexicon) -> None:
     """Write prompts to train on and those held out, as :func:`pipeline.pocket.data.load_prompts` reads them."""
     draw = draws(SEED, lexicon)
-    train = [draw() for _ in range(prompts)]
+    parts = [_columns(draw, min(PART, prompts - begin)) for begin in range(0, prompts, PART)]
+    columns: dict[str, Any] = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    np.savez_compressed(out, **columns, **held_prompts())
+
+
+def _columns(draw: Callable[[], Prompt], count: int) -> dict[str, npt.NDArray[Any]]:
+    train = [draw() for _ in range(count)]
     rows = [encode(prompt, TextConfig().length) for prompt in train]
-    columns: dict[str, Any] = {f"train_prompts_{key}": value for key, value in encode_intents(train).items()}
+    columns: dict[str, npt.NDArray[Any]] = {f"train_prompts_{key}": v for key, v in encode_intents(train).items()}
     columns["train_prompts_ids"] = np.stack([ids for ids, _ in rows])
     columns["train_prompts_roles"] = np.stack([roles for _, roles in rows])
-    np.savez_compressed(out, **columns, **held_prompts())
+    return columns
 
 
 def main() -> None:

