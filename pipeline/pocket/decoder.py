@@ -12,7 +12,7 @@ from torch import Tensor
 from pipeline.pocket.camera import REST, Camera, Pose, glide, pose_at
 from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.drawn.draw import draw
-from pipeline.pocket.drawn.drawing import Drawing, Drawn, Wish
+from pipeline.pocket.drawn.drawing import NOTHING, Drawing, Drawn, Wish
 from pipeline.pocket.drawn.eye import Eye, looking
 from pipeline.pocket.drawn.shot import Shot
 from pipeline.pocket.latents import (
@@ -122,7 +122,7 @@ class AnchoredDecoder:
         canvas: Canvas,
         time_s: float,
         reach: Tensor,
-        drawn: tuple[int, dict[str, Drawn]],
+        drawn: tuple[int, dict[str, Drawn]] = NOTHING,
     ) -> Tensor:
         moved, lit, weather = (bool(fields[c].any()) for c in (slice(2, 6), GAIN, WEATHER))
         seed, effects = drawn

@@ -23,7 +23,9 @@ from pipeline.pocket.camera import Pose
 from pipeline.pocket.canvas import MARGIN, SCALE, Canvas, prepare, repainted, with_sky
 from pipeline.pocket.data import encode_intents
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
-from pipeline.pocket.drawn.drawing import Drawn
+from pipeline.pocket.drawn.drawing import NOTHING, Drawn, wishes_of
+from pipeline.pocket.drawn.marks import with_marks
+from pipeline.pocket.intents import dense
 from pipeline.pocket.language import Prompt
 from pipeline.pocket.latents import CHANNELS, GRID, LATENTS_PER_SECOND
 from pipeline.pocket.masks import guess
@@ -109,7 +111,7 @@ class SparseDecoder(AnchoredDecoder):
         canvas: Canvas,
         time_s: float,
         reach: Tensor,
-        drawn: tuple[int, dict[str, Drawn]],
+        drawn: tuple[int, dict[str, Drawn]] = NOTHING,
     ) -> Tensor:
         self.poses.append(pose)
         if len(self.poses) - 1 not in self.wanted:
@@ -163,14 +165,15 @@ class TruthPlayer:
         """Roll the truth out under the prompts' meanings; their words play no part."""
         canvas = prepare(image, WIDTH, HEIGHT)
         masks = picture_masks(canvas.rest.numpy())
-        canvas = with_sky(canvas, masks[:, MASKS.index("sky")][:, None])
+        canvas = with_marks(with_sky(canvas, masks[:, MASKS.index("sky")][:, None]))
         self._decoder.begin(script.frames, probe(canvas) if script.probe else None)
         take = Take(canvas, poses=self._decoder.poses, probed=self._decoder.probed)
         now = before = torch.zeros(1, CHANNELS, *GRID)
         motion = Motion.at_rest()
         for latent in range(script.latents):
-            goal = target(meaning(script.prompt_at(latent)), masks)
-            now, before = advance(now, before, goal), now
+            told = meaning(script.prompt_at(latent))
+            now, before = advance(now, before, target(told, masks)), now
+            motion = motion.wishing(wishes_of(dense(told)), script.seed)
             pixels, motion = self._decoder.decode(motion, now[0], canvas, FRAMES_PER_LATENT)
             keep(take, pixels.numpy(), latent, script.frames)
         return take

@@ -32,6 +32,10 @@ class Drawn(NamedTuple):
     places: tuple[float, ...]
 
 
+# What is drawn, and under which seed, where nothing is.
+NOTHING: tuple[int, dict[str, Drawn]] = (0, {})
+
+
 @dataclass(frozen=True, slots=True)
 class Drawing:
     """All of DRAWN at a latent boundary; ``seed`` is that of what chance there is, taken when nothing was drawn."""
