@@ -200,9 +200,9 @@ def test_what_floats_goes_past_with_the_camera() -> None:
     assert (motes[0] & motes[1]).sum() < 0.6 * motes[0].sum()
 
 
-@pytest.mark.parametrize("view", [View(240, 416), View(320, 320)])
+@pytest.mark.parametrize("view", [View(240, 416), View(320, 320), View(210, 118), View(64, 64)])
 def test_every_shape_is_drawn_on(view: View) -> None:
-    """All effects at once reach all quarters of a portrait and of a square."""
+    """All effects at once reach all quarters of a portrait, a square, and sizes that are no whole blocks."""
     image = with_marks(prepare(scene(), view.width, view.height))
     made, motion = AnchoredDecoder(view=view), Motion.at_rest()
     frames = image.rest[None]

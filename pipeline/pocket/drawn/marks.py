@@ -108,7 +108,7 @@ def _fires(canvas: Canvas, pixels: Tensor, luma: Tensor) -> tuple[Tensor, Number
     if mean < LEAST_FIRE:
         down = torch.linspace(0, 1, size[0], device=warm.device)[:, None]
         across = torch.linspace(-1, 1, size[1], device=warm.device)
-        glow = torch.exp(-2.4 * (1 - down) - 0.7 * across.square())
+        glow = 1.6 * torch.exp(-2.2 * (1 - down) - 0.7 * across.square())
         width, height = canvas.view.extent
         below = np.stack([np.linspace(-0.42, 0.42, HOT_POINTS) * width, np.full(HOT_POINTS, 0.52 * height)], 1)
         return glow[None, None].contiguous(), below

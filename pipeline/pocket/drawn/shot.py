@@ -44,6 +44,11 @@ class Shot:
         """Where the frame is."""
         return self.canvas.texture.device
 
+    @property
+    def is_fourfold(self) -> bool:
+        """Whether the frame is whole blocks of four pixels each way; else it is drawn on as a whole."""
+        return not (self.view.width % COARSE or self.view.height % COARSE)
+
     @cached_property
     def _matrix(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
         return self.pose.affine()
@@ -66,7 +71,7 @@ class Shot:
 
     def rows(self, where: Tensor | None) -> slice:
         """Rows of the frame, whole multiples of COARSE, in which there is anything of ``where [H, W]``."""
-        if where is None or self.view.height % COARSE:
+        if where is None or not self.is_fourfold:
             return WHOLE
         found = (where.amax(1) > LEAST).nonzero()[:, 0].tolist()
         return slice(found[0] // COARSE * COARSE, -(-(found[-1] + 1) // COARSE) * COARSE) if found else slice(0, 0)
@@ -84,7 +89,7 @@ class Shot:
     def enlarge(self, plane: Tensor) -> Tensor:
         """A plane of every fourth pixel ``[h, w]`` at the frame's size, linear between."""
         height, width = self.view.height, self.view.width
-        if height % COARSE or width % COARSE:
+        if not self.is_fourfold:
             return F.interpolate(plane[None, None], (height, width), mode="bilinear", align_corners=False)[0, 0]
         if not len(plane):
             return plane.new_empty(0, width)
@@ -100,17 +105,19 @@ class Shot:
         rows, columns = self.view.room
         if pixels is None and self.pose == REST:
             return plane[0, 0, rows : rows + self.view.height, columns : columns + self.view.width].float()
-        x, y = self.places() if pixels is None else self._placed(*self._points(pixels))
-        if not x.numel():
-            return x
         width, height = (
             side + 2 * room / self.view.scale for side, room in zip(self.view.extent, (columns, rows), strict=True)
         )
-        grid = torch.stack([x / (width / 2), y / (height / 2)], -1)
-        found = F.grid_sample(
-            plane.float(), grid.view(1, -1, grid.shape[-2], 2), padding_mode="border", align_corners=False
-        )
-        return found.view(x.shape)
+        (a, b, c), (d, e, f) = self._matrix
+        x, y = self.screen() if pixels is None else (part[None] for part in self._points(pixels))
+        shape = (self.view.height, self.view.width) if pixels is None else (1, len(pixels))
+        if not all(shape):
+            return x[0]
+        grid = plane.new_empty(1, *shape, 2, dtype=torch.float32)
+        torch.add(x * (2 * a / width) + 2 * c / width, y, alpha=2 * b / width, out=grid[0, :, :, 0])
+        torch.add(x * (2 * d / height) + 2 * f / height, y, alpha=2 * e / height, out=grid[0, :, :, 1])
+        found = F.grid_sample(plane.float(), grid, padding_mode="border", align_corners=False)[0, 0]
+        return found if pixels is None else found[0]
 
     def where(self, places: Sequence[float], pixels: Tensor | None = None) -> Tensor | None:
         """How much of each pixel ``[H, W]``, or of some, is in weighted REGIONS; None for all of all."""

@@ -85,14 +85,15 @@ def waves(image: Tensor, shot: Shot, drawn: Drawn) -> Tensor:
 def heat(image: Tensor, shot: Shot, drawn: Drawn) -> Tensor:
     """Air shimmers: what is behind it trembles in thin sheets that rise; where no place is named, over the ground."""
     where, height = shot.where(drawn.places), shot.view.height
-    rows = slice(height // 3 // COARSE * COARSE, height) if where is None else shot.rows(where)
+    over_ground = where is None and shot.is_fourfold
+    rows = slice(height // 3 // COARSE * COARSE, height) if over_ground else shot.rows(where)
     x, y = shot.places(COARSE, rows)
     t, seed = drawn.time_s, shot.seed
     first = noise(seed, HEAT, x / 34, y / 17 + 2.3 * t)
     first = first.add_(noise(seed, HEAT + 10, x / 15, y / 8 + 4.1 * t), alpha=0.6).sub_(0.8)
     second = noise(seed, HEAT + 20, x / 30, y / 20 + 1.9 * t) - 0.5
     size: Tensor | float = 7.0 * min(1.5, drawn.amount)
-    if where is None:
+    if over_ground:
         size = size * (torch.arange(len(y), device=shot.device) * (3.5 / len(y))).clamp(max=1).square()[:, None]
     moved = _moved(image, shot, (size * first, 0.45 * size * second), rows)
     if where is None:
