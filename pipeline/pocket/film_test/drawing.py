@@ -81,7 +81,7 @@ def written(drawn: Sequence[Scene]) -> str:
     rows = [
         f'[[scenes]]\nname = "{s.name}"\ntext = "{s.text}"\npicture = "{s.picture}"\nseed = {s.seed}\n' for s in drawn
     ]
-    head = "# Drawn by `python -m pipeline.pocket.film_test draw PICTURES` before anything was rendered; not to be changed.\n"
+    head = "# Drawn by `python -m pipeline.pocket.film_test draw PICTURES` before anything was rendered.\n"
     return head + "\n" + "\n".join(rows)
 
 
