@@ -30,12 +30,12 @@ def picture() -> Pixels:
     return np.asarray(cv2.resize(coarse, (166, 96), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def film(folder: Path, shade: int) -> None:
-    """Frames in which a bright bar goes to the right over a shade."""
+def film(folder: Path, shade: int, row: int) -> None:
+    """Frames in which a bright bar goes to the right, in some row, over a shade."""
     folder.mkdir(parents=True)
     for number in range(rendering.FRAMES):
         frame = np.full((480, 832, 3), shade, np.uint8)
-        frame[200:280, 8 * number : 8 * number + 60] = 250
+        frame[row : row + 80, 8 * number : 8 * number + 60] = 250
         play.keep(folder, number, frame)
 
 
@@ -46,9 +46,9 @@ def films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setattr(module, "FRAMES", 8)
     monkeypatch.setattr(sheets, "CLOSE_FROM", 0)
     monkeypatch.setattr(sheets, "CLOSE_STEP", 1)
-    for name, shade in (("ours", 20), ("theirs", 200)):
+    for name, shade, row in (("ours", 20, 60), ("theirs", 200, 360)):
         for scene in few():
-            film(tmp_path / "films" / name / scene.name, shade)
+            film(tmp_path / "films" / name / scene.name, shade, row)
         (tmp_path / "films" / name / "about.json").write_text(json.dumps({"digest": name}))
     return tmp_path / "films"
 
@@ -138,6 +138,7 @@ def test_the_order_is_balanced_in_every_deck_and_by_chance() -> None:
     assert len({tuple(e["scene"] for e in deck.values()) for deck in decks}) == 3
     coins = [{e["scene"]: e["ours"] for e in deck.values()} for deck in decks]
     assert coins[0] != coins[1] != coins[2]
+    assert len({tuple(e["ours"] for e in deck.values()) for deck in decks}) == 3
 
 
 def test_decks_are_not_dealt_over_others(films: Path, tmp_path: Path) -> None:
@@ -255,6 +256,44 @@ def test_films_are_made_once_and_not_mixed(tmp_path: Path, monkeypatch: pytest.M
     assert made == ["01", "02", "03", "04"]
     with pytest.raises(ValueError, match="films of another state"):
         render(few(), tmp_path, tmp_path / "x", Film(settings={"steps": 2}), 1)
+
+
+FAKE_TREE = {
+    "__init__": "",
+    "config": "class PipelineConfig:\n    def __init__(self, threads, steps):\n        self.steps = steps\n",
+    "types": (
+        "from dataclasses import dataclass\n@dataclass\nclass Conditioning:\n"
+        "    mode: str\n    prompt: str\n    image: object\n    seed: int\n"
+    ),
+    "factory": (
+        "import numpy as np\nfrom types import SimpleNamespace\nclass build:\n"
+        "    def __init__(self, config):\n        self.steps = config.steps\n"
+        "    def open(self, asked):\n        return asked\n"
+        "    def commit(self, state):\n        pass\n"
+        "    def close(self, state):\n        pass\n"
+        "    def generate_chunk(self, state, asked):\n"
+        "        shade = 10 * self.steps + asked.seed + 100 * (asked.prompt == 'prompt 2')\n"
+        "        return SimpleNamespace(fps=16, frames=np.full((4, 480, 832, 3), shade, np.uint8))\n"
+    ),
+}
+
+
+def test_another_tree_is_played_by_its_own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkout given, and nothing installed, makes the films, each under its prompt and seed; one without is told."""
+    monkeypatch.setattr(rendering, "SECONDS", 1)
+    (tmp_path / "tree" / "pipeline").mkdir(parents=True)
+    for name, text in FAKE_TREE.items():
+        (tmp_path / "tree" / "pipeline" / f"{name}.py").write_text(text)
+    (tmp_path / "held").mkdir()
+    for scene in few()[:2]:
+        cv2.imwrite(str(tmp_path / "held" / f"{scene.picture}.jpg"), picture())
+    tree = Film(tmp_path / "tree", {"steps": 3})
+    assert render(few()[:2], tmp_path, tmp_path / "x", tree, 1) == 2
+    shades = [rendering.frame(tmp_path / "x" / name, 7).mean() for name in ("01", "02")]
+    assert shades == pytest.approx([31, 132], abs=1)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RuntimeError, match="1 of 1 processes failed"):
+        render(few()[:1], tmp_path, tmp_path / "y", Film(tmp_path / "empty"), 1)
 
 
 class OneMove:
