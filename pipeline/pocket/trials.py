@@ -11,6 +11,7 @@ from PIL import Image
 from pipeline.geometry import cover_crop
 from pipeline.pocket.camera import outside_share
 from pipeline.pocket.effects import effect_class, level, read
+from pipeline.pocket.endless import judge as judge_endless
 from pipeline.pocket.language import DEFAULT_REGION, Effect, Intents, Prompt, held_out_prompts
 from pipeline.pocket.measure import Look, camera_class, half_way, look, psnr, similarity
 from pipeline.pocket.motion import judge as judge_motion
@@ -189,6 +190,10 @@ def _motion(player: Player, image: Pixels, trial: Trial) -> Result:
     return judge_motion((player, TruthPlayer()), image, trial.name, (prompt, trial.picture))
 
 
+def _endless(player: Player, image: Pixels, trial: Trial) -> Result:
+    return judge_endless(player, image, trial.name, trial.seconds)
+
+
 def lanczos(image: Pixels) -> Pixels:
     """The picture, cover-cropped to the frame by another filter than the pipeline's: an outsider's reference."""
     height, width = image.shape[:2]
@@ -211,4 +216,5 @@ TRIALS: dict[str, Callable[[Player, Pixels, Trial], Result]] = {
     "where": _where,
     "motion": _motion,
     "outside": _outside,
+    "endless": _endless,
 }
