@@ -100,7 +100,7 @@ def _boundary(told: dict[str, Any], last: Tensor, trail: Tensor) -> Boundary:
     camera = told["camera"]
     x, y, z, w = camera["velocity"]
     a, b, c, d = (Axis(**axis) for axis in camera["axes"])
-    eye = Camera(Pose(**camera["pose"]), (x, y, z, w), (a, b, c, d))
+    eye = Camera(Pose(**camera["pose"]), (x, y, z, w), (a, b, c, d), camera.get("assist", 0.0))
     reach = torch.tensor(told["reach"])
     # What was kept before prompts came in by policies tells of none.
     travel, rested = told.get("travel", {"prompt": None, "before": []}), told.get("rested", 0)

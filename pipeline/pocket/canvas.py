@@ -1,8 +1,9 @@
-"""The picture as the decoder samples it: twice the frame's size, with a soft world around it.
+"""The picture as the decoder samples it: twice the frame's size, with an invented world around it.
 
 At rest the view is the picture, to the last grey level: averaging the canvas two by two gives the frame's own
 picture exactly. Around it lies what the crop left over, and beyond that a world that only continues colours:
-mirrored, then blurred more the farther it is, so that nobody sees a mirror.
+mirrored, then blurred more the farther it is, so that nobody sees a mirror, with grain of the kind that the edge has
+(:mod:`pipeline.pocket.border`).
 """
 
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.geometry import cover_crop
+from pipeline.pocket.border import grained
 from pipeline.pocket.neighbours import box
 from pipeline.pocket.view import NOMINAL, ROOM, View
 from pipeline.types import Pixels
@@ -248,6 +250,9 @@ def _surround(texture: Tensor, known: tuple[int, int, int, int], view: View = NO
         smooth = F.interpolate(small, size=out.shape[2:], mode="bilinear", align_corners=False)
         smooth = box(smooth, 1) if k == 1 else smooth
         out = torch.lerp(out, smooth, (level - (k - 1)).clamp(0, 1))
+    edges = ((left, width, 1), (top, height, 0), (right, width, 1), (bottom, height, 0))
+    halves = [round(room * half[axis] / side) for room, side, axis in edges]
+    out = grained(out, shrink(mirrored, half), (halves[0], halves[1], halves[2], halves[3]))
     whole = F.interpolate(out, size=(height, width), mode="bilinear", align_corners=False)
     whole[..., top : height - bottom, left : width - right] = texture
     return whole

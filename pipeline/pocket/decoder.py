@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pipeline.pocket.camera import REST, Camera, Pose, glide, pose_at
 from pipeline.pocket.canvas import Canvas
+from pipeline.pocket.crossfade import cell, mixed
 from pipeline.pocket.drawn.draw import draw
 from pipeline.pocket.drawn.drawing import NOTHING, Drawing, Drawn, Wish
 from pipeline.pocket.drawn.eye import Eye, looking
@@ -180,7 +181,7 @@ class AnchoredDecoder:
         if float(moving.max()) <= 0.02:
             return image
         # Only the rows that flow are sampled again: a sky is a third of the frame.
-        band = place.band((moving > 0.02).any(1), 1)
+        band = _whole_cells(place.band((moving > 0.02).any(1), 1), self._view)
         reached = flow * FLOW_UNIT_PX_PER_S * FLOW_PERIOD_S
         phase = (time_s / FLOW_PERIOD_S) % 1
         first, second = (
@@ -190,8 +191,15 @@ class AnchoredDecoder:
         share = place.sample(canvas, canvas.sky, band) * place.enlarge((moving[None] / FLOW_FADE).clamp(max=1), band)
         if ahead is not None and layers is not None and layers.subject is not None:
             share = share * (1 - ahead.sample(canvas, layers.subject.cut, band))
-        image[:, band] = torch.lerp(image[:, band], torch.lerp(first, second, abs(2 * phase - 1)), share)
+        flowing = mixed(first, second, abs(2 * phase - 1), cell(self._view.scale))
+        image[:, band] = torch.lerp(image[:, band], flowing, share)
         return image
+
+
+def _whole_cells(band: slice, view: View) -> slice:
+    """Rows that begin and end where cells of the cross-fade do, so that what is mixed there is as in a whole frame."""
+    side = cell(view.scale)
+    return slice(band.start // side * side, min(view.height, -(-band.stop // side) * side))
 
 
 def calm(latent: Tensor) -> Tensor:

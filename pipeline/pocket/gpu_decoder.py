@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pipeline.pocket.camera import glide, pose_at
 from pipeline.pocket.canvas import Canvas
+from pipeline.pocket.crossfade import cell, mixed
 from pipeline.pocket.decoder import FLOW_FADE, FLOW_PERIOD_S, Motion, between, calm, nodes
 from pipeline.pocket.depth import CELLS
 from pipeline.pocket.drawn.draw import draw
@@ -242,7 +243,7 @@ class GpuDecoder:
             sample(pictures.plate, at - reach * (phase - 0.5)[:, None, None, None], self._view)
             for phase in told[:, PHASES].unbind(1)
         )
-        return torch.lerp(first, second, told[:, MIX, None, None, None])
+        return mixed(first, second, told[:, MIX, None, None, None], cell(self._view.scale))
 
     def _flowing(self, flow: Tensor, at: Tensor, pictures: Pictures) -> Tensor:
         """How much of the flowing plate is seen, ``[F, 1, H, W]``: where there is sky, in the rows that flow."""

@@ -12,6 +12,7 @@ from pipeline.geometry import cover_crop
 from pipeline.pocket.camera import outside_share
 from pipeline.pocket.drawn.judge import SHOWN, drawn_class, shown
 from pipeline.pocket.effects import effect_class, level, read
+from pipeline.pocket.endless import judge as judge_endless
 from pipeline.pocket.language import DEFAULT_REGION, Effect, Intents, Prompt, held_out_prompts
 from pipeline.pocket.measure import Look, camera_class, half_way, look, psnr, similarity
 from pipeline.pocket.motion import judge as judge_motion
@@ -213,6 +214,10 @@ def _motion(player: Player, image: Pixels, trial: Trial) -> Result:
     return judge_motion((player, TruthPlayer()), image, trial.name, (prompt, trial.picture))
 
 
+def _endless(player: Player, image: Pixels, trial: Trial) -> Result:
+    return judge_endless(player, image, trial.name, trial.seconds)
+
+
 def lanczos(image: Pixels) -> Pixels:
     """The picture, cover-cropped to the frame by another filter than the pipeline's: an outsider's reference."""
     height, width = image.shape[:2]
@@ -236,4 +241,5 @@ TRIALS: dict[str, Callable[[Player, Pixels, Trial], Result]] = {
     "motion": _motion,
     "outside": _outside,
     "drawn": _drawn,
+    "endless": _endless,
 }
