@@ -23,6 +23,7 @@ from pipeline.types import Pixels
 
 if TYPE_CHECKING:
     from pipeline.pocket.depth import Depth
+    from pipeline.pocket.drawn.marks import Marks
     from pipeline.pocket.layers import Layers
 
 CPU = torch.device("cpu")
@@ -45,7 +46,8 @@ class Canvas:
     ``sky float32 [1, 1, h, w]`` says coarsely where the sky is, in 0..1, and ``plate`` is the texture with all that
     stands before the sky taken out: a cloud that moves on leaves sky behind, not the ghost of a tower. ``layers`` are
     what else moves by itself (:mod:`pipeline.pocket.layers`), ``depth`` says how near things are
-    (:mod:`pipeline.pocket.depth`); None where nobody has looked for them.
+    (:mod:`pipeline.pocket.depth`), ``marks`` what is drawn holds on to (:mod:`pipeline.pocket.drawn.marks`); None where
+    nobody has looked for them.
     """
 
     texture: Tensor
@@ -54,6 +56,7 @@ class Canvas:
     plate: Tensor
     layers: "Layers | None" = None
     depth: "Depth | None" = None
+    marks: "Marks | None" = None
 
     @property
     def size(self) -> tuple[int, int]:

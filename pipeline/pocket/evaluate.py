@@ -4,7 +4,7 @@
 PICTURES holds ``held/*.jpg``. A run that is broken off goes on where it was when started again. ``--truth`` plays what
 the network is trained towards instead, which says how well the meter itself reads. ``--only where`` asks where prompts
 act, against hand-drawn labels; ``--only endless`` plays hours, each half an hour of a core; with ``--wish pan`` one of
-them, with ``--seconds 600`` shorter ones.
+them, with ``--seconds 600`` shorter ones. ``--only drawn`` tries the effects that are drawn by rule.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from pipeline.pocket.motion import plan as motion_plan
 from pipeline.pocket.tables import Results, tables
 from pipeline.pocket.trials import (
     CAMERA_PHRASES,
+    DRAWN_PHRASES,
     EFFECT_PHRASES,
     Result,
     Trial,
@@ -47,6 +48,8 @@ from pipeline.pocket.where import plan as where_plan
 from pipeline.pocket.workers import pool, this_worker
 from pipeline.types import Conditioning, Pixels
 
+# What is drawn on water, or in a sky, is tried where the learned effect is that lives there.
+LIKE = {"stream": "ripple", "waves": "ripple", "aurora": "clouds"}
 MOVES = tuple(name for name in CAMERA_PHRASES if name != "still")
 
 
@@ -65,13 +68,14 @@ class Scope:
     rungs: int = 9
     where: int = 1
     motion: int = 1
+    drawn: int = 4
     endless: tuple[int, float] = (1, 3600.0)
 
 
 QUICK = Scope(
     camera=2, effect=1, phrases=1, still=(1, 10.0), drift=15.0,
     drifts=("pan_left",), outside=("pan_left", "zoom_out", "roll_cw"), rungs=1, where=8, motion=13,
-    endless=(9, 15.0),
+    endless=(9, 15.0), drawn=1,
 )  # fmt: skip
 
 
@@ -107,6 +111,9 @@ def plan(order: dict[str, list[str]], scope: Scope, truth: bool) -> list[Trial]:
         pictures = order.get(name, anywhere[row:] + anywhere[:row])[:8]
         for variant in range(min(len(prompts), scope.phrases)):
             trials.append(Trial("phrase", name, pictures[variant % len(pictures)], variant))
+    for row, name in enumerate(DRAWN_PHRASES):
+        pictures = order.get(LIKE.get(name, ""), anywhere[row:] + anywhere[:row])[: scope.drawn]
+        trials += [Trial("drawn", name, picture) for picture in pictures]
     if not truth:
         # A quick look takes every eighth.
         trials += [Trial("where", *pair) for pair in where_plan()[:: scope.where]]

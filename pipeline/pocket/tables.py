@@ -40,6 +40,7 @@ def tables(results: Results) -> str:
     parts = [
         _classes(results, "camera", "Camera moves by optical flow, 3 s after the switch"),
         _classes(results, "effect", "Effects by statistics of frames, 1.5 s to 4.5 s after the switch"),
+        _classes(results, "drawn", "Effects that are drawn, by statistics of frames, 2 s to 5 s after the beginning"),
         _classes(results, "phrase", "Held-out phrasings"),
         _still(results),
         _drift(results),

@@ -24,6 +24,9 @@ from pipeline.pocket.camera import Pose, soften
 from pipeline.pocket.canvas import MARGIN, SCALE, Canvas, prepare, repainted, with_sky
 from pipeline.pocket.data import encode_intents
 from pipeline.pocket.decoder import AnchoredDecoder, Motion, calm
+from pipeline.pocket.drawn.drawing import NOTHING, Drawn, wishes_of
+from pipeline.pocket.drawn.marks import with_marks
+from pipeline.pocket.intents import dense
 from pipeline.pocket.language import Prompt
 from pipeline.pocket.latents import (
     CAMERA,
@@ -122,13 +125,21 @@ class SparseDecoder(AnchoredDecoder):
         self.strengths.append(strength(latent))
         return super().decode(motion, latent, canvas, frames)
 
-    def _frame(self, fields: Tensor, pose: Pose, canvas: Canvas, time_s: float, reach: Tensor) -> Tensor:
+    def _frame(
+        self,
+        fields: Tensor,
+        pose: Pose,
+        canvas: Canvas,
+        time_s: float,
+        reach: Tensor,
+        drawn: tuple[int, dict[str, Drawn]] = NOTHING,
+    ) -> Tensor:
         self.poses.append(pose)
         if len(self.poses) - 1 not in self.wanted:
             return canvas.rest
         if self.probe is not None:
-            self.probed.append(super()._frame(fields, pose, self.probe, time_s, reach).numpy())
-        return super()._frame(fields, pose, canvas, time_s, reach)
+            self.probed.append(super()._frame(fields, pose, self.probe, time_s, reach, drawn).numpy())
+        return super()._frame(fields, pose, canvas, time_s, reach, drawn)
 
 
 class ModelPlayer:
@@ -177,14 +188,15 @@ class TruthPlayer:
         """Roll the truth out under the prompts' meanings; their words play no part."""
         canvas = prepare(image, WIDTH, HEIGHT)
         masks = picture_masks(canvas.rest.numpy())
-        canvas = with_sky(canvas, masks[:, MASKS.index("sky")][:, None])
+        canvas = with_marks(with_sky(canvas, masks[:, MASKS.index("sky")][:, None]))
         self._decoder.begin(script.frames, probe(canvas) if script.probe else None)
         take = Take(canvas, poses=self._decoder.poses, probed=self._decoder.probed, strengths=self._decoder.strengths)
         now = before = torch.zeros(1, CHANNELS, *GRID)
         motion = Motion.at_rest()
         for latent in range(script.latents):
-            goal = target(meaning(script.prompt_at(latent)), masks)
-            now, before = advance(now, before, goal), now
+            told = meaning(script.prompt_at(latent))
+            now, before = advance(now, before, target(told, masks)), now
+            motion = motion.wishing(wishes_of(dense(told)), script.seed)
             pixels, motion = self._decoder.decode(motion, now[0], canvas, FRAMES_PER_LATENT)
             keep(take, pixels.numpy(), latent, script.frames)
         return take
