@@ -59,15 +59,17 @@ class Rung:
 def ladder(steps: int, frames: int = 4) -> tuple[Rung, ...]:
     """Rungs from best to least; work goes first, then the frame rate, down to half.
 
-    >>> [rung.name for rung in ladder(2)]
-    ['full', 'one step', '12 fps', '8 fps']
+    >>> [rung.name for rung in ladder(1)], [rung.name for rung in ladder(2)]
+    (['full', '12 fps', '8 fps'], ['full', 'one step', '12 fps', '8 fps'])
     >>> [rung.frames for rung in ladder(2, 15)]
     [15, 15, 11, 8]
+    >>> [rung.name for rung in ladder(1, 6)]
+    ['full', '16 fps', '12 fps']
     """
-    full = (Rung("full", steps, frames),) if steps > 1 else ()
+    simpler = (Rung("one step", 1, frames),) if steps > 1 else ()
     fewer = sorted({frames * 3 // 4, (frames + 1) // 2} - {0, frames}, reverse=True)
     slower = (Rung(f"{LATENTS_PER_SECOND * count} fps", 1, count) for count in fewer)
-    return (*full, Rung("one step", 1, frames), *slower)
+    return (Rung("full", steps, frames), *simpler, *slower)
 
 
 class CausalPipeline:

@@ -23,7 +23,7 @@ class ModelConfig:
     kind: str = one_of("pocket", "wan")
     weights: str = ""
     dtype: str = one_of("auto", "float32", "bfloat16")
-    steps: int = ranged(2, 1, 8)
+    steps: int = ranged(1, 1, 8)
     latents_per_chunk: int = ranged(1, 1, 21)
     max_streams: int = ranged(8, 1, 64)
     threads: int = ranged(0, 0, 256)
