@@ -11,15 +11,20 @@ from pipeline import weights
 from pipeline.factory import POCKET_WEIGHTS
 from pipeline.pocket.examples import EXAMPLES
 from pipeline.pocket.hearing import hear
-from pipeline.pocket.intents import EFFECTS, Asked
+from pipeline.pocket.intents import Asked
 from pipeline.pocket.judge_text import exact, is_told, names
-from pipeline.pocket.language import CAMERAS, HELD_OUT
+from pipeline.pocket.language import CAMERAS, HELD_OUT, NAMED
 from pipeline.pocket.network import PocketConfig, PocketNetwork
 from pipeline.pocket.readings import Reading, readings
 from pipeline.pocket.tokens import tokenizer
 from pipeline.types import Heard
 
 READINGS = [(kind.partition("/")[0], reading) for kind, some in readings().items() for reading in some]
+
+LEAST = {
+    "negation": 0.95, "negation_2": 0.9, "negation_3": 0.9, "beyond": 0.95, "beyond_2": 0.85, "beyond_3": 0.9,
+    "mixed": 0.9, "mixed_3": 0.85, "order": 0.9, "together": 0.9,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +44,7 @@ def test_the_examples_show_each_thing(network: PocketNetwork) -> None:
     """Every camera move and every effect is in some example, and of no example anything is ignored."""
     asked, told = read_all(network, EXAMPLES)
     shown = {name for camera, effects in names(asked) for name in (camera, *effects)}
-    assert shown == {*CAMERAS, *EFFECTS}
+    assert shown == {*CAMERAS, *NAMED}
     assert [one.ignored for one in told] == [()] * len(EXAMPLES)
 
 
@@ -53,16 +58,16 @@ def test_what_it_cant_do_is_told_beside_what_it_can(network: PocketNetwork) -> N
 def test_held_out_phrasings_are_read(network: PocketNetwork) -> None:
     """Of the held-out phrasings as many are read, with nothing besides, as the card says."""
     hits = sum(int(exact(name, read_all(network, some)[0]).sum()) for name, some in HELD_OUT.items())
-    assert hits >= 140
+    assert hits >= 222
 
 
-@pytest.mark.parametrize(("section", "least"), [("negation", 0.8), ("beyond", 0.9), ("mixed", 0.7), ("order", 0.8)])
+@pytest.mark.parametrize(("section", "least"), LEAST.items())
 def test_harder_prompts_are_read(network: PocketNetwork, section: str, least: float) -> None:
     """Negations, what pocket can't do, distractors and word order: at least so many of a hundred are read exactly."""
     some: list[Reading] = [reading for of, reading in READINGS if of == section]
     asked, told = read_all(network, [reading.text for reading in some])
     right = [reading.is_right(*one) for reading, one in zip(some, names(asked), strict=True)]
     assert sum(right) / len(right) >= least
-    if section in ("beyond", "mixed"):
+    if section.startswith(("beyond", "mixed")):
         tells = [is_told(reading.beyond, one.ignored) for reading, one in zip(some, told, strict=True)]
         assert sum(tells) / len(tells) >= least

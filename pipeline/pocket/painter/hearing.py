@@ -16,17 +16,22 @@ def life_of(scenery: Scenery) -> str:
     """Say how a scene moves of which nothing more is said.
 
     >>> life_of(Scenery("sea", hour="sunset")), life_of(Scenery("stars", hour="night"))
-    ('gentle waves, the clouds drift slowly', 'the camera drifts gently')
+    ('soft waves roll in, the clouds drift slowly', 'the stars twinkle')
     """
     waters = {
-        "sea": "strong waves" if scenery.weather == "stormy" else "gentle waves",
+        "sea": "big waves roll in" if scenery.weather == "stormy" else "soft waves roll in",
         "lake": "gentle ripples on the water",
     }
     plants = {"forest": "the leaves sway gently", "field": "the grass sways gently", "fire": "the trees sway gently"}
-    moving = [waters[scenery.place]] if scenery.place in waters else []
+    moving = ["the fire flickers, sparks fly up"] if scenery.has_fire or scenery.has("fire") else []
+    moving += [waters[scenery.place]] if scenery.place in waters else []
     moving += [plants[scenery.place]] if scenery.place in plants else []
     is_open = scenery.place not in ("forest", "fire", "abstract", "stars")
-    # Stars stand still; clouds that pass before them would take them along.
+    if scenery.has_aurora:
+        moving += ["northern lights dance in the sky"]
+    elif scenery.has_stars or scenery.place == "stars":
+        moving += ["the stars twinkle"]
+    # Stars do not drift; clouds that pass before them would take them along.
     moving += ["the clouds drift slowly"] if is_open and scenery.hour != "night" else []
     return ", ".join(moving) or "the camera drifts gently"
 
