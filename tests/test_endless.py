@@ -26,7 +26,8 @@ def test_a_pan_of_the_truth_meets_every_bar_but_those_of_settling() -> None:
     told = endless.judge(TruthPlayer(), picture(), "pan", 8.0)
     assert told["soon"] is None
     assert max(map(abs, told["late"])) < 0.01
-    assert told["speed"]["camera"][0] == pytest.approx(0.97, abs=0.02)
+    # The governor stretches what the network's dead zone leaves; the truth has none.
+    assert told["speed"]["camera"][0] == pytest.approx(1 / 0.975, abs=0.02)
     assert 0 < told["hitch_px"] < 1
     met = endless.verdicts(told)
     assert all(met[bar] for bar in ("late", "speed late", "jump", "hitch_px", "pulse"))
