@@ -20,6 +20,7 @@ from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.chance import chance
 from pipeline.pocket.decoder import Motion
 from pipeline.pocket.decoders import Decoders, view_of
+from pipeline.pocket.drawn.drawing import wishes_of
 from pipeline.pocket.fade import decode, fade_from
 from pipeline.pocket.gpu_passes import LATENT_SHAPE, GpuPasses
 from pipeline.pocket.hearing import hear
@@ -58,15 +59,17 @@ class Rung:
 def ladder(steps: int, frames: int = 4) -> tuple[Rung, ...]:
     """Rungs from best to least; work goes first, then the frame rate, down to half.
 
-    >>> [rung.name for rung in ladder(2)]
-    ['full', 'one step', '12 fps', '8 fps']
+    >>> [rung.name for rung in ladder(1)], [rung.name for rung in ladder(2)]
+    (['full', '12 fps', '8 fps'], ['full', 'one step', '12 fps', '8 fps'])
     >>> [rung.frames for rung in ladder(2, 15)]
     [15, 15, 11, 8]
+    >>> [rung.name for rung in ladder(1, 6)]
+    ['full', '16 fps', '12 fps']
     """
-    full = (Rung("full", steps, frames),) if steps > 1 else ()
+    simpler = (Rung("one step", 1, frames),) if steps > 1 else ()
     fewer = sorted({frames * 3 // 4, (frames + 1) // 2} - {0, frames}, reverse=True)
     slower = (Rung(f"{LATENTS_PER_SECOND * count} fps", 1, count) for count in fewer)
-    return (*full, Rung("one step", 1, frames), *slower)
+    return (Rung("full", steps, frames), *simpler, *slower)
 
 
 class CausalPipeline:
@@ -210,7 +213,7 @@ class CausalPipeline:
                 clean = self._sample(state, here, text, sigmas(rung.steps))
                 cleans.append(clean)
                 stages.lap("denoise")
-                aimed = self._aimed(here.motion, text, state.canvas), here.latents
+                aimed = self._aimed(here.motion, text, state), here.latents
                 seen, asking = (state.canvas, state.fade), here.asking.after(text.asked)
                 latent = self._lively(state, cleans, here, asking)
                 pixels, motion = decode(decoder, aimed, latent, seen, rung.frames)
@@ -316,10 +319,11 @@ class CausalPipeline:
         window, spare = self._network.config.window, self.capabilities.truncatable_latents
         return canvas, scene, KVCache(scene.sink, rest, window, spare)
 
-    def _aimed(self, motion: Motion, text: Text, canvas: Canvas) -> Motion:
-        if canvas.layers is None:
+    def _aimed(self, motion: Motion, text: Text, state: StreamState) -> Motion:
+        motion, layers = motion.wishing(wishes_of(text.asked), state.seed), state.canvas.layers
+        if layers is None:
             return motion
-        return motion.aimed(reach_goal(text.asked, text.is_behind, canvas.layers, motion.reach))
+        return motion.aimed(reach_goal(text.asked, text.is_behind, layers, motion.reach))
 
     def _lively(self, state: StreamState, past: Sequence[Tensor], here: Boundary, asking: Asking) -> Tensor:
         """What of the latent after ``here`` is shown, ``[C, h, w]``; ``past`` are all that the chunk has made."""

@@ -23,7 +23,7 @@ class ModelConfig:
     kind: str = one_of("pocket", "wan")
     weights: str = ""
     dtype: str = one_of("auto", "float32", "bfloat16")
-    steps: int = ranged(2, 1, 8)
+    steps: int = ranged(1, 1, 8)
     latents_per_chunk: int = ranged(1, 1, 21)
     max_streams: int = ranged(8, 1, 64)
     threads: int = ranged(0, 0, 256)
@@ -61,7 +61,7 @@ class WanConfig:
     vae: str = one_of("auto", "taehv", "wan")
     text_encoder: str = one_of("auto", "device", "streamed", "cpu")
     storage: str = one_of("auto", "dtype", "fp8")
-    attention: str = one_of("auto", "sdpa", "fa3", "fa3_fp8_early", "fa3_fp8")
+    attention: str = one_of("auto", "sdpa", "fa3", "fa3_fp8")
     memory_gb: float = ranged(0.0, 0.0, 1024.0)
     clip_steps: int = ranged(40, 1, 1000)
     guidance: float = ranged(5.0, 1.0, 20.0)

@@ -15,6 +15,7 @@ from torch import Tensor
 from pipeline.errors import PipelineError
 from pipeline.pocket.camera import Axis, Camera, Pose
 from pipeline.pocket.decoder import Motion
+from pipeline.pocket.drawn.drawing import Drawing
 from pipeline.pocket.own_motion import Asking
 from pipeline.pocket.painter.scenery import Scenery
 from pipeline.state import Boundary, StreamState
@@ -87,6 +88,7 @@ def _numbers(boundary: Boundary) -> dict[str, Any]:
         "chunks": boundary.chunks,
         "motion": motion.latent,
         "reach": motion.reach.tolist(),
+        "drawn": None if motion.drawn.is_empty else asdict(motion.drawn),
         "camera": asdict(motion.camera),
         "travel": asdict(boundary.travel),
         "rested": boundary.rested,
@@ -98,14 +100,16 @@ def _boundary(told: dict[str, Any], last: Tensor, trail: Tensor) -> Boundary:
     camera = told["camera"]
     x, y, z, w = camera["velocity"]
     a, b, c, d = (Axis(**axis) for axis in camera["axes"])
-    eye = Camera(Pose(**camera["pose"]), (x, y, z, w), (a, b, c, d))
+    eye = Camera(Pose(**camera["pose"]), (x, y, z, w), (a, b, c, d), camera.get("assist", 0.0))
     reach = torch.tensor(told["reach"])
     # What was kept before prompts came in by policies tells of none.
     travel, rested = told.get("travel", {"prompt": None, "before": []}), told.get("rested", 0)
     before = tuple((prompt, share) for prompt, share in travel["before"])
     recent = trail.flip(0)
     recent[max(0, told["latents"] - rested) :] = 0
-    motion = Motion(eye, recent, told["motion"], reach, reach)
+    # What was kept before effects were drawn tells of none.
+    drawn = Drawing.from_json(told.get("drawn"))
+    motion = Motion(eye, recent, told["motion"], reach, reach, drawn, drawn)
     way = Travel(**travel | {"before": before})
     kept = told.get("asking", asdict(Asking()))
     asking = Asking(tuple(kept["swings"]), tuple(kept["say"]), tuple(kept["paces"]), kept["hand"])

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from pipeline.types import QualityLevel
 from stream.errors import StreamError
@@ -16,8 +16,16 @@ _BUSY = 0.88
 _ROOMY = 0.7
 _SETTLE_S = 2.0
 _PATIENCE_S = 6.0
+# A climb that had to be taken back within this time makes the next one wait twice as long.
+_HELD_S = 30.0
+_MOST_PATIENCE_S = 96.0
 _LATE_CHUNKS = 3
 _SMOOTHING = 0.1
+
+Timing = Literal["ample", "tight", "late"]
+"""How a chunk came: with time to spare, in time though the next would be late at this pace, or too late."""
+Why = Literal["asked", "streams", "slow", "tight", "late"]
+"""Why a stream is not made at the best rung."""
 
 
 class Capacity:
@@ -52,8 +60,11 @@ class Capacity:
         self._busy_s = 0.0
         self._settled_at = self._roomy_since = self._spared_at = now()
         self._spared_s = 0.0
+        self._patience_s, self._climbed_at = _PATIENCE_S, -math.inf
         self.level = 0
         """The rung of the ladder that every stream is made at."""
+        self.why: Why | None = None
+        """Why it is not the best one; None where it is."""
 
     @property
     def running(self) -> int:
@@ -88,7 +99,7 @@ class Capacity:
         self._holding.add(stream_id)
         fitting = self._fitting()
         if fitting > self.level:
-            self._step(fitting, "for one more stream")
+            self._step(fitting, "streams")
 
     def release(self, stream_id: str, keep_state: bool = False) -> None:
         """Free a stream's capacity; with ``keep_state`` its place in the model stays taken. Idempotent."""
@@ -97,7 +108,8 @@ class Capacity:
             self._holding.discard(stream_id)
         if not self._running:
             # What slowed the machine down may be gone with them; the next stream measures again.
-            self._slowness, self._late, self.level = 1.0, 0.0, 0
+            self._slowness, self._late, self.level, self.why = 1.0, 0.0, 0, None
+            self._patience_s, self._climbed_at = _PATIENCE_S, -math.inf
         self._settled_at = self._roomy_since = self._now()
 
     def take_spare(self) -> bool:
@@ -118,23 +130,29 @@ class Capacity:
         self._spared_s -= cost_s
         return True
 
-    def observe(self, level: int, busy_s: float, late: bool) -> None:
-        """Take in one chunk: its rung, the engine's busy seconds so far, whether it came too late."""
+    def observe(self, level: int, busy_s: float, timing: Timing) -> None:
+        """Take in one chunk: its rung, the engine's busy seconds so far, how it came.
+
+        One that came in time, but the next would not, takes the quality down at once, before anything stutters; of
+        those made before a step down none is asked.
+        """
         seconds, self._busy_s = busy_s - self._busy_s, busy_s
         self._slowness += _SMOOTHING * (seconds / self._playing / self._loads[level] - self._slowness)
-        self._late = self._late + 1 if late else max(0.0, self._late - 0.25)
+        self._late = self._late + 1 if timing == "late" else max(0.0, self._late - 0.25)
         now, streams = self._now(), len(self._running)
-        if self._late or self.level == 0 or self.load(self.level - 1, streams) > _ROOMY:
+        if timing != "ample" or self._late or self.level == 0 or self.load(self.level - 1, streams) > _ROOMY:
             self._roomy_since = now
+        if timing == "tight" and self.level <= level < len(self._loads) - 1:
+            self._step(level + 1, "tight")
         if now - self._settled_at < _SETTLE_S:
             return
         fitting = self._fitting()
         if fitting > self.level:
-            self._step(fitting, "because chunks take longer")
+            self._step(fitting, "slow")
         elif self._late >= _LATE_CHUNKS and self.level < len(self._loads) - 1:
-            self._step(self.level + 1, "because chunks come late")
-        elif now - self._roomy_since >= _PATIENCE_S:
-            self._step(self.level - 1, "because there is room")
+            self._step(self.level + 1, "late")
+        elif now - self._roomy_since >= self._patience_s:
+            self._step(self.level - 1)
 
     def _fitting(self) -> int:
         """Give the best rung at which those who run leave the machine some air, or the lowest."""
@@ -142,10 +160,18 @@ class Capacity:
         rungs = range(len(self._loads))
         return next((rung for rung in rungs if self.load(rung, streams) <= _BUSY), rungs[-1])
 
-    def _step(self, level: int, why: str) -> None:
-        streams = len(self._running)
-        logger.info("capacity: quality %s to %s for %s streams, %s", self.level, level, streams, why)
+    def _step(self, level: int, why: Why | None = None) -> None:
+        """Go down for a reason, or up without one."""
+        streams, now = len(self._running), self._now()
+        logger.info("capacity: quality %s to %s for %s streams, %s", self.level, level, streams, why or "there is room")
+        if why is None:
+            self._climbed_at = now
+        elif why != "streams":
+            was_too_soon = now - self._climbed_at < _HELD_S
+            self._patience_s = min(_MOST_PATIENCE_S, 2 * self._patience_s) if was_too_soon else _PATIENCE_S
         self.level = level
+        if why or not level:
+            self.why = why
         self._late = 0.0
         self._settled_at = self._roomy_since = self._now()
 

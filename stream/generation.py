@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.errors import PipelineError
 from pipeline.geometry import Size, nearest_size
 from pipeline.types import Chunk, Drift, Heard, Mode, PicturePolicy, Pixels, Policy
-from stream.capacity import Capacity
+from stream.capacity import Capacity, Timing, Why
 from stream.checkpoints import Checkpoints
 from stream.clock import Timer
 from stream.config import StreamConfig
@@ -122,6 +122,12 @@ class Generation:
     def quality(self) -> int:
         """Rung of the model's ladder that the next chunk is made at: the common one, or lower by wish."""
         return max(self._services.capacity.level, self._rung)
+
+    @property
+    def quality_why(self) -> Why | None:
+        """Why that is not the best one; None where it is."""
+        capacity = self._services.capacity
+        return "asked" if self._rung > capacity.level else capacity.why
 
     @property
     def shown(self) -> Shown:
@@ -385,9 +391,9 @@ class Generation:
         if self.state in ("live", "paused"):
             self._producer.overtake()
 
-    def _chunk_made(self, chunk: Chunk, seconds: float, late: bool) -> None:
+    def _chunk_made(self, chunk: Chunk, seconds: float, timing: Timing) -> None:
         self.meter.chunk(seconds, len(chunk.frames))
-        self._services.capacity.observe(chunk.quality, self._services.engine.busy_s, late)
+        self._services.capacity.observe(chunk.quality, self._services.engine.busy_s, timing)
 
     def _fit(self, picture: Picture | None) -> Size:
         sizes = self._services.engine.capabilities.sizes

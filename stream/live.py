@@ -369,7 +369,7 @@ class LiveStream:
                 self._tell_all(self.stats())
 
     def stats(self) -> Message:
-        """Make the ``stats`` message; ``quality`` and ``level`` are the rung in force and its number."""
+        """Make the ``stats`` message; ``quality`` is the rung in force, ``level`` its number, ``quality_why`` why."""
         generation, level = self.generation, self.generation.quality
         meter = generation.meter
         stats = Stats(
@@ -384,4 +384,6 @@ class LiveStream:
             bitrate_kbps=generation.sink.measured_kbps(),
         )
         drift = {} if generation.drift is None else {"drift": asdict(generation.drift)}
-        return stats_message(stats) | {"quality": self.services.capacity.rungs[level].name, "level": level} | drift
+        why = {} if generation.quality_why is None else {"quality_why": generation.quality_why}
+        rung = {"quality": self.services.capacity.rungs[level].name, "level": level}
+        return stats_message(stats) | rung | why | drift

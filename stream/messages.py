@@ -299,12 +299,15 @@ class Pong(Reply):
 class StatsMessage(Stats):
     """The figures of the last second; `quality` names the rung in force, `level` is its number. Sent every second.
 
-    `drift` is there from when a prompt has settled on.
+    `drift` is there from when a prompt has settled on, `quality_why` while `level` is not 0: a director asked for it
+    (`asked`), other streams share the machine (`streams`), chunks take longer than they did at the start (`slow`),
+    they would soon have come late (`tight`), they came late (`late`).
     """
 
     type: ClassVar[str] = "stats"
     quality: str
     level: int
+    quality_why: Literal["asked", "streams", "slow", "tight", "late"] | None = None
     drift: Drift | None = None
 
 

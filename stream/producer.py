@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from pipeline.errors import PipelineError
 from pipeline.types import Chunk
+from stream.capacity import Timing
 from stream.control import Control, Making, Opening, Snapshot
 from stream.engine import Engine
 from stream.playout import PlayoutBuffer, Room
@@ -71,14 +72,14 @@ class GenerationTime:
 class Pace:
     """What a producer goes by: seconds of video to keep ahead, the quality to make, how long that takes.
 
-    ``made(chunk, seconds, late)`` is told of each chunk: the seconds it took, whether it missed its time.
+    ``made(chunk, seconds, timing)`` is told of each chunk: the seconds it took, how it came.
     ``take_spare`` asks whether other streams leave the time to make a chunk again, ``company`` how many there are.
     """
 
     buffer_s: float
     quality: Callable[[], int]
     time: GenerationTime
-    made: Callable[[Chunk, float, bool], None]
+    made: Callable[[Chunk, float, Timing], None]
     take_spare: Callable[[], bool] = lambda: True
     company: Callable[[], int] = lambda: 0
 
@@ -120,6 +121,7 @@ class ChunkProducer:
         self._head_latent = 0
         self._open_s = self._rewind_s = 0.0
         self._busy_until = 0.0
+        self._spare_s: float | None = None
 
     async def run(self, after: "asyncio.Task[None] | None" = None) -> None:
         """Produce until cancelled, then close the stream in the engine. Raises what the engine raises.
@@ -200,6 +202,8 @@ class ChunkProducer:
     async def _generate(self, snapshot: Snapshot, room: Room) -> Chunk:
         conditioning, timer = snapshot.conditioning, self._playout.timer
         can_miss = snapshot.take == self._take and not room.after_gap
+        if not can_miss or self._rewind is not None:
+            self._spare_s = None  # What is made again is made just in time on purpose.
         if snapshot.take != self._take:
             await self._open(snapshot)
         elif self._rewind is not None:
@@ -214,8 +218,20 @@ class ChunkProducer:
         ended = timer.time()
         self.pace.time.observe(conditioning.quality, ended - began, conditioning.prompt not in self._read)
         self.read(conditioning.prompt)
-        self.pace.made(chunk, ended - began, can_miss and ended > room.due)
+        self.pace.made(chunk, ended - began, self._timing(room.due - ended, ended - began) if can_miss else "ample")
         return chunk
+
+    def _timing(self, spare_s: float, took_s: float) -> Timing:
+        """Tell how a chunk came that was there so long before its time.
+
+        It was tight where the buffer is half used up, and the next chunk and a half at its pace would use up the rest.
+        """
+        before, self._spare_s = self._spare_s, spare_s
+        if spare_s < 0:
+            return "late"
+        if before is None or took_s <= self._engine.format.chunk_seconds or spare_s >= self.pace.buffer_s / 2:
+            return "ample"
+        return "tight" if spare_s <= 1.5 * (before - spare_s) else "ample"
 
     async def _open(self, snapshot: Snapshot) -> None:
         began = self._playout.timer.time()

@@ -10,7 +10,7 @@ from pipeline.causal import CausalPipeline
 from pipeline.networks.text_words import TextConfig
 from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.decoder import AnchoredDecoder
-from pipeline.pocket.intents import LOGITS
+from pipeline.pocket.intents import EFFECTS, LOGITS, NAMED, SPLIT
 from pipeline.pocket.network import PocketConfig, PocketNetwork
 from pipeline.types import Conditioning, Pixels
 
@@ -51,6 +51,10 @@ def network() -> PocketNetwork:
     costly = [4, 5, 9, 10, 11]
     made.transformer.head.head.weight.view(-1, 12, SMALL.dim)[:, costly] = 0
     made.transformer.head.head.bias.view(-1, 12)[:, costly] = 0
+    # What is drawn is never asked for, as its frames are more than what a latent decodes to; it has tests of its own.
+    drawn = slice(SPLIT[0] + SPLIT[1] + len(EFFECTS), SPLIT[0] + SPLIT[1] + len(NAMED))
+    made.text.get_parameter("head.2.weight")[drawn] = 0
+    made.text.get_parameter("head.2.bias")[drawn] = -99
     # Where nothing flows nobody sees the plate behind a sky, which is half of the time that a stream takes to open.
     made.mask_head.weight.zero_()
     made.mask_head.bias.fill_(-9)

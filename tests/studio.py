@@ -52,9 +52,10 @@ class Studio:
         recordings: str = "",
         sessions: SessionLogs | None = None,
         checkpoints: Checkpoints | None = None,
+        seconds: tuple[float, ...] = (0.1, 0.08, 0.06, 0.05),
     ) -> None:
         self.clock = FakeClock()
-        self.engine = FakeEngine(self.clock, pipeline or FakePipeline(modes=modes), (0.1, 0.08, 0.06, 0.05))
+        self.engine = FakeEngine(self.clock, pipeline or FakePipeline(modes=modes), seconds)
         ladder = self.engine.capabilities.quality
         self.capacity = Capacity(ladder, self.engine.chunk_seconds, 0.25, max_streams, self.clock.time)
         self.pictures = ThreadPoolExecutor(1)

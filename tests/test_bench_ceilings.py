@@ -46,7 +46,7 @@ def test_a_gpus_ways_are_tried_and_what_it_lacks_is_left_out(monkeypatch: pytest
 
     monkeypatch.setattr(ceilings, "drawn", drawn_here)
     monkeypatch.setattr(ceilings, "batch_ms", lambda calls, count, device: [call() for call in calls] and 1.0)
-    monkeypatch.setattr(ceilings, "available_kernels", lambda: ("fa3", "sdpa", "fa3_fp8_early", "fa3_fp8"))
+    monkeypatch.setattr(ceilings, "available_kernels", lambda: ("fa3", "sdpa", "fa3_fp8"))
     monkeypatch.setattr(ceilings, "SQUARE", 64)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     monkeypatch.setitem(sys.modules, FA3_MODULE, SimpleNamespace(flash_attn_func=wide))

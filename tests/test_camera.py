@@ -70,6 +70,32 @@ def test_a_move_asked_for_at_the_border_still_goes_its_way() -> None:
     assert max(outside_share(p) for p in poses[::12]) <= OUTSIDE_LIMIT + 0.06
 
 
+@pytest.mark.parametrize("view", SHAPES)
+@pytest.mark.parametrize("name", MOVES)
+def test_once_a_first_swing_is_over_a_twentieth_is_outside(name: str, view: View) -> None:
+    """A move that goes on shows hardly any border from the twelfth second on, and less on the mean."""
+    poses, _ = way(Camera(), MOVES[name], 400, view)
+    shares = [outside_share(p, view) for p in poses[::12]]
+    assert max(shares[12 * 8 :]) <= 0.05
+    assert sum(shares) / len(shares) <= 0.02
+    assert max(p.zoom for p in poses) > 0.17
+
+
+def test_what_nobody_asked_for_never_leads_out_of_the_picture() -> None:
+    """A pan that also sinks a little, or a drift to one side, stays over the picture."""
+    for move in ((-1.0, 0.06, 0.0, 0.0), (0.25, 0.1, 0.0, 0.05), (0.0, 0.08, -0.05, 0.0)):
+        poses, _ = way(Camera(), move, 1600)
+        assert max(outside_share(p) for p in poses[::97]) <= 0.13
+
+
+def test_coming_closer_begins_and_ends_without_a_corner() -> None:
+    """The zoom's own speed never jumps, neither when a slow pan needs room nor when the view is close enough."""
+    zooms = [p.zoom for p in way(Camera(), (0.5, 0.0, 0.0, 0.0), 60)[0]]
+    speeds = [(b - a) * 4 * SUBSTEPS for a, b in itertools.pairwise(zooms)]
+    assert max(speeds) > 0.025
+    assert max(abs(b - a) for a, b in itertools.pairwise([0.0, *speeds])) < 0.001
+
+
 def test_rest_stays_rest_under_a_small_bias() -> None:
     """A velocity inside the dead zone moves nothing, for ever."""
     poses, _ = way(Camera(), (0.02, -0.02, 0.02, 0.02), 400)

@@ -3,7 +3,7 @@ from fractions import Fraction
 import pytest
 
 from pipeline.types import QualityLevel
-from stream.capacity import Capacity
+from stream.capacity import Capacity, Timing
 from stream.errors import StreamError
 
 LADDER = [
@@ -24,11 +24,11 @@ class Machine:
         self.replicas = replicas
         self.capacity = Capacity(LADDER, seconds, 0.25, max_streams, lambda: self.time, lambda: self.replicas)
 
-    def run(self, chunks: int, slowness: float = 1.0, late: bool = False) -> None:
+    def run(self, chunks: int, slowness: float = 1.0, timing: Timing = "ample") -> None:
         for _ in range(chunks):
             self.time += 0.25 / max(1, self.capacity.running)
             self.busy += self.seconds[self.capacity.level] * slowness
-            self.capacity.observe(self.capacity.level, self.busy, late)
+            self.capacity.observe(self.capacity.level, self.busy, timing)
 
 
 def refusal(machine: Machine, stream_id: str) -> StreamError:
@@ -103,7 +103,7 @@ def test_late_chunks_lower_the_quality() -> None:
     machine.capacity.admit("a")
     machine.run(12)
     assert machine.capacity.level == 0
-    machine.run(4, late=True)
+    machine.run(4, timing="late")
     assert machine.capacity.level == 1
 
 
@@ -113,7 +113,7 @@ def test_one_late_chunk_changes_nothing() -> None:
     machine.capacity.admit("a")
     for _ in range(10):
         machine.run(12)
-        machine.run(1, late=True)
+        machine.run(1, timing="late")
     assert machine.capacity.level == 0
 
 
@@ -207,3 +207,52 @@ def test_company_is_at_the_fullest_model(replicas: int, company: list[int]) -> N
         machine.capacity.admit(stream_id)
         told.append(machine.capacity.company)
     assert told == company
+
+
+def test_a_tight_chunk_lowers_the_quality_at_once() -> None:
+    """One that came in time, but whose like would not, takes one rung; those begun before that take no other."""
+    machine = Machine(0.12, 0.08, 0.05, 0.01)
+    machine.capacity.admit("a")
+    machine.run(4, timing="tight")
+    assert (machine.capacity.level, machine.capacity.why) == (2, "tight")
+    machine = Machine(0.12, 0.08, 0.05, 0.01)
+    machine.capacity.admit("a")
+    machine.run(1, timing="tight")
+    machine.capacity.observe(0, machine.busy, "tight")
+    assert machine.capacity.level == 1
+
+
+def test_climbs_that_do_not_hold_come_ever_more_rarely() -> None:
+    """After each climb that is taken back the next one waits twice as long; one that holds ends that."""
+    machine = Machine(0.12, 0.08, 0.05, 0.01)
+    machine.capacity.admit("a")
+    waits = []
+    for _ in range(4):
+        machine.run(1, timing="tight")
+        below = machine.time
+        while machine.capacity.level:
+            machine.run(1)
+        waits.append(machine.time - below)
+    assert waits == pytest.approx([6, 12, 24, 48], abs=0.5)
+    machine.run(200)
+    machine.run(1, timing="tight")
+    below = machine.time
+    while machine.capacity.level:
+        machine.run(1)
+    assert machine.time - below == pytest.approx(6, abs=0.5)
+
+
+def test_why_the_quality_is_what_it_is() -> None:
+    """Each cause has its word, which stays until the best rung is back."""
+    machine = Machine(0.12, 0.08, 0.05, 0.01)
+    assert machine.capacity.why is None
+    machine.capacity.admit("a")
+    machine.run(40, slowness=2.2)
+    assert machine.capacity.why == "slow"
+    machine.run(120)
+    assert (machine.capacity.level, machine.capacity.why) == (0, None)
+    machine.capacity.admit("b")
+    assert machine.capacity.why == "streams"
+    machine.capacity.release("a")
+    machine.capacity.release("b")
+    assert machine.capacity.why is None

@@ -16,13 +16,6 @@ def test_weights_and_window_are_exact() -> None:
     assert NEEDED.window == 12 * 30 * 2 * 1560 * 1536 * 2
 
 
-def test_a_window_in_two_forms_is_counted() -> None:
-    """What rounds in some steps alone holds half a window more."""
-    early = demand(replace(SIZES["1.3b"], kernel="fa3_fp8_early"), 1_418_996_800, (12, 3), PIXELS, wan_vae=False)
-    placement = Placement("device", "dtype", True, None)
-    assert size(early, placement) - size(NEEDED, placement) == NEEDED.window // 2
-
-
 @pytest.mark.parametrize(
     ("gib", "expected"),
     [

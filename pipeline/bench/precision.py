@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from pipeline.networks.attention import attend, available_kernels, early_and_late
+from pipeline.networks.attention import attend, available_kernels
 
 Rounding = Callable[[Tensor], Tensor]
 
@@ -47,7 +47,6 @@ def errors(
     return {
         kernel: ((attend(q, k, v, kernel).float() - exact).norm() / exact.norm()).item()
         for kernel in available_kernels()
-        if kernel in early_and_late(kernel)
     }
 
 

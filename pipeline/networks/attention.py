@@ -11,12 +11,10 @@ from torch import Tensor
 
 from pipeline.quantize import to_fp8
 
-Kernel = Literal["sdpa", "fa3", "fa3_fp8", "fa3_fp8_early"]
+Kernel = Literal["sdpa", "fa3", "fa3_fp8"]
 """PyTorch's own choice (cuDNN's on a Hopper GPU), or FlashAttention-3 (arXiv 2407.08608) from the package fa3-fwd.
 
 ``fa3_fp8`` rounds queries, keys and values of the self-attention to ``float8_e4m3fn``, which is faster and less exact.
-``fa3_fp8_early`` does so in the denoising steps before a chunk's last: what they estimate is renoised, so that little
-of their error is left in what the last step and the reading, which do not round, make of it.
 """
 FA3_MODULE = "fa3_fwd_interface"
 
@@ -25,21 +23,12 @@ def available_kernels() -> tuple[Kernel, ...]:
     """Name the kernels that can run here, best first: FlashAttention-3 needs its package and a Hopper GPU."""
     has_fa3 = importlib.util.find_spec(FA3_MODULE) is not None and torch.cuda.is_available()
     is_hopper = has_fa3 and torch.cuda.get_device_capability()[0] == 9
-    return ("fa3", "sdpa", "fa3_fp8_early", "fa3_fp8") if is_hopper else ("sdpa",)
+    return ("fa3", "sdpa", "fa3_fp8") if is_hopper else ("sdpa",)
 
 
 def beside_window(kernel: Kernel) -> Kernel:
     """Give the kernel for the few keys of a text or a picture, where fp8 would win nothing."""
-    return "fa3" if kernel in ("fa3_fp8", "fa3_fp8_early") else kernel
-
-
-def early_and_late(kernel: Kernel) -> tuple[Kernel, Kernel]:
-    """Give the kernels for a chunk's steps before its last, and for that and the reading.
-
-    >>> early_and_late("fa3_fp8_early"), early_and_late("fa3")
-    (('fa3_fp8', 'fa3'), ('fa3', 'fa3'))
-    """
-    return ("fa3_fp8", "fa3") if kernel == "fa3_fp8_early" else (kernel, kernel)
+    return "fa3" if kernel == "fa3_fp8" else kernel
 
 
 def attend_to_each(q: Tensor, pairs: Sequence[tuple[Tensor, Tensor]], kernel: Kernel) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.networks.attention import Kernel, attend_to_each, beside_window, early_and_late
+from pipeline.networks.attention import Kernel, attend_to_each, beside_window
 from pipeline.networks.rope import rotate
 
 KeyValue = tuple[Tensor, Tensor]
@@ -73,7 +73,7 @@ class Attention(nn.Module):
         super().__init__()
         dim, eps = config.dim, config.eps
         self.num_heads = config.num_heads
-        self.kernel: Kernel = early_and_late(config.kernel)[1]
+        self.kernel: Kernel = config.kernel
         self.q, self.k, self.v, self.o = (nn.Linear(dim, dim) for _ in range(4))
         self.norm_q = RMSNorm(dim, eps)
         self.norm_k = RMSNorm(dim, eps)

@@ -87,16 +87,10 @@ class Watched(Sampler):
     calls: list[dict[str, Tensor]] = field(default_factory=list[dict[str, Tensor]])
 
     def flow(
-        self,
-        latents: Tensor,
-        timestep: Tensor,
-        guide: Guide,
-        seen: Seen,
-        keep: bool = True,
-        is_last: bool = True,
+        self, latents: Tensor, timestep: Tensor, guide: Guide, seen: Seen, keep: bool = True
     ) -> tuple[Tensor, Sequence[KeyValue]]:
         """Ask, and remember."""
-        made, own = Sampler.flow(self, latents, timestep, guide, seen, keep, is_last)
+        made, own = Sampler.flow(self, latents, timestep, guide, seen, keep)
         assert self.cache is not None
         videos = {"x": latents, "flow": made, "x0": self.schedule.clean(made, latents, timestep)}
         call = {what: video.transpose(1, 2) for what, video in videos.items()}

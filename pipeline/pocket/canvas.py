@@ -1,8 +1,9 @@
-"""The picture as the decoder samples it: twice the frame's size, with a soft world around it.
+"""The picture as the decoder samples it: twice the frame's size, with an invented world around it.
 
 At rest the view is the picture, to the last grey level: averaging the canvas two by two gives the frame's own
 picture exactly. Around it lies what the crop left over, and beyond that a world that only continues colours:
-mirrored, then blurred more the farther it is, so that nobody sees a mirror.
+mirrored, then blurred more the farther it is, so that nobody sees a mirror, with grain of the kind that the edge has
+(:mod:`pipeline.pocket.border`).
 """
 
 from dataclasses import dataclass, replace
@@ -15,12 +16,14 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.geometry import cover_crop
+from pipeline.pocket.border import grained
 from pipeline.pocket.neighbours import box
 from pipeline.pocket.view import NOMINAL, ROOM, View
 from pipeline.types import Pixels
 
 if TYPE_CHECKING:
     from pipeline.pocket.depth import Depth
+    from pipeline.pocket.drawn.marks import Marks
     from pipeline.pocket.layers import Layers
 
 CPU = torch.device("cpu")
@@ -43,7 +46,8 @@ class Canvas:
     ``sky float32 [1, 1, h, w]`` says coarsely where the sky is, in 0..1, and ``plate`` is the texture with all that
     stands before the sky taken out: a cloud that moves on leaves sky behind, not the ghost of a tower. ``layers`` are
     what else moves by itself (:mod:`pipeline.pocket.layers`), ``depth`` says how near things are
-    (:mod:`pipeline.pocket.depth`); None where nobody has looked for them.
+    (:mod:`pipeline.pocket.depth`), ``marks`` what is drawn holds on to (:mod:`pipeline.pocket.drawn.marks`); None where
+    nobody has looked for them.
     """
 
     texture: Tensor
@@ -52,6 +56,7 @@ class Canvas:
     plate: Tensor
     layers: "Layers | None" = None
     depth: "Depth | None" = None
+    marks: "Marks | None" = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -245,6 +250,9 @@ def _surround(texture: Tensor, known: tuple[int, int, int, int], view: View = NO
         smooth = F.interpolate(small, size=out.shape[2:], mode="bilinear", align_corners=False)
         smooth = box(smooth, 1) if k == 1 else smooth
         out = torch.lerp(out, smooth, (level - (k - 1)).clamp(0, 1))
+    edges = ((left, width, 1), (top, height, 0), (right, width, 1), (bottom, height, 0))
+    halves = [round(room * half[axis] / side) for room, side, axis in edges]
+    out = grained(out, shrink(mirrored, half), (halves[0], halves[1], halves[2], halves[3]))
     whole = F.interpolate(out, size=(height, width), mode="bilinear", align_corners=False)
     whole[..., top : height - bottom, left : width - right] = texture
     return whole

@@ -11,6 +11,11 @@ from torch import Tensor
 
 from pipeline.pocket.camera import REST, Camera, Pose, glide, pose_at
 from pipeline.pocket.canvas import Canvas
+from pipeline.pocket.crossfade import cell, mixed
+from pipeline.pocket.drawn.draw import draw
+from pipeline.pocket.drawn.drawing import NOTHING, Drawing, Drawn, Wish
+from pipeline.pocket.drawn.eye import Eye, looking
+from pipeline.pocket.drawn.shot import Shot
 from pipeline.pocket.latents import (
     CAMERA,
     CHANNELS,
@@ -43,7 +48,8 @@ class Motion:
     """Decoder state at a latent boundary.
 
     The camera, the last three latents, newest first, ``[3, 12, h, w]``, the latent's number; and what motion, light and
-    weather reach, ``[3, 5]`` (:mod:`pipeline.pocket.reach`), now and at the end of the next latent.
+    weather reach, ``[3, 5]`` (:mod:`pipeline.pocket.reach`), and what is drawn by rule, now and at the end of the next
+    latent.
     """
 
     camera: Camera
@@ -51,6 +57,8 @@ class Motion:
     latent: int
     reach: Tensor = field(default_factory=everything)
     heading: Tensor = field(default_factory=everything)
+    drawn: Drawing = field(default_factory=Drawing)
+    drawing: Drawing = field(default_factory=Drawing)
 
     @classmethod
     def at_rest(cls, device: torch.device | None = None) -> "Motion":
@@ -60,6 +68,14 @@ class Motion:
     def aimed(self, goal: Tensor) -> "Motion":
         """The state from which the next latent goes a part of the way to a reach ``[3, 5]``."""
         return replace(self, heading=torch.lerp(self.reach, goal, RATE))
+
+    def wishing(self, wishes: dict[str, Wish] | None, seed: int) -> "Motion":
+        """The state from which the next latent goes a part of the way to what is to be drawn; None changes nothing."""
+        return replace(self, drawing=self.drawn.after(wishes, seed))
+
+    def after(self, camera: Camera, recent: Tensor) -> "Motion":
+        """The state a latent later."""
+        return Motion(camera, recent, self.latent + 1, self.heading, self.heading, self.drawing, self.drawing)
 
 
 class AnchoredDecoder:
@@ -90,25 +106,32 @@ class AnchoredDecoder:
         velocity = fit_camera(latent[None, CAMERA])[0].tolist()
         poses, camera = glide(motion.camera, (velocity[0], velocity[1], velocity[2], velocity[3]), self._view)
         recent = torch.stack([latent, motion.recent[0], motion.recent[1]])
-        after = Motion(camera, recent, motion.latent + 1, motion.heading, motion.heading)
         out = torch.empty(frames, self._view.height, self._view.width, 3, dtype=torch.uint8)
         for frame in range(frames):
             share = frame / frames
             fields = between(motion.recent, latent, share)
             time_s = (motion.latent + share) / LATENTS_PER_SECOND
             reach = torch.lerp(motion.reach, motion.heading, share)
-            out[frame] = self._frame(fields, pose_at(poses, frame, frames), canvas, time_s, reach)
-        return out, after
+            drawn = motion.drawn.towards(motion.drawing, share)
+            out[frame] = self._frame(fields, pose_at(poses, frame, frames), canvas, time_s, reach, drawn)
+        return out, motion.after(camera, recent)
 
-    def _frame(self, fields: Tensor, pose: Pose, canvas: Canvas, time_s: float, reach: Tensor) -> Tensor:
+    def _frame(
+        self,
+        fields: Tensor,
+        pose: Pose,
+        canvas: Canvas,
+        time_s: float,
+        reach: Tensor,
+        drawn: tuple[int, dict[str, Drawn]] = NOTHING,
+    ) -> Tensor:
         moved, lit, weather = (bool(fields[c].any()) for c in (slice(2, 6), GAIN, WEATHER))
-        if pose == REST and not (moved or lit or weather):
+        seed, effects = drawn
+        if pose == REST and not (moved or lit or weather or effects):
             return canvas.rest
-        (a, b, c), (d, e, f) = pose.affine()
+        eye, layers = looking(pose, canvas, drawn), canvas.layers
         # Fields live in picture places, but the camera's and the weather's, which live on the screen.
-        place = Place(a * self._x + b * self._y + c, d * self._x + e * self._y + f, self._view, pose == REST)
-        layers, depth = canvas.layers, canvas.depth
-        place, ahead = (place, None) if depth is None else seen(place, pose, depth)
+        place, ahead = self._places(eye, canvas)
         image = self._warp(canvas, (place, ahead), fields, time_s, reach[MOTION])
         if lit and layers is not None:
             image = image * gain(canvas, layers, place, ahead, fields[GAIN], reach[LIGHT])
@@ -118,7 +141,23 @@ class AnchoredDecoder:
             covered = None if layers is None else under(canvas, layers, place, ahead, reach[COVER])
             wet = self._weather.over(image, fields[WEATHER], time_s)
             image = wet if covered is None else torch.lerp(image, wet, covered)
+        if effects and canvas.marks is not None:
+            image = draw(image, Shot(self._view, eye.around, canvas, canvas.marks, seed), effects)
         return image.round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0)
+
+    def _places(self, eye: Eye, canvas: Canvas) -> tuple[Place, Place | None]:
+        """Where the nodes of a frame look for the picture, and for a subject that is seen from elsewhere."""
+        place, ahead = self._seen(eye.around, canvas)
+        if eye.around == eye.kept or canvas.marks is None:
+            return place, ahead
+        still, ahead = self._seen(eye.kept, canvas)
+        share = 1 - still.local(canvas.marks.kept[0])[0]
+        return Place(torch.lerp(still.x, place.x, share), torch.lerp(still.y, place.y, share), self._view), ahead
+
+    def _seen(self, pose: Pose, canvas: Canvas) -> tuple[Place, Place | None]:
+        (a, b, c), (d, e, f) = pose.affine()
+        place = Place(a * self._x + b * self._y + c, d * self._x + e * self._y + f, self._view, pose == REST)
+        return (place, None) if canvas.depth is None else seen(place, pose, canvas.depth)
 
     def _warp(
         self, canvas: Canvas, places: tuple[Place, Place | None], fields: Tensor, time_s: float, reach: Tensor
@@ -142,7 +181,7 @@ class AnchoredDecoder:
         if float(moving.max()) <= 0.02:
             return image
         # Only the rows that flow are sampled again: a sky is a third of the frame.
-        band = place.band((moving > 0.02).any(1), 1)
+        band = _whole_cells(place.band((moving > 0.02).any(1), 1), self._view)
         reached = flow * FLOW_UNIT_PX_PER_S * FLOW_PERIOD_S
         phase = (time_s / FLOW_PERIOD_S) % 1
         first, second = (
@@ -152,8 +191,15 @@ class AnchoredDecoder:
         share = place.sample(canvas, canvas.sky, band) * place.enlarge((moving[None] / FLOW_FADE).clamp(max=1), band)
         if ahead is not None and layers is not None and layers.subject is not None:
             share = share * (1 - ahead.sample(canvas, layers.subject.cut, band))
-        image[:, band] = torch.lerp(image[:, band], torch.lerp(first, second, abs(2 * phase - 1)), share)
+        flowing = mixed(first, second, abs(2 * phase - 1), cell(self._view.scale))
+        image[:, band] = torch.lerp(image[:, band], flowing, share)
         return image
+
+
+def _whole_cells(band: slice, view: View) -> slice:
+    """Rows that begin and end where cells of the cross-fade do, so that what is mixed there is as in a whole frame."""
+    side = cell(view.scale)
+    return slice(band.start // side * side, min(view.height, -(-band.stop // side) * side))
 
 
 def calm(latent: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 ``python -m pipeline.pocket.evaluate PICTURES --json OUT [--weights FILE] [--quick] [--truth]`` needs the ``dev`` extra.
 PICTURES holds ``held/*.jpg``. A run that is broken off goes on where it was when started again. ``--truth`` plays what
 the network is trained towards instead, which says how well the meter itself reads. ``--only where`` asks where prompts
-act, against hand-drawn labels.
+act, against hand-drawn labels; ``--only endless`` plays hours, each half an hour of a core; with ``--wish pan`` one of
+them, with ``--seconds 600`` shorter ones. ``--only drawn`` tries the effects that are drawn by rule.
 """
 
 import argparse
@@ -24,6 +25,7 @@ import numpy as np
 from pipeline.config import ModelConfig
 from pipeline.factory import LAYERS_WEIGHTS, POCKET_WEIGHTS, build
 from pipeline.picture import read_picture
+from pipeline.pocket.endless import plan as endless_plan
 from pipeline.pocket.labels import drawing, drawn, label, labelled
 from pipeline.pocket.language import held_out_prompts
 from pipeline.pocket.measure import reduced_grey, texture
@@ -31,6 +33,7 @@ from pipeline.pocket.motion import plan as motion_plan
 from pipeline.pocket.tables import Results, tables
 from pipeline.pocket.trials import (
     CAMERA_PHRASES,
+    DRAWN_PHRASES,
     EFFECT_PHRASES,
     Result,
     Trial,
@@ -45,13 +48,15 @@ from pipeline.pocket.where import plan as where_plan
 from pipeline.pocket.workers import pool, this_worker
 from pipeline.types import Conditioning, Pixels
 
+# What is drawn on water, or in a sky, is tried where the learned effect is that lives there.
+LIKE = {"stream": "ripple", "waves": "ripple", "aurora": "clouds"}
 MOVES = tuple(name for name in CAMERA_PHRASES if name != "still")
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
     """How much is tried: pictures a class, phrasings a class, seconds and prompts of the long trials, rungs timed,
-    and of how many pairs of a wish and a labelled picture one is taken, for where and for motion."""
+    and of how many pairs of a wish and a picture one is taken, for where, for motion and, with seconds, for endless."""
 
     camera: int = 8
     effect: int = 8
@@ -63,11 +68,14 @@ class Scope:
     rungs: int = 9
     where: int = 1
     motion: int = 1
+    drawn: int = 4
+    endless: tuple[int, float] = (1, 3600.0)
 
 
 QUICK = Scope(
     camera=2, effect=1, phrases=1, still=(1, 10.0), drift=15.0,
     drifts=("pan_left",), outside=("pan_left", "zoom_out", "roll_cw"), rungs=1, where=8, motion=13,
+    endless=(9, 15.0), drawn=1,
 )  # fmt: skip
 
 
@@ -103,6 +111,9 @@ def plan(order: dict[str, list[str]], scope: Scope, truth: bool) -> list[Trial]:
         pictures = order.get(name, anywhere[row:] + anywhere[:row])[:8]
         for variant in range(min(len(prompts), scope.phrases)):
             trials.append(Trial("phrase", name, pictures[variant % len(pictures)], variant))
+    for row, name in enumerate(DRAWN_PHRASES):
+        pictures = order.get(LIKE.get(name, ""), anywhere[row:] + anywhere[:row])[: scope.drawn]
+        trials += [Trial("drawn", name, picture) for picture in pictures]
     if not truth:
         # A quick look takes every eighth.
         trials += [Trial("where", *pair) for pair in where_plan()[:: scope.where]]
@@ -110,6 +121,8 @@ def plan(order: dict[str, list[str]], scope: Scope, truth: bool) -> list[Trial]:
 
 
 def _long(pictures: list[str], scope: Scope) -> Iterator[Trial]:
+    every, seconds = scope.endless
+    yield from (Trial("endless", *pair, seconds=seconds) for pair in endless_plan()[::every])
     yield from (Trial("drift", name, pictures[0], seconds=scope.drift) for name in scope.drifts)
     yield from (Trial("still", "still", picture, seconds=scope.still[1]) for picture in pictures[: scope.still[0]])
     yield from (
@@ -182,15 +195,20 @@ def main() -> None:
     parser.add_argument("--truth", action="store_true")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", help="kinds of trials, as camera,effect")
+    parser.add_argument("--wish", help="classes of trials, as pan,clouds")
+    parser.add_argument("--seconds", type=float, help="of each trial of endless")
     args = parser.parse_args()
     scope = QUICK if args.quick else Scope()
+    scope = replace(scope, endless=(scope.endless[0], args.seconds or scope.endless[1]))
     trials = plan(rank(args.pictures), scope, args.truth)
     if args.only:
         trials = [trial for trial in trials if trial.kind in args.only.split(",")]
+    if args.wish:
+        trials = [trial for trial in trials if trial.name in args.wish.split(",")]
     config = ModelConfig(weights=str(args.weights or ""), threads=1)
     partial = args.json.with_suffix(".partial.jsonl")
     results = evaluate(trials, None if args.truth else config, args.pictures, partial, args.workers)
-    if not args.truth:
+    if not args.truth and not args.only:
         first = read_picture(min((args.pictures / "held").glob("*.jpg")))
         with ProcessPoolExecutor(1, get_context("spawn")) as alone:
             plain = ModelConfig(weights=config.weights)

@@ -80,6 +80,7 @@ def _mixed(one: Canvas, other: Canvas, share: float) -> Canvas:
         torch.lerp(one.plate, other.plate, share),
         _mixed_layers(one, other, share),
         (other if share >= 0.5 else one).depth,
+        (other if share >= 0.5 else one).marks,
     )
 
 

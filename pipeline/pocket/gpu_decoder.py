@@ -11,10 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.pocket.camera import Pose, glide, pose_at
+from pipeline.pocket.camera import glide, pose_at
 from pipeline.pocket.canvas import Canvas
+from pipeline.pocket.crossfade import cell, mixed
 from pipeline.pocket.decoder import FLOW_FADE, FLOW_PERIOD_S, Motion, between, calm, nodes
 from pipeline.pocket.depth import CELLS
+from pipeline.pocket.drawn.draw import draw
+from pipeline.pocket.drawn.eye import Eye, looking
+from pipeline.pocket.drawn.shot import Shot
 from pipeline.pocket.gpu_layers import Planes, Seen, displaced, gain, halved, local, planes, under
 from pipeline.pocket.gpu_sampling import enlarge, sample
 from pipeline.pocket.latents import (
@@ -52,13 +56,16 @@ LEAST_FLOW, LEAST_WEATHER = 0.02, 0.01
 SHARE, POSE, PHASES, MIX = 0, slice(1, 7), slice(7, 9), 9
 RAIN, SNOW, FOG, REACH = slice(10, 16), slice(16, 24), slice(24, 26), slice(26, 26 + 3 * KINDS)
 EASED = slice(REACH.stop, REACH.stop + 3)
+# The camera's six and the part that counts for depth once more, for what keeps its size while all else zooms.
+KEPT, KEPT_EASED = slice(EASED.stop, EASED.stop + 6), slice(EASED.stop + 6, EASED.stop + 9)
 
 
 class Pictures(NamedTuple):
     """What is sampled: texture and plate ``float16 [3, H, W]``, sky ``float32 [1, h, w]``.
 
     ``near float32 [1, 60, 104]`` and ``subject float32 [2]`` are the picture's depth, zero where it has none; of the
-    subject first how near it is, then 1 if it is by itself.
+    subject first how near it is, then 1 if it is by itself. ``kept float32 [1, 32, 56]`` is a map of what keeps its
+    size.
     """
 
     texture: Tensor
@@ -66,6 +73,7 @@ class Pictures(NamedTuple):
     sky: Tensor
     near: Tensor
     subject: Tensor
+    kept: Tensor
 
 
 class GpuDecoder:
@@ -103,7 +111,11 @@ class GpuDecoder:
         pan, tilt, zoom, roll, uneven = velocity.tolist()
         poses, camera = glide(motion.camera, (pan, tilt, zoom, roll), self._view)
         after = torch.cat([calmed[None], motion.recent[:2]])
-        told = torch.tensor(self._numbers(motion, poses, frames)).to(self._device, non_blocking=True)
+        eyes = [
+            looking(pose_at(poses, frame, frames), canvas, motion.drawn.towards(motion.drawing, frame / frames))
+            for frame in range(frames)
+        ]
+        told = torch.tensor(self._numbers(motion, eyes)).to(self._device, non_blocking=True)
         inputs = (motion.recent, after[0], told)
         if canvas.layers is not None and not self._knows_layers:
             # Both ways are made ready with the first picture, so that no prompt waits for one later.
@@ -113,13 +125,28 @@ class GpuDecoder:
         is_set_off = canvas.depth is not None and canvas.depth.subject is not None
         by_layers = canvas.layers is not None and (least <= ALL or uneven >= EVEN_GAIN or is_set_off)
         made = self._shown(inputs, given, by_layers)
-        return made[:frames], Motion(camera, after, motion.latent + 1, motion.heading, motion.heading)
+        return self._drawn_on(made[:frames], motion, eyes, canvas), motion.after(camera, after)
+
+    def _drawn_on(self, made: Tensor, motion: Motion, eyes: list[Eye], canvas: Canvas) -> Tensor:
+        """Frames with what is drawn by rule, which is not recorded: it is seldom all of it."""
+        if canvas.marks is None or (motion.drawn.is_empty and motion.drawing.is_empty):
+            return made
+        out = made.clone()
+        for frame, eye in enumerate(eyes):
+            seed, effects = motion.drawn.towards(motion.drawing, frame / len(made))
+            if effects:
+                pixels = made[frame].permute(2, 0, 1).float().contiguous()
+                shot = Shot(self._view, eye.around, canvas, canvas.marks, seed)
+                pixels = draw(pixels, shot, effects)
+                out[frame] = pixels.round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0)
+        return out
 
     def _place(self, canvas: Canvas) -> tuple[Tensor, ...]:
         """Put a canvas where the graphs read it, unless it is there: what is sampled, then its layers if it has any."""
         if self._held is canvas:
             return self._given
-        given = (*Pictures(canvas.texture[0], canvas.plate[0], canvas.sky[0], *_depth(canvas, self._device)),)
+        kept = torch.zeros(1, *GRID, device=self._device) if canvas.marks is None else canvas.marks.kept[0]
+        given = (*Pictures(canvas.texture[0], canvas.plate[0], canvas.sky[0], *_depth(canvas, self._device), kept),)
         if canvas.layers is not None:
             given = (*given, *planes(canvas, canvas.layers))
         self._held = canvas
@@ -151,30 +178,26 @@ class GpuDecoder:
             self._recorded[by_layers] = Recorded(render, inputs)
         return self._recorded[by_layers](*inputs)
 
-    def _numbers(self, motion: Motion, poses: list[Pose], frames: int) -> list[list[float]]:
+    def _numbers(self, motion: Motion, eyes: list[Eye]) -> list[list[float]]:
         """Tell of each frame what the host knows; as many rows as the graph has, so that one serves every rate."""
         rows: list[list[float]] = []
-        scale = self._view.scale
-        for frame in range(frames):
+        scale, frames = self._view.scale, len(eyes)
+        for frame, eye in enumerate(eyes):
             share = frame / frames
             time_s = (motion.latent + share) / LATENTS_PER_SECOND
-            pose = pose_at(poses, frame, frames)
-            (a, b, c), (d, e, f) = pose.affine()
             phase = (time_s / FLOW_PERIOD_S) % 1
-            row = [share, a, b, c, d, e, f, phase, (phase + 0.5) % 1, abs(2 * phase - 1)]
+            row = [share, *sum(eye.around.affine(), ()), phase, (phase + 0.5) % 1, abs(2 * phase - 1)]
             for right, down in (*rain_shifts(time_s, scale), *snow_shifts(time_s, scale), fog_shift(time_s, scale)):
                 row += [-right % self._view.width, -down % self._view.height]
-            rows.append([*row, *torch.lerp(motion.reach, motion.heading, share).flatten().tolist(), *eased(pose)])
+            row += torch.lerp(motion.reach, motion.heading, share).flatten().tolist()
+            rows.append([*row, *eased(eye.around), *sum(eye.kept.affine(), ()), *eased(eye.kept)])
         return rows + [rows[-1]] * (self._frames - frames)
 
     def _rendered(self, recent: Tensor, latent: Tensor, told: Tensor, *given: Tensor) -> Tensor:
         """Frames ``uint8 [F, H, W, 3]`` of calm fields and of each frame's numbers; by layers, where they are given."""
         pictures, view = Pictures(*given[: len(Pictures._fields)]), self._view
         fields = between(recent, latent, told[:, SHARE, None, None, None])
-        a, b, c, d, e, f = (n[:, None, None] for n in told[:, POSE].unbind(1))
-        flat = torch.stack([a * self._x + b * self._y + c, d * self._x + e * self._y + f], dim=1)
-        travel = Travel(c, f, *(n[:, None, None] for n in told[:, EASED].unbind(1)))
-        here, ahead = self._set_apart(flat, travel, pictures)
+        here, ahead = self._set_apart(told, pictures)
         near = local(fields[:, 2:9], here, view)
         if len(given) > len(pictures):
             layers = Planes(*given[len(pictures) :])
@@ -193,15 +216,26 @@ class GpuDecoder:
         image = wet if covered is None else torch.lerp(image, wet, covered)
         return image.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
-    def _set_apart(self, flat: Tensor, travel: Travel, pictures: Pictures) -> tuple[Tensor, Tensor]:
+    def _set_apart(self, told: Tensor, pictures: Pictures) -> tuple[Tensor, Tensor]:
         """Where the nodes look for the picture, and for a subject that is by itself, ``[F, 2, 61, 105]`` in units."""
-        x, y = flat.unbind(1)
-        near = pictures.near.expand(len(flat), -1, -1, -1)
+        (flat, way), (kept_flat, kept_way) = self._looked(told, POSE, EASED), self._looked(told, KEPT, KEPT_EASED)
+        near, kept = (plane.expand(len(told), -1, -1, -1) for plane in (pictures.near, pictures.kept))
+        still = self._deep(kept_flat, kept_way, near)
+        here = torch.lerp(still, self._deep(flat, way, near), 1 - local(kept, still, self._view))
+        alone = torch.stack(moved(kept_flat[:, 0], kept_flat[:, 1], pictures.subject[0], kept_way), 1)
+        return here, torch.where(pictures.subject[1] > 0, alone, here)
+
+    def _looked(self, told: Tensor, pose: slice, eased_by: slice) -> tuple[Tensor, Travel]:
+        """Where the nodes look in a flat picture, ``[F, 2, 61, 105]``, and the camera's way for its depth."""
+        a, b, c, d, e, f = (n[:, None, None] for n in told[:, pose].unbind(1))
+        flat = torch.stack([a * self._x + b * self._y + c, d * self._x + e * self._y + f], dim=1)
+        return flat, Travel(c, f, *(n[:, None, None] for n in told[:, eased_by].unbind(1)))
+
+    def _deep(self, flat: Tensor, travel: Travel, near: Tensor) -> Tensor:
         here = flat
         for _ in range(STEPS):
-            here = torch.stack(moved(x, y, local(near, here, self._view)[:, 0], travel), 1)
-        alone = torch.stack(moved(x, y, pictures.subject[0], travel), 1)
-        return here, torch.where(pictures.subject[1] > 0, alone, here)
+            here = torch.stack(moved(flat[:, 0], flat[:, 1], local(near, here, self._view)[:, 0], travel), 1)
+        return here
 
     def _drift(self, flow: Tensor, at: Tensor, told: Tensor, pictures: Pictures) -> Tensor:
         reach = enlarge(flow * (FLOW_UNIT_PX_PER_S * FLOW_PERIOD_S), self._view)
@@ -209,7 +243,7 @@ class GpuDecoder:
             sample(pictures.plate, at - reach * (phase - 0.5)[:, None, None, None], self._view)
             for phase in told[:, PHASES].unbind(1)
         )
-        return torch.lerp(first, second, told[:, MIX, None, None, None])
+        return mixed(first, second, told[:, MIX, None, None, None], cell(self._view.scale))
 
     def _flowing(self, flow: Tensor, at: Tensor, pictures: Pictures) -> Tensor:
         """How much of the flowing plate is seen, ``[F, 1, H, W]``: where there is sky, in the rows that flow."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipeline.pocket.camera import DEAD_ZONE
+from pipeline.pocket.camera import hardened
 from pipeline.pocket.chance import EDDIES, GUST, PATCHES, SWAY, WAVES, Chance, fields_of
 from pipeline.pocket.decoder import DEAD_ZONES, calm
 from pipeline.pocket.intents import CAMERAS, EFFECTS, Asked
@@ -168,6 +168,6 @@ def _held(camera: Tensor, share: float, chances: Chance) -> Tensor:
     """A camera's field ``[2, h, w]``, held by a hand to this share."""
     ways = (size * one for size, one in zip(HAND, chances.hand, strict=True))
     # With the camera's dead zone added, what is left of it is the way that comes back; without, it would stray.
-    right, down, clockwise = (way + math.copysign(DEAD_ZONE, way) if way else 0.0 for way in ways)
+    right, down, clockwise = (hardened(way) for way in ways)
     hand = torch.tensor([[right, down, 0.0, clockwise]], device=camera.device)
     return torch.lerp(camera, camera_field(hand)[0], share)

@@ -10,6 +10,7 @@ from pipeline.networks.transformer import KeyValue
 from pipeline.pocket.canvas import Canvas, prepare, with_sky
 from pipeline.pocket.decoders import Decoders
 from pipeline.pocket.depth import with_depth
+from pipeline.pocket.drawn.marks import with_marks
 from pipeline.pocket.gpu_passes import LATENT_SHAPE
 from pipeline.pocket.layers import asked_of, drawing, looked_for, with_layers
 from pipeline.pocket.layers_network import LayersNetwork
@@ -71,6 +72,7 @@ class Eye:
         scene = self._network.encode_picture(self._picture(canvas))
         if canvas.layers is None:
             canvas = with_sky(canvas, scene.masks[:, MASKS.index("sky")][:, None].float().sigmoid())
+        canvas = with_marks(canvas)
         still = torch.zeros(LATENT_SHAPE, dtype=self._dtype, device=self._device)
         rest = self._network.encode_context(still, scene, self._silence)
         return Sight(self._decoders.of(canvas.view).take_in(canvas), scene, rest)

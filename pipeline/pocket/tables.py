@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from statistics import mean, median
 from typing import Any
 
+from pipeline.pocket.endless import verdicts as endless_verdicts
 from pipeline.pocket.motion import verdicts
 
 Results = dict[str, dict[str, Any]]
@@ -39,12 +40,14 @@ def tables(results: Results) -> str:
     parts = [
         _classes(results, "camera", "Camera moves by optical flow, 3 s after the switch"),
         _classes(results, "effect", "Effects by statistics of frames, 1.5 s to 4.5 s after the switch"),
+        _classes(results, "drawn", "Effects that are drawn, by statistics of frames, 2 s to 5 s after the beginning"),
         _classes(results, "phrase", "Held-out phrasings"),
         _still(results),
         _drift(results),
         _outside(results),
         _where(results),
         _motion(results),
+        _endless(results),
         _speed(results),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -135,6 +138,23 @@ def _motion(results: Results) -> str:
     steps = 2 if any("one_step_db" in t for t in every) else 1
     told = ", ".join(f"{bar}: {'yes' if met else 'no'}" for bar, met in verdicts(every, steps).items())
     return f"### Motion of its own: one prompt, one picture, eight seeds\n\n**{told}**\n\n{table(heads, rows)}"
+
+
+def _endless(results: Results) -> str:
+    rows: list[list[object]] = []
+    for name, trials in group(results, "endless").items():
+        for t in trials:
+            looks = ["" if t[w] is None else f"{max(map(abs, t[w])):.2%}" for w in ("soon", "late")]
+            speeds = ["; ".join(f"{part} {p[i]:+.1%}" for part, p in t["speed"].items()) for i in (1, 2, 3)]
+            most, settled, average = t["outside"]
+            missed = ", ".join(bar for bar, met in endless_verdicts(t).items() if not met)
+            rows.append([
+                name, t["picture"], f"{t['seconds']:g}", *looks, *speeds, t["jump"], t["block_jump"], t["hitch_px"],
+                t["pulse"], f"{most:.1%}, {settled:.1%}, {average:.1%}", missed,
+            ])  # fmt: skip
+    heads = ["wish", "picture", "s", "look at 5 min", "at the end", "strength at 5 min", "at the end", "waver"]
+    heads += ["jump", "of a block", "hitch px", "pulse", "outside: most, once settled, mean", "bars missed"]
+    return f"### Endless\n\n{table(heads, rows)}" if rows else ""
 
 
 def _speed(results: Results) -> str:

@@ -4,6 +4,7 @@ Both decode by the same anchored decoder, which here renders only the frames tha
 camera's pose at every frame; all else runs as it does live.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -19,12 +20,25 @@ from torch import Tensor
 from pipeline.causal import CausalPipeline
 from pipeline.config import ModelConfig
 from pipeline.factory import build
-from pipeline.pocket.camera import Pose
+from pipeline.pocket.camera import Pose, soften
 from pipeline.pocket.canvas import MARGIN, SCALE, Canvas, prepare, repainted, with_sky
 from pipeline.pocket.data import encode_intents
-from pipeline.pocket.decoder import AnchoredDecoder, Motion
+from pipeline.pocket.decoder import AnchoredDecoder, Motion, calm
+from pipeline.pocket.drawn.drawing import NOTHING, Drawn, wishes_of
+from pipeline.pocket.drawn.marks import with_marks
+from pipeline.pocket.intents import dense
 from pipeline.pocket.language import Prompt
-from pipeline.pocket.latents import CHANNELS, GRID, LATENTS_PER_SECOND
+from pipeline.pocket.latents import (
+    CAMERA,
+    CHANNELS,
+    DISPLACEMENT,
+    FLOW,
+    GAIN,
+    GRID,
+    LATENTS_PER_SECOND,
+    WEATHER,
+    fit_camera,
+)
 from pipeline.pocket.masks import guess
 from pipeline.pocket.network import MASKS
 from pipeline.pocket.truth import Intents, advance, target
@@ -34,6 +48,8 @@ from pipeline.types import Conditioning, Pixels
 
 FRAMES_PER_LATENT = 4
 FPS = LATENTS_PER_SECOND * FRAMES_PER_LATENT
+STRENGTHS = ("camera", "displacement", "flow", "gain", "weather")
+PARTS = (DISPLACEMENT, FLOW, GAIN, WEATHER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +77,15 @@ class Script:
 class Take:
     """What came of a script: the canvas, rendered frames by index at 16 a second, every frame's pose, chunk times.
 
-    ``probed`` are the same frames of the probe, the first of them at rest.
+    ``probed`` are the same frames of the probe, the first of them at rest; ``strengths`` how strong each latent is, as
+    the decoder was shown it (:func:`strength`).
     """
 
     canvas: Canvas
     frames: dict[int, Pixels] = field(default_factory=dict[int, Pixels])
     probed: list[Pixels] = field(default_factory=list[Pixels])
     poses: list[Pose] = field(default_factory=list[Pose])
+    strengths: list[list[float]] = field(default_factory=list[list[float]])
     chunk_ms: list[float] = field(default_factory=list[float])
 
     @property
@@ -95,19 +113,33 @@ class SparseDecoder(AnchoredDecoder):
         self.poses: list[Pose] = []
         self.probe: Canvas | None = None
         self.probed: list[Pixels] = []
+        self.strengths: list[list[float]] = []
 
     def begin(self, wanted: frozenset[int], probe: Canvas | None = None) -> None:
         """Start counting frames anew; with a probe, what is wanted is rendered with it as well."""
-        self.wanted, self.poses, self.probe = wanted, [], probe
+        self.wanted, self.poses, self.strengths, self.probe = wanted, [], [], probe
         self.probed = [] if probe is None else [probe.rest.numpy()]
 
-    def _frame(self, fields: Tensor, pose: Pose, canvas: Canvas, time_s: float, reach: Tensor) -> Tensor:
+    def decode(self, motion: Motion, latent: Tensor, canvas: Canvas, frames: int) -> tuple[Tensor, Motion]:
+        """Decode one latent, and note how strong it is."""
+        self.strengths.append(strength(latent))
+        return super().decode(motion, latent, canvas, frames)
+
+    def _frame(
+        self,
+        fields: Tensor,
+        pose: Pose,
+        canvas: Canvas,
+        time_s: float,
+        reach: Tensor,
+        drawn: tuple[int, dict[str, Drawn]] = NOTHING,
+    ) -> Tensor:
         self.poses.append(pose)
         if len(self.poses) - 1 not in self.wanted:
             return canvas.rest
         if self.probe is not None:
-            self.probed.append(super()._frame(fields, pose, self.probe, time_s, reach).numpy())
-        return super()._frame(fields, pose, canvas, time_s, reach)
+            self.probed.append(super()._frame(fields, pose, self.probe, time_s, reach, drawn).numpy())
+        return super()._frame(fields, pose, canvas, time_s, reach, drawn)
 
 
 class ModelPlayer:
@@ -125,7 +157,9 @@ class ModelPlayer:
         pipeline._noise = partial(scaled_noise, script.noise)
         state = pipeline.open(self._conditioning(image, script, 0))
         self._decoder.begin(script.frames, probe(state.canvas) if script.probe else None)
-        take = Take(state.canvas, poses=self._decoder.poses, probed=self._decoder.probed)
+        take = Take(
+            state.canvas, poses=self._decoder.poses, probed=self._decoder.probed, strengths=self._decoder.strengths
+        )
         for latent in range(script.latents):
             begun = time.perf_counter()
             chunk = pipeline.generate_chunk(state, self._conditioning(image, script, latent))
@@ -154,17 +188,28 @@ class TruthPlayer:
         """Roll the truth out under the prompts' meanings; their words play no part."""
         canvas = prepare(image, WIDTH, HEIGHT)
         masks = picture_masks(canvas.rest.numpy())
-        canvas = with_sky(canvas, masks[:, MASKS.index("sky")][:, None])
+        canvas = with_marks(with_sky(canvas, masks[:, MASKS.index("sky")][:, None]))
         self._decoder.begin(script.frames, probe(canvas) if script.probe else None)
-        take = Take(canvas, poses=self._decoder.poses, probed=self._decoder.probed)
+        take = Take(canvas, poses=self._decoder.poses, probed=self._decoder.probed, strengths=self._decoder.strengths)
         now = before = torch.zeros(1, CHANNELS, *GRID)
         motion = Motion.at_rest()
         for latent in range(script.latents):
-            goal = target(meaning(script.prompt_at(latent)), masks)
-            now, before = advance(now, before, goal), now
+            told = meaning(script.prompt_at(latent))
+            now, before = advance(now, before, target(told, masks)), now
+            motion = motion.wishing(wishes_of(dense(told)), script.seed)
             pixels, motion = self._decoder.decode(motion, now[0], canvas, FRAMES_PER_LATENT)
             keep(take, pixels.numpy(), latent, script.frames)
         return take
+
+
+def strength(latent: Tensor) -> list[float]:
+    """How strong a latent ``[12, h, w]`` is, by STRENGTHS, each in its unit, what is too small to be meant left out.
+
+    Of the camera the velocity's norm, of the others the root mean square over the picture.
+    """
+    shown = calm(latent)
+    camera = [soften(v) for v in fit_camera(latent[None, CAMERA])[0].tolist()]
+    return [math.hypot(*camera), *(float(shown[part].square().mean().sqrt()) for part in PARTS)]
 
 
 def scaled_noise(scale: float, seed: int, latent: int, step: int, shape: tuple[int, ...]) -> Tensor:

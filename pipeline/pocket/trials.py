@@ -10,7 +10,9 @@ from PIL import Image
 
 from pipeline.geometry import cover_crop
 from pipeline.pocket.camera import outside_share
+from pipeline.pocket.drawn.judge import SHOWN, drawn_class, shown
 from pipeline.pocket.effects import effect_class, level, read
+from pipeline.pocket.endless import judge as judge_endless
 from pipeline.pocket.language import DEFAULT_REGION, Effect, Intents, Prompt, held_out_prompts
 from pipeline.pocket.measure import Look, camera_class, half_way, look, psnr, similarity
 from pipeline.pocket.motion import judge as judge_motion
@@ -45,6 +47,13 @@ EFFECT_PHRASES = {
     "breathe": ("the subject breathes", "it breathes gently", "breathing"),
     "clouds": ("the clouds drift by", "clouds move across the sky", "drifting clouds"),
 }
+DRAWN_PHRASES = {
+    "fire": "the fire flickers", "twinkle": "the stars twinkle", "aurora": "northern lights dance in the sky",
+    "leaves": "leaves fall", "smoke": "smoke rises", "dust": "dust floats in the light",
+    "heat": "the air shimmers in the heat", "stream": "the river flows", "waves": "waves roll in",
+    "day": "day turns to night and back", "hue": "the colours shift through the rainbow",
+    "shake": "the camera shakes", "dolly": "a dolly zoom",
+}  # fmt: skip
 GENTLE = Prompt("a photo of an old place", Intents("drift"))
 AXIS = {"pan": 0, "tilt": 1, "zoom": 2, "roll": 3}
 SWITCH_S, EFFECT_SWITCH_S = 1.5, 1.0
@@ -138,6 +147,8 @@ def _phrase(player: Player, image: Pixels, trial: Trial) -> Result:
     prompt = held_out_prompts()[trial.name][trial.variant]
     if trial.name in EFFECT_PHRASES:
         return _appear(player, image, prompt, trial.name)
+    if trial.name in DRAWN_PHRASES:
+        return _show(player, image, prompt, trial.name)
     before = camera_prompt("pan_left" if trial.name == "still" else "still")
     return _switch(player, image, before, prompt, trial.name)
 
@@ -174,6 +185,20 @@ def _looks(take: Take, frames: Sequence[int]) -> Look:
     return Look(*np.mean(ratios, axis=0).tolist())
 
 
+def _drawn(player: Player, image: Pixels, trial: Trial) -> Result:
+    effect = Effect(trial.name, DEFAULT_REGION[trial.name])
+    return _show(player, image, Prompt(DRAWN_PHRASES[trial.name], Intents("none", 1.0, (effect,))), trial.name)
+
+
+def _show(player: Player, image: Pixels, prompt: Prompt, name: str) -> Result:
+    """Ask for an effect that is drawn; read the third to fifth second, and how far above its threshold it is."""
+    frames = range(2 * FPS, 5 * FPS, 2)
+    take = player.play(image, script((0, prompt), seconds=5, frames=frames))
+    clip = [take.frames[f] for f in frames]
+    size = shown(name, take.picture, clip) / SHOWN[name]
+    return {"class": drawn_class(take.picture, clip), "prompt": prompt.text, "shown": round(size, 2)}
+
+
 def _outside(player: Player, image: Pixels, trial: Trial) -> Result:
     asked = script((0, camera_prompt(trial.name)), seconds=trial.seconds)
     shares = [outside_share(pose) for pose in player.play(image, asked).poses]
@@ -187,6 +212,10 @@ def _where(player: Player, image: Pixels, trial: Trial) -> Result:
 def _motion(player: Player, image: Pixels, trial: Trial) -> Result:
     prompt = GENTLE if trial.name == "gentle" else effect_prompt(trial.name)
     return judge_motion((player, TruthPlayer()), image, trial.name, (prompt, trial.picture))
+
+
+def _endless(player: Player, image: Pixels, trial: Trial) -> Result:
+    return judge_endless(player, image, trial.name, trial.seconds)
 
 
 def lanczos(image: Pixels) -> Pixels:
@@ -211,4 +240,6 @@ TRIALS: dict[str, Callable[[Player, Pixels, Trial], Result]] = {
     "where": _where,
     "motion": _motion,
     "outside": _outside,
+    "drawn": _drawn,
+    "endless": _endless,
 }

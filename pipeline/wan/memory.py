@@ -22,8 +22,7 @@ TILE_PX = 256
 class Demand:
     """Bytes that each part takes: weights in two bytes a number, one stream's window, the decoder with its memory.
 
-    ``work`` is what a call of the transformer takes beside, ``encoding`` what the VAE takes for a whole picture,
-    ``rounded`` a window in eight bits beside that in sixteen, which all streams share.
+    ``work`` is what a call of the transformer takes beside, ``encoding`` what the VAE takes for a whole picture.
     """
 
     transformer: int
@@ -34,7 +33,6 @@ class Demand:
     unpacked: int
     work: int
     encoding: int
-    rounded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +62,9 @@ def demand(
     area = pixels[0] * pixels[1] / (832 * 480)
     # A call holds its tokens a dozen times over, some of them in four bytes, and the feed-forward's twice.
     call = latents[1] * tokens * (24 * config.dim + 4 * config.ffn_dim)
-    window = latents[0] * config.num_layers * 2 * tokens * config.dim * 2
     return Demand(
         transformer=2 * parameters,
-        window=window,
+        window=latents[0] * config.num_layers * 2 * tokens * config.dim * 2,
         text=11_361_920_418,
         image=1_264_153_600 if config.image_dim is not None else 0,
         # Weights; live, the memory of a stream three times over (now, before, in the making), and convolutions at full
@@ -78,7 +75,6 @@ def demand(
         unpacked=6 * config.dim * config.ffn_dim,
         work=GIB // 2 + max(call, int(area * GIB)),
         encoding=int(area * 2.5 * GIB),
-        rounded=window // 2 if config.kernel == "fa3_fp8_early" else 0,
     )
 
 
@@ -117,8 +113,7 @@ def size(needed: Demand, placement: Placement) -> int:
     window = needed.window * (2 if placement.keep_rotated else 1)
     # A picture is encoded before a window is read, with work of its own unless it is cut into squares.
     encoding = 0 if placement.tile else needed.encoding
-    fixed = transformer + text + needed.image + needed.decoder + needed.rounded
-    return fixed + window + max(needed.work, encoding)
+    return transformer + window + text + needed.image + needed.decoder + max(needed.work, encoding)
 
 
 def another(needed: Demand, placement: Placement) -> int:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.networks import split_block
-from pipeline.networks.attention import Kernel, attend, attend_to_each, beside_window, early_and_late
+from pipeline.networks.attention import attend, attend_to_each, beside_window
 from pipeline.networks.own_rows import Place, put_in_place
 from pipeline.networks.rope import rotate
 from pipeline.networks.transformer import Block, CausalTransformer, CrossKeyValues, KeyValue
@@ -40,14 +40,6 @@ class Own(Sequence[KeyValue]):
         return self.keys[layer], self.values[layer]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Window:
-    """What a chunk sees as one kernel takes it: rotated keys, and values, ``[layers, B, L, N, D]``."""
-
-    keys: Tensor
-    values: Tensor
-
-
 class Passes:
     """Flow of a chunk of ``latents`` latents of one stream, by parts that are compiled once for all layers.
 
@@ -62,20 +54,17 @@ class Passes:
         blocks = [block for block in network.blocks if isinstance(block, Block)]
         self._weights = [split_block.weights_of(block) for block in blocks]
         self._tokens = latents * shape.tokens
-        self._kernels = early_and_late(config.kernel)
+        in_fp8 = config.kernel == "fa3_fp8"
         rows = (len(blocks), 1, shape.window * shape.tokens, config.num_heads, config.head_dim)
         own = (len(blocks), 1, self._tokens, config.num_heads, config.head_dim)
-        self._windows: dict[Kernel, Window] = {}
-        for kernel in self._kernels:
-            dtype = FP8 if kernel == "fa3_fp8" else self._dtype
-            self._windows.setdefault(kernel, Window(self._empty(rows, dtype), self._empty(rows, dtype)))
+        self._keys, self._values = (self._empty(rows, FP8 if in_fp8 else self._dtype) for _ in range(2))
         self._own_keys = self._empty(own, self._dtype)
-        self._own_values = self._empty(own, self._dtype) if self._kernels[1] == "fa3_fp8" else None
+        self._own_values = self._empty(own, self._dtype) if in_fp8 else None
         self._rotation = self._empty((self._tokens, config.head_dim // 2, 2), torch.float32)
         self._cross: list[CrossKeyValues] = []
         self._seen: object = None
         self._guide: Sequence[CrossKeyValues] | None = None
-        self._graphs: dict[tuple[int, bool, Kernel], Recorded[Tensor]] = {}
+        self._graphs: dict[tuple[int, bool], Recorded[Tensor]] = {}
         self._pool: Any = torch.cuda.graph_pool_handle() if may_record(self._device) else None
         self._enter = compiled(split_block.enter, self._device)
         self._across = compiled(split_block.across, self._device)
@@ -88,13 +77,7 @@ class Passes:
         return latents.shape[0] == 1 and latents.shape[2] == self._latents
 
     def flow(
-        self,
-        stacked: Tensor,
-        timestep: Tensor,
-        cross: Sequence[CrossKeyValues],
-        seen: Seen,
-        keep: bool,
-        is_last: bool = True,
+        self, stacked: Tensor, timestep: Tensor, cross: Sequence[CrossKeyValues], seen: Seen, keep: bool
     ) -> tuple[Tensor, Sequence[KeyValue]]:
         """Ask the network once.
 
@@ -104,7 +87,6 @@ class Passes:
             cross: keys and values of the text, and of the picture.
             seen: what the chunk is made under.
             keep: the layers' keys and values are wanted, and the flow is not.
-            is_last: no denoising step follows that mends what a faster kernel rounds.
 
         Returns:
             The flow ``float32 [1, C, T, h, w]`` (nothing that was computed, with ``keep``), and the layers' own keys
@@ -112,31 +94,29 @@ class Passes:
         """
         self.take_in(cross, seen)
         past = self._past(seen)
-        kernel = self._kernels[keep or is_last]
         inputs = (stacked.to(self._dtype), timestep)
         if not may_record(self._device):
-            flow = self._run(kernel, past, keep, *inputs)
+            flow = self._run(past, keep, *inputs)
         else:
-            key = past, keep, kernel
-            if key not in self._graphs:
-                self._graphs[key] = Recorded(lambda x, t: self._run(kernel, past, keep, x, t), inputs, self._pool)
-            flow = self._graphs[key](*inputs).clone()
+            if (past, keep) not in self._graphs:
+                self._graphs[past, keep] = Recorded(lambda x, t: self._run(past, keep, x, t), inputs, self._pool)
+            flow = self._graphs[past, keep](*inputs).clone()
         return flow, self._own(past) if keep else ()
 
-    def _run(self, kernel: Kernel, past: int, keep: bool, stacked: Tensor, timestep: Tensor) -> Tensor:
+    def _run(self, past: int, keep: bool, stacked: Tensor, timestep: Tensor) -> Tensor:
         network, eps, last = self._network, self._network.config.eps, len(self._weights) - 1
         time = network.embed_time(timestep)
         projected = network.time_projection(time).unflatten(2, (6, -1))
         x, grid = self._patchify(stacked)
-        window, beside = self._windows[kernel], beside_window(kernel)
+        kernel, beside = network.config.kernel, beside_window(network.config.kernel)
         made = self._enter(x, projected, self._weights[0], eps)
         for layer, weights in enumerate(self._weights):
-            q = put_in_place(made, weights.own, self._rotation, self._place(window, layer, past), eps)
+            q = put_in_place(made, weights.own, self._rotation, self._place(layer, past), eps)
             if keep and layer == last:
                 # The last layer's keys and values are in place; what it would make of them nobody reads.
                 return projected
             end = past + self._tokens
-            attended = attend(q, window.keys[layer][:, :end], window.values[layer][:, :end], kernel)
+            attended = attend(q, self._keys[layer][:, :end], self._values[layer][:, :end], kernel)
             x, asked = self._across(x, attended, projected, weights, eps)
             attended = attend_to_each(asked, self._cross[layer], beside)
             if layer == last:
@@ -155,16 +135,14 @@ class Passes:
         patches = cut.permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(4).flatten(1, 3)
         return F.linear(patches, conv.weight.flatten(1), conv.bias), grid
 
-    def _place(self, window: Window, layer: int, past: int) -> Place:
+    def _place(self, layer: int, past: int) -> Place:
         own = slice(past, past + self._tokens)
         raw = None if self._own_values is None else self._own_values[layer]
-        return Place(window.keys[layer][:, own], window.values[layer][:, own], self._own_keys[layer], raw)
+        return Place(self._keys[layer][:, own], self._values[layer][:, own], self._own_keys[layer], raw)
 
     def _own(self, past: int) -> Own:
         values = self._own_values
-        if values is None:
-            values = self._windows[self._kernels[1]].values[:, :, past : past + self._tokens]
-        return Own(self._own_keys, values)
+        return Own(self._own_keys, self._values[:, :, past : past + self._tokens] if values is None else values)
 
     def _past(self, seen: Seen) -> int:
         return 0 if seen.past is None else len(seen.past.slots) * self._shape.tokens
@@ -193,13 +171,12 @@ class Passes:
         missing = self._shape.window - self._latents - len(past.slots)
         slots = F.pad(past.slots, (0, missing))
         rotation = F.pad(past.rotation, (0, 0, 0, 0, 0, missing * self._shape.tokens))
-        for window in self._windows.values():
-            if may_compile(self._device):
-                self._place_past(past.stored, slots, rotation, window.keys, window.values)
-                continue
-            for layer in range(len(past.stored)):
-                one = slice(layer, layer + 1)
-                place_past(past.stored[one], slots, rotation, window.keys[one], window.values[one])
+        if may_compile(self._device):
+            self._place_past(past.stored, slots, rotation, self._keys, self._values)
+            return
+        for layer in range(len(past.stored)):
+            one = slice(layer, layer + 1)
+            place_past(past.stored[one], slots, rotation, self._keys[one], self._values[one])
 
     def _empty(self, size: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         return torch.zeros(size, dtype=dtype, device=self._device)

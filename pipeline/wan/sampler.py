@@ -44,13 +44,7 @@ class Sampler:
     passes: Passes | None = None
 
     def flow(
-        self,
-        latents: Tensor,
-        timestep: Tensor,
-        guide: Guide,
-        seen: Seen,
-        keep: bool = True,
-        is_last: bool = True,
+        self, latents: Tensor, timestep: Tensor, guide: Guide, seen: Seen, keep: bool = True
     ) -> tuple[Tensor, Sequence[KeyValue]]:
         """Ask the network once.
 
@@ -60,7 +54,6 @@ class Sampler:
             guide: text, and picture where the network sees one.
             seen: from :meth:`WindowCache.see`.
             keep: whether the layers' own keys and values are wanted.
-            is_last: whether no denoising step of these latents follows.
 
         Returns:
             The flow ``[B, C, T, h, w]``, and every layer's own keys (un-rotated) and values if wanted.
@@ -68,8 +61,7 @@ class Sampler:
         network, patch = self.network, self.network.config.patch
         stacked = latents if guide.beside is None else torch.cat([latents, guide.beside], dim=1)
         if self.passes is not None and self.passes.takes(latents):
-            everywhere = timestep.expand(-1, latents.shape[2])
-            made, own = self.passes.flow(stacked, everywhere, guide.cross, seen, keep, is_last)
+            made, own = self.passes.flow(stacked, timestep.expand(-1, latents.shape[2]), guide.cross, seen, keep)
             return made.to(latents.dtype), own
         stacked = stacked.to(network.patch_embedding.weight.dtype)
         grid = (latents.shape[2] // patch[0], latents.shape[3] // patch[1], latents.shape[4] // patch[2])
@@ -77,10 +69,9 @@ class Sampler:
         patches, own = network(network.patchify(stacked), time, seen.past, guide.cross, seen.rotation, keep)
         return network.unpatchify(patches, grid).to(latents.dtype), own
 
-    def clean(self, latents: Tensor, timestep: Tensor, guide: Guide, seen: Seen, is_last: bool = True) -> Tensor:
+    def clean(self, latents: Tensor, timestep: Tensor, guide: Guide, seen: Seen) -> Tensor:
         """Estimate the clean latents behind noisy ones, ``[B, C, T, h, w]``."""
-        flow, _ = self.flow(latents, timestep, guide, seen, keep=False, is_last=is_last)
-        return self.schedule.clean(flow, latents, timestep)
+        return self.schedule.clean(self.flow(latents, timestep, guide, seen, keep=False)[0], latents, timestep)
 
     def sample(self, noise: Tensor, fresh: Fresh, guide: Guide, seen: Seen) -> Tensor:
         """Turn noise ``[B, C, T, h, w]`` into clean latents, step by step, with fresh noise between the steps."""
@@ -89,7 +80,7 @@ class Sampler:
             at = self._everywhere(timestep, noise)
             if step:
                 noisy = self.schedule.add_noise(clean, fresh(step), at)
-            clean = self.clean(noisy, at, guide, seen, step + 1 == len(self.timesteps))
+            clean = self.clean(noisy, at, guide, seen)
         return clean
 
     def read(self, clean: Tensor, guide: Guide, seen: Seen, is_given: bool = False) -> Sequence[KeyValue]:

@@ -1,0 +1,229 @@
+"""One frame as the drawn effects see it: where its pixels lie in the picture, and what lies there."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.pocket.camera import REST, Pose
+from pipeline.pocket.canvas import Canvas
+from pipeline.pocket.drawn.dice import Numbers
+from pipeline.pocket.drawn.marks import Marks
+from pipeline.pocket.layers import FOLIAGE, SKY, SUBJECT, WATER
+from pipeline.pocket.names import REGIONS
+from pipeline.pocket.view import View
+
+# What is soft is computed on every fourth pixel each way.
+COARSE = 4
+# Parts of a grey level that sums are counted in, so that their order plays no part.
+PARTS = 1 << 14
+# What of a sprite nobody sees.
+LEAST = 1 / 400
+# Screens across which what floats comes round again: wider than any view that the camera has of it.
+ROOM = 1.35
+WHOLE = slice(None)
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """A frame to draw on."""
+
+    view: View
+    pose: Pose
+    canvas: Canvas
+    marks: Marks
+    seed: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the frame is."""
+        return self.canvas.texture.device
+
+    @property
+    def is_fourfold(self) -> bool:
+        """Whether the frame is whole blocks of four pixels each way; else it is drawn on as a whole."""
+        return not (self.view.width % COARSE or self.view.height % COARSE)
+
+    @cached_property
+    def _matrix(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+        return self.pose.affine()
+
+    def screen(self, reduction: int = 1, rows: slice = WHOLE) -> tuple[Tensor, Tensor]:
+        """Every ``reduction``-th pixel's place in units from the screen's middle: ``x [1, w]`` and ``y [h, 1]``.
+
+        ``rows`` are those of the frame, whole multiples of ``reduction``.
+        """
+        height, width = self.view.height // reduction, self.view.width // reduction
+        first, last, _ = rows.indices(self.view.height)
+        half, scale = (reduction - 1) / 2, self.view.scale
+        x = (torch.arange(width, device=self.device) * reduction + half - (self.view.width - 1) / 2) / scale
+        y = torch.arange(first // reduction, min(height, -(-last // reduction)), device=self.device)
+        return x[None], ((y * reduction + half - (self.view.height - 1) / 2) / scale)[:, None]
+
+    def places(self, reduction: int = 1, rows: slice = WHOLE) -> tuple[Tensor, Tensor]:
+        """The same in the picture, each ``[h, w]``."""
+        return self._placed(*self.screen(reduction, rows))
+
+    def rows(self, where: Tensor | None) -> slice:
+        """Rows of the frame, whole multiples of COARSE, in which there is anything of ``where [H, W]``."""
+        if where is None or not self.is_fourfold:
+            return WHOLE
+        found = (where.amax(1) > LEAST).nonzero()[:, 0].tolist()
+        return slice(found[0] // COARSE * COARSE, -(-(found[-1] + 1) // COARSE) * COARSE) if found else slice(0, 0)
+
+    def _placed(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        (a, b, c), (d, e, f) = self._matrix
+        return a * x + b * y + c, d * x + e * y + f
+
+    def local(self, field: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Values ``[C, h, w]`` of a map ``[1, C, H, W]`` of the picture's view at places in it."""
+        width, height = self.view.extent
+        grid = torch.stack([x / (width / 2), y / (height / 2)], -1)[None]
+        return F.grid_sample(field.float(), grid, padding_mode="border", align_corners=False)[0]
+
+    def enlarge(self, plane: Tensor) -> Tensor:
+        """A plane of every fourth pixel ``[h, w]`` at the frame's size, linear between."""
+        height, width = self.view.height, self.view.width
+        if not self.is_fourfold:
+            return F.interpolate(plane[None, None], (height, width), mode="bilinear", align_corners=False)[0, 0]
+        if not len(plane):
+            return plane.new_empty(0, width)
+        # Four times faster than a general interpolation.
+        return _fourfold(_fourfold(plane.T.contiguous()).T.contiguous())
+
+    def share(self, kind: int, pixels: Tensor | None = None) -> Tensor | None:
+        """How much of each pixel ``[H, W]``, or of some, is of a layer; None where there is none."""
+        layers = self.canvas.layers
+        if layers is None or not layers.has(kind):
+            return None
+        plane = layers.shares[:, kind : kind + 1]
+        rows, columns = self.view.room
+        if pixels is None and self.pose == REST:
+            return plane[0, 0, rows : rows + self.view.height, columns : columns + self.view.width].float()
+        width, height = (
+            side + 2 * room / self.view.scale for side, room in zip(self.view.extent, (columns, rows), strict=True)
+        )
+        (a, b, c), (d, e, f) = self._matrix
+        x, y = self.screen() if pixels is None else (part[None] for part in self._points(pixels))
+        shape = (self.view.height, self.view.width) if pixels is None else (1, len(pixels))
+        if not all(shape):
+            return x[0]
+        grid = plane.new_empty(1, *shape, 2, dtype=torch.float32)
+        torch.add(x * (2 * a / width) + 2 * c / width, y, alpha=2 * b / width, out=grid[0, :, :, 0])
+        torch.add(x * (2 * d / height) + 2 * f / height, y, alpha=2 * e / height, out=grid[0, :, :, 1])
+        found = F.grid_sample(plane.float(), grid, padding_mode="border", align_corners=False)[0, 0]
+        return found if pixels is None else found[0]
+
+    def where(self, places: Sequence[float], pixels: Tensor | None = None) -> Tensor | None:
+        """How much of each pixel ``[H, W]``, or of some, is in weighted REGIONS; None for all of all."""
+        x, y = self.screen() if pixels is None else self._points(pixels)
+        total: Tensor | float = 0.0
+        for name, weight in zip(REGIONS, places, strict=True):
+            if weight > 0.002:
+                total = total + weight * self._region(name, x, y, pixels)
+        if not isinstance(total, Tensor):
+            return None if total > 0.99 else x.new_full((x * y).shape, total)
+        return total.expand((x * y).shape)
+
+    def _region(self, name: str, x: Tensor, y: Tensor, pixels: Tensor | None) -> Tensor | float:
+        """One of REGIONS; where the picture lacks it, the nearest meaning of place stands in."""
+        across, down = x / (self.view.extent[0] / 2), y / (self.view.extent[1] / 2)
+        ramps = {"left": -across, "right": across, "top": -down, "bottom": down}
+        if name in ramps:
+            return torch.sigmoid(5 * ramps[name])
+        if name == "ground":
+            sky = self.share(SKY, pixels)
+            return torch.sigmoid(5 * down) if sky is None else 1 - sky
+        kinds = {"sky": SKY, "water": WATER, "foliage": FOLIAGE, "subject": SUBJECT}
+        if name not in kinds:
+            return 1.0
+        found = self.share(kinds[name], pixels)
+        if found is not None:
+            return found
+        if name in ("sky", "water"):
+            return torch.sigmoid(-8 * down if name == "sky" else 8 * down)
+        return 1.0 if name == "foliage" else torch.exp(-((across / 0.5) ** 2) - (down / 0.6) ** 2)
+
+    def _points(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Places on the screen of pixels by their index, in units."""
+        x = (pixels % self.view.width - (self.view.width - 1) / 2) / self.view.scale
+        y = (pixels.div(self.view.width, rounding_mode="floor") - (self.view.height - 1) / 2) / self.view.scale
+        return x, y
+
+    def shown(self, x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:
+        """Pixels on the screen of places in the picture (units)."""
+        (a, b, c), (d, e, f) = self._matrix
+        x, y = x - c, y - f
+        area = a * e - b * d
+        right, down = (e * x - b * y) / area, (a * y - d * x) / area
+        return self._pixels(right, down)
+
+    def floating(self, x: Numbers, y: Numbers, near: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+        """Pixels of what floats before the picture, the nearer the faster it goes past, and how much larger it is seen.
+
+        It comes round again beyond the view.
+        """
+        width, height = (ROOM * side for side in self.view.extent)
+        x, y = x - self.pose.x * (1 + near), y - self.pose.y * (1 + near)
+        x, y = (x / width + 0.5) % 1 * width - width / 2, (y / height + 0.5) % 1 * height - height / 2
+        larger = np.exp(0.5 * near * max(-0.4, min(0.8, self.pose.zoom)))
+        cos, sin = math.cos(self.pose.roll), math.sin(self.pose.roll)
+        # The picture turns clockwise by the roll.
+        right, down = (cos * x - sin * y) * larger, (sin * x + cos * y) * larger
+        return *self._pixels(right, down), larger
+
+    def _pixels(self, right: Numbers, down: Numbers) -> tuple[Numbers, Numbers]:
+        scale, width, height = self.view.scale, self.view.width, self.view.height
+        return right * scale + (width - 1) / 2, down * scale + (height - 1) / 2
+
+    def number(self, values: Numbers) -> Tensor:
+        """Numbers of as many sprites, as :meth:`stamp` has them, ``float32 [N, 1, 1]``."""
+        return torch.from_numpy(values.astype(np.float32)).to(self.device)[:, None, None]
+
+    def numbers(self, *values: Numbers) -> tuple[Tensor, ...]:
+        """Several :meth:`number` at once, which is much quicker."""
+        return torch.from_numpy(np.stack(values).astype(np.float32)).to(self.device)[..., None, None].unbind(0)
+
+    def stamp(self, x: Numbers, y: Numbers, size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Pixels around N places: how far ``dx, dy [N, size, size]`` from each, and its index, -1 out of the frame."""
+        left, top = np.floor(x) - size // 2 + 1, np.floor(y) - size // 2 + 1
+        steps = torch.arange(size, device=self.device)
+        fx, fy, first_column, first_row = self.numbers(x - left, y - top, left, top)
+        columns, rows = first_column.long() + steps, first_row.long() + steps[:, None]
+        seen = (columns >= 0) & (columns < self.view.width) & (rows >= 0) & (rows < self.view.height)
+        index = torch.where(seen, rows * self.view.width + columns, -1)
+        return (steps - fx).expand(index.shape), (steps[:, None] - fy).expand(index.shape), index
+
+    def left(self, index: Tensor, cover: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Where sprites leave anything of cover ``[N, K, K]``: pixels ``int64 [M]``, how much, and its place there."""
+        flat = cover.reshape(-1)
+        seen = ((flat.abs() > LEAST) & (index.reshape(-1) >= 0)).nonzero()[:, 0]
+        return index.reshape(-1).index_select(0, seen), flat.index_select(0, seen), seen
+
+    def summed(self, pixels: Tensor, values: Tensor) -> Tensor:
+        """Sums ``float32 [C, M]`` of what is left at the same pixel, of values ``[C, M]``.
+
+        Whatever their order, the same to the last bit.
+        """
+        count, size = len(values), self.view.width * self.view.height
+        total = torch.zeros(size * count, dtype=torch.int32, device=self.device)
+        slots = pixels * count + torch.arange(count, device=self.device)[:, None]
+        total.scatter_add_(0, slots.reshape(-1), (values * PARTS).round_().to(torch.int32).reshape(-1))
+        return total.index_select(0, slots.reshape(-1)).view(count, -1).float() / PARTS
+
+
+def _fourfold(plane: Tensor) -> Tensor:
+    """Four rows for each row of a plane, linear between their middles."""
+    rows, columns = plane.shape
+    around = torch.cat([plane[:1], plane, plane[-1:]])
+    out = plane.new_empty(rows, COARSE, columns)
+    for place in range(COARSE):
+        part = (place + 0.5) / COARSE - 0.5
+        begin = 0 if part < 0 else 1
+        torch.lerp(around[begin : begin + rows], around[begin + 1 : begin + 1 + rows], part % 1, out=out[:, place])
+    return out.view(rows * COARSE, columns)

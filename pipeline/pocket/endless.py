@@ -1,0 +1,228 @@
+"""Whether a stream can go on for ever: an hour of a wish, of which windows of two seconds are rendered.
+
+The transformer, its state, chance and the camera run through all of it, as they do live; what they come to is read
+at every latent, pixels in the windows alone. An hour takes a core about half of one.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from pipeline.pocket.camera import Pose, outside_share
+from pipeline.pocket.language import DEFAULT_REGION, Effect, Intents, Prompt
+from pipeline.pocket.latents import LATENTS_PER_SECOND
+from pipeline.pocket.measure import Plane, look, reduced_grey
+from pipeline.pocket.takes import FPS, STRENGTHS, Player, Script, Take, script, view
+from pipeline.pocket.view import HEIGHT, NOMINAL, WIDTH
+from pipeline.types import Pixels
+
+WINDOWS, WINDOW_S, FROM_S, SOON_S = 8, 2.0, 4.0, 300.0
+# A look is taken of each so many frames of a window.
+LOOK_EVERY = 8
+# A first swing may show more than the later ones: it obeys at once, and runs its time.
+SETTLED_S = 12.0
+# Grey levels by which a frame, or a block of it, may always differ from the one before.
+FLOOR, BLOCK_FLOOR, BLOCK = 0.1, 1.0, 15
+# Strengths under which nothing was asked for.
+ASKED = 0.02
+# How much looks may change after five minutes and at the end; the largest share of a frame from outside the picture
+# once settled; the largest difference of neighbouring frames, of the whole and of a block, against the median; the
+# largest change of a corner's step in px; how much a flow's sharpness may come and go.
+BARS = {"soon": 0.01, "late": 0.05, "outside": 0.05, "jump": 2.0, "block_jump": 4.0, "hitch_px": 1.0, "pulse": 0.1}
+
+WISHES = {
+    "still": Prompt("the camera stays still", Intents("still")),
+    "pan": Prompt("the camera pans left", Intents("pan_left")),
+    "tilt": Prompt("the camera tilts up", Intents("tilt_up")),
+    "zoom_in": Prompt("the camera zooms in", Intents("zoom_in")),
+    "zoom_out": Prompt("the camera zooms out", Intents("zoom_out")),
+    "roll": Prompt("rotate the picture clockwise", Intents("roll_cw")),
+    "clouds": Prompt("the clouds drift by", Intents("none", 1.0, (Effect("clouds", DEFAULT_REGION["clouds"]),))),
+    "ripple": Prompt("ripples on the water", Intents("none", 1.0, (Effect("ripple", DEFAULT_REGION["ripple"]),))),
+    "both": Prompt(
+        "the camera pans left, the clouds drift by, rain falls",
+        Intents("pan_left", 1.0, tuple(Effect(name, DEFAULT_REGION[name]) for name in ("clouds", "rain"))),
+    ),
+}
+# Pictures with a sky or water where that moves.
+PICTURES = {"clouds": "001", "ripple": "023", "both": "016"}
+ELSEWHERE = ("022", "025", "007", "013", "018", "006")
+
+
+def plan() -> list[tuple[str, str]]:
+    """Pairs of a wish and a picture.
+
+    >>> plan()[0]
+    ('still', '022')
+    """
+    others = iter(ELSEWHERE)
+    return [(wish, PICTURES[wish] if wish in PICTURES else next(others)) for wish in WISHES]
+
+
+def starts(seconds: float) -> list[float]:
+    """Seconds at which the windows begin: early, after five minutes, and evenly spread to the end.
+
+    >>> starts(3600)[:2], starts(3600)[-1], len(starts(3600)), starts(20)[-1]
+    ([4.0, 300.0], 3598.0, 8, 18.0)
+    """
+    first = [FROM_S, SOON_S] if seconds > 2 * SOON_S else [FROM_S]
+    count = min(WINDOWS, max(2, int((seconds - FROM_S) / WINDOW_S))) - len(first)
+    last = seconds - WINDOW_S
+    return first + [round(first[-1] + (last - first[-1]) * (n + 1) / count) for n in range(count - 1)] + [last]
+
+
+def scripted(wish: str, seconds: float) -> Script:
+    """The script of a wish, with the frames of the windows."""
+    frames = [round(start * FPS) + n for start in starts(seconds) for n in range(round(WINDOW_S * FPS))]
+    return script((0, WISHES[wish]), seconds=seconds, frames=frames)
+
+
+def judge(player: Player, image: Pixels, wish: str, seconds: float) -> dict[str, Any]:
+    """Play a wish for so many seconds over a picture; plain numbers for :func:`verdicts` and the table."""
+    return read(player.play(image, scripted(wish, seconds)), seconds)
+
+
+def read(take: Take, seconds: float) -> dict[str, Any]:
+    """Read a take of :func:`scripted`."""
+    length = round(WINDOW_S * FPS)
+    windows = [range(round(s * FPS), round(s * FPS) + length) for s in starts(seconds)]
+    grey = [[reduced_grey(take.frames[f]).astype(np.float32) for f in window] for window in windows]
+    looks = [_look(take, window) for window in windows]
+    result: dict[str, Any] = {"soon": _change(looks[0], looks[1]) if seconds > 2 * SOON_S else None}
+    return result | {
+        "late": _change(looks[0], looks[-1]),
+        "speed": paces(take.strengths),
+        "jump": round(max(jump(g) for g in grey), 2),
+        "block_jump": round(max(map(block_jump, grey)), 2) if _rests(take) else 0.0,
+        "hitch_px": round(hitch(take.poses), 3),
+        "pulse": round(max(_pulse(take, window) for window in windows), 3),
+        "outside": outside(take.poses),
+    }
+
+
+def _rests(take: Take) -> bool:
+    """Whether the camera does: where it moves, an edge that comes into a block says nothing."""
+    return max(row[STRENGTHS.index("camera")] for row in take.strengths) < ASKED
+
+
+def _look(take: Take, window: range) -> list[float]:
+    """Looks in a window against the same picture from the same pose."""
+    frames = window[::LOOK_EVERY]
+    ratios = [look(take.frames[f]).against(look(view(take.canvas, take.poses[f]))).values() for f in frames]
+    return np.mean(ratios, axis=0).tolist()
+
+
+def _change(early: Sequence[float], late: Sequence[float]) -> list[float]:
+    return [round(b / a - 1, 4) for a, b in zip(early, late, strict=True)]
+
+
+def paces(strengths: Sequence[Sequence[float]]) -> dict[str, list[float]]:
+    """Of each strength that was asked for: its mean, its change after five minutes and at the end, its waver.
+
+    Change is of means of a minute (of a quarter of the take where that is less) against the first, after FROM_S; waver
+    is the standard deviation of all such means, as a share: what chance does, beside which a change says nothing.
+    """
+    rows = np.asarray(strengths)[round(FROM_S * LATENTS_PER_SECOND) :]
+    span = min(60 * LATENTS_PER_SECOND, len(rows) // 4)
+    means = rows[: len(rows) // span * span].reshape(-1, span, rows.shape[1]).mean(1)
+    told: dict[str, list[float]] = {}
+    for name, column in zip(STRENGTHS, means.T, strict=True):
+        first, soon, last = column[0], column[min(4, len(column) - 1)], column[-1]
+        if column.mean() > ASKED:
+            told[name] = [round(float(v), 4) for v in (column.mean(), soon / first - 1, last / first - 1)]
+            told[name].append(round(float(column.std() / column.mean()), 4))
+    return told
+
+
+def jump(frames: Sequence[Plane]) -> float:
+    """The largest difference between neighbouring frames against the median one.
+
+    >>> ramp = [np.full((30, 30), n, np.float32) for n in range(9)]
+    >>> jump(ramp), jump([*ramp, ramp[0]])
+    (1.0, 8.0)
+    """
+    steps = np.array([np.abs(b - a).mean() for a, b in itertools.pairwise(frames)])
+    return float(steps.max() / max(FLOOR, np.median(steps)))
+
+
+def block_jump(frames: Sequence[Plane]) -> float:
+    """The same of the block of 60 px of the frame in which it is largest."""
+    steps = np.stack([_blocks(np.abs(b - a)) for a, b in itertools.pairwise(frames)])
+    return float((steps.max(0) / np.maximum(BLOCK_FLOOR, np.median(steps, axis=0))).max())
+
+
+def _blocks(plane: Plane) -> Plane:
+    size = max(1, plane.shape[1] // BLOCK), max(1, plane.shape[0] // BLOCK)
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def hitch(poses: Sequence[Pose]) -> float:
+    """The largest change, from one frame to the next, of the way that a corner of the view goes in a frame, in px.
+
+    >>> round(hitch([Pose(x=2.0 * n) for n in range(8)]), 6), hitch([Pose(), Pose(), Pose(x=9.0)])
+    (0.0, 9.0)
+    """
+    x = np.array([(p.x, p.y, p.zoom, p.roll) for p in poses])
+    scale, (across, down) = np.exp(-x[:, 2]), (WIDTH / 2, HEIGHT / 2)
+    corners = [
+        (x[:, 0] + 1j * -x[:, 1]) + scale * np.exp(1j * x[:, 3]) * complex(sx * across, -sy * down)
+        for sx, sy in ((-1, -1), (1, 1))
+    ]
+    return max(float(np.abs(np.diff(corner, 2)).max(initial=0.0)) for corner in corners)
+
+
+def _pulse(take: Take, window: range) -> float:
+    """How much of a flow's sharpness comes and goes within a window, as a share; 0 where the sky does not flow."""
+    flows = np.asarray(take.strengths)[window.start // 4 : window.stop // 4]
+    if flows[:, STRENGTHS.index("flow")].mean() < ASKED or flows[:, STRENGTHS.index("camera")].max() > ASKED:
+        return 0.0
+    sky = take.canvas.sky[0, 0].numpy()
+    rows, columns = ((s - n) // 2 for s, n in zip(sky.shape, (HEIGHT // 2, WIDTH // 2), strict=True))
+    inside = cv2.resize(sky[rows : rows + HEIGHT // 2, columns : columns + WIDTH // 2], (WIDTH, HEIGHT)) > 0.95
+    inside = cv2.erode(inside.astype(np.uint8), np.ones((9, 9), np.uint8))[1:, 1:] > 0
+    if inside.mean() < 0.02:
+        return 0.0
+    return pulse([_energy(take.frames[f], inside) for f in window])
+
+
+def _energy(frame: Pixels, inside: np.ndarray) -> float:
+    """Root mean square gradient over a mask ``[H - 1, W - 1]``."""
+    grey = reduced_grey(frame, 1).astype(np.float32)
+    squares = np.diff(grey, axis=0)[:, 1:] ** 2 + np.diff(grey, axis=1)[1:] ** 2
+    return math.sqrt(float(squares[inside].mean()))
+
+
+def pulse(series: Sequence[float]) -> float:
+    """How far a series comes and goes about its own straight line, as a share of its mean.
+
+    >>> pulse([1.0, 2.0, 3.0, 4.0]), round(pulse([1.0, 1.2, 1.0, 0.8] * 4), 1)
+    (0.0, 0.4)
+    """
+    values, at = np.asarray(series), np.arange(len(series))
+    rest = values - np.polyval(np.polyfit(at, values, 1), at)
+    return round(float((rest.max() - rest.min()) / values.mean()), 6)
+
+
+def outside(poses: Sequence[Pose]) -> list[float]:
+    """Shares of a frame outside the picture: the largest, the largest once settled, the mean."""
+    shares = [outside_share(pose, NOMINAL) for pose in poses[::2]]
+    settled = shares[round(SETTLED_S * FPS / 2) :]
+    return [round(v, 4) for v in (max(shares), max(settled, default=0.0), float(np.mean(shares)))]
+
+
+def verdicts(result: dict[str, Any]) -> dict[str, bool]:
+    """Which bars a result meets.
+
+    A speed meets its bar where chance alone, twice its waver, says as much.
+    """
+    met = {bar: result[bar] <= most for bar, most in BARS.items() if bar not in ("soon", "late", "outside")}
+    met["outside"] = result["outside"][1] <= BARS["outside"]
+    for index, when in ((1, "soon"), (2, "late")):
+        if result[when] is not None:
+            met[when] = max(abs(v) for v in result[when]) <= BARS[when]
+        met[f"speed {when}"] = all(abs(p[index]) <= max(BARS[when], 2 * p[3]) for p in result["speed"].values())
+    return met

@@ -1,0 +1,246 @@
+"""Effects that are drawn by rule, on a small scene that has something for each of them."""
+
+import itertools
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.errors import PipelineError
+from pipeline.pocket.canvas import Canvas, prepare
+from pipeline.pocket.decoder import AnchoredDecoder, Motion
+from pipeline.pocket.drawn.drawing import Drawing, Wish, wishes_of
+from pipeline.pocket.drawn.judge import SHOWN, STATISTICS, shown
+from pipeline.pocket.drawn.marks import with_marks
+from pipeline.pocket.intents import Asked
+from pipeline.pocket.latents import CHANNELS, GRID, LATENTS_PER_SECOND, camera_field
+from pipeline.pocket.layers import FOLIAGE, REST, SKY, SUBJECT, WATER, with_layers
+from pipeline.pocket.names import CAMERAS, DEFAULT_REGION, DRAWN, NAMED, REGIONS
+from pipeline.pocket.view import View
+from pipeline.types import Pixels
+
+VIEW, LARGE = View(208, 120), View(416, 240)
+KINDS = {"sky": SKY, "water": WATER, "foliage": FOLIAGE, "subject": SUBJECT}
+
+
+def scene() -> Pixels:
+    """Dusk: a dark sky with stars, a lamp, a lake, somebody, a tree."""
+    rng = np.random.default_rng(1)
+    image = np.empty((240, 416, 3), np.float32)
+    image[:110] = (28, 34, 62)
+    image[110:170] = (96, 84, 60)
+    image[170:] = (60, 84, 110)
+    image += rng.normal(0, 1, (60, 104, 1)).repeat(4, 0).repeat(4, 1) * np.array((9, 9, 9), np.float32)
+    for x, y in rng.integers((6, 6), (410, 80), (26, 2)):
+        image[y : y + 2, x : x + 2] = 225
+    image[130:150, 40:60] = (255, 190, 90)
+    image[90:175, 200:240] = (170, 60, 90)
+    image[60:150, 320:400] = (40, 90, 46)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+@cache
+def canvas(view: View = VIEW) -> Canvas:
+    """The scene with its layers and marks."""
+    shares = torch.zeros(1, 5, 96, 168)
+    shares[:, SKY, :44], shares[:, REST, 44:68], shares[:, WATER, 68:] = 1, 1, 1
+    for kind, rows, columns in ((FOLIAGE, slice(24, 60), slice(129, 162)), (SUBJECT, slice(36, 70), slice(80, 97))):
+        shares[:, :, rows, columns] = 0
+        shares[:, kind, rows, columns] = 1
+    return with_marks(with_layers(prepare(scene(), view.width, view.height), shares))
+
+
+@cache
+def decoder(view: View = VIEW) -> AnchoredDecoder:
+    return AnchoredDecoder(view=view)
+
+
+def one(name: str, strength: float = 1.0, region: str = "") -> dict[str, Wish]:
+    return {name: Wish(strength, region or DEFAULT_REGION[name])}
+
+
+@torch.inference_mode()
+def played(
+    wishes: dict[str, Wish], seconds: float = 1.25, frames: int = 2, seed: int = 1, motion: Motion | None = None,
+    pan: float = 0.0, view: View = VIEW,
+) -> tuple[np.ndarray, Motion]:  # fmt: skip
+    """Frames under wishes, from rest or on from a state."""
+    motion, made = motion or Motion.at_rest(), list[np.ndarray]()
+    latent = torch.zeros(CHANNELS, *GRID)
+    if pan:
+        latent[:2] = camera_field(torch.tensor([[pan, 0.0, 0.0, 0.0]]))[0]
+    for _ in range(round(seconds * LATENTS_PER_SECOND)):
+        shown_frames, motion = decoder(view).decode(motion.wishing(wishes, seed), latent, canvas(view), frames)
+        made.append(shown_frames.numpy().copy())
+    return np.concatenate(made), motion
+
+
+@cache
+def clip(name: str) -> np.ndarray:
+    """The third to fifth second of an effect, eight frames a second."""
+    motion = played(one(name), 2.0, 0, view=LARGE)[1]
+    return played(one(name), 3.0, motion=motion, view=LARGE)[0]
+
+
+EVERYTHING = {name: Wish(1.0, DEFAULT_REGION[name]) for name in DRAWN}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_an_effect_is_there_when_it_is_asked_for(name: str) -> None:
+    """Its own statistic exceeds half of its threshold at half of its size; the picture's own does not, by far."""
+    rest = canvas(LARGE).rest.numpy()
+    assert shown(name, rest, list(clip(name))) > 0.45 * SHOWN[name]
+    assert shown(name, rest, [rest] * 16) < SHOWN[name] / 10
+    assert set(SHOWN) == set(STATISTICS) == set(DRAWN)
+
+
+def test_nothing_asked_for_is_the_picture_bit_for_bit() -> None:
+    """Neither words without drawn effects nor marks change a frame."""
+    frames, motion = played({})
+    assert all(np.array_equal(frame, canvas().rest.numpy()) for frame in frames)
+    assert motion.drawn.is_empty
+    moved = played({}, pan=1.0)[0]
+    unmarked = decoder().decode(Motion.at_rest(), _panned(), replace(canvas(), marks=None), 2)[0].numpy()
+    assert np.array_equal(moved[:2], unmarked)
+
+
+def _panned() -> torch.Tensor:
+    latent = torch.zeros(CHANNELS, *GRID)
+    latent[:2] = camera_field(torch.tensor([[1.0, 0.0, 0.0, 0.0]]))[0]
+    return latent
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_an_effect_comes_and_goes_within_a_second_and_a_half(name: str) -> None:
+    """It begins at the picture itself, and after it is no longer asked for the picture is back, bit for bit."""
+    rest = canvas().rest.numpy()
+    frames, motion = played(one(name))
+    assert np.array_equal(frames[0], rest)
+    frames, motion = played({}, 1.5, motion=motion)
+    assert np.array_equal(frames[-1], rest)
+    assert motion.drawn.is_empty
+
+
+@pytest.mark.parametrize("name", sorted(set(DRAWN) - {"shake", "leaves", "dust", "twinkle"}))
+def test_an_effect_comes_and_goes_without_a_jump(name: str) -> None:
+    """No step between frames while it comes or goes stands out from those while it is there."""
+    there, motion = played(one(name), 2.5, 6)
+    gone = played({}, 1.5, 6, motion=motion)[0]
+    steps = [np.abs(a - b).mean() for a, b in itertools.pairwise(np.concatenate([there, gone]).astype(np.float32))]
+    lived = max(steps[36:60])
+    assert max(steps) < 2.0 * lived + 1.2
+
+
+@pytest.mark.parametrize("pan", [0.0, 1.0])
+def test_moments_that_two_rates_have_in_common_are_one_frame(pan: float) -> None:
+    """All effects at once, at two, three and six frames a latent, are the same where they meet, bit for bit."""
+    dense = played(EVERYTHING, 0.75, 6, pan=pan)[0]
+    for frames in (2, 3):
+        assert np.array_equal(played(EVERYTHING, 0.75, frames, pan=pan)[0], dense[:: 6 // frames])
+
+
+def test_going_back_makes_the_same_frames() -> None:
+    """A state that was kept leads to the same frames once more, and none of the inputs is painted on."""
+    rest, texture = canvas().rest.clone(), canvas().texture.clone()
+    _, motion = played(EVERYTHING, 0.5)
+    first, again = (played(EVERYTHING, 0.5, motion=motion)[0] for _ in range(2))
+    assert np.array_equal(first, again)
+    assert torch.equal(rest, canvas().rest)
+    assert torch.equal(texture, canvas().texture)
+
+
+@pytest.mark.parametrize("name", sorted(set(DRAWN) - {"day", "hue", "dolly"}))
+def test_another_seed_looks_otherwise(name: str) -> None:
+    """What chance there is comes from the stream's seed."""
+    assert not np.array_equal(played(one(name), 1.0)[0], played(one(name), 1.0, seed=2)[0])
+
+
+@pytest.mark.parametrize("name", sorted(set(DRAWN) - {"shake", "dolly", "twinkle"}))
+@pytest.mark.parametrize("region", ["sky", "subject"])
+def test_nothing_changes_outside_of_a_layer(name: str, region: str) -> None:
+    """Where a layer is named, what is surely not of it stays as it was, and something of it does not."""
+    rows, columns = VIEW.room
+    share = canvas().layers
+    assert share is not None
+    inside = share.shares[0, KINDS[region], rows : rows + VIEW.height, columns : columns + VIEW.width].numpy()
+    frame = played(one(name, region=region), 2.0)[0][-1].astype(int)
+    change = np.abs(frame - canvas().rest.numpy()).max(-1)
+    assert change[inside < 0.001].max() == 0
+    if region == "sky" and name not in ("leaves", "dust", "fire", "stream", "waves"):
+        assert change[inside > 0.9].max() > 3
+
+
+@pytest.mark.parametrize("name", sorted(set(DRAWN) - {"hue", "day", "shake", "dolly"}))
+def test_strength_matters(name: str) -> None:
+    """A strong one changes more of the picture than a faint one."""
+    rest = canvas().rest.numpy().astype(np.float32)
+    faint, strong = (np.abs(played(one(name, size), 2.0)[0][-8:] - rest).mean() for size in (0.5, 1.5))
+    assert strong > 1.25 * faint
+
+
+def test_several_go_together() -> None:
+    """Three at once are all there."""
+    three = {"twinkle": slice(0, 48), "smoke": slice(60, 90), "waves": slice(90, 120)}
+    wishes = {"twinkle": Wish(1.0, "sky"), "smoke": Wish(1.0, "ground"), "waves": Wish(1.0, "water")}
+    together = played(wishes, 1.5)[0][-1].astype(int)
+    for name, rows in three.items():
+        without = played({other: wish for other, wish in wishes.items() if other != name}, 1.5)[0][-1]
+        assert np.abs(together - without)[rows].max() > 8
+
+
+def test_what_floats_goes_past_with_the_camera() -> None:
+    """Motes are elsewhere on the screen after a pan than without one."""
+    still, panned = (played(one("dust"), 1.5, pan=pan)[0][-1].astype(int) for pan in (0.0, 1.0))
+    plain = played({}, 1.5, pan=1.0)[0][-1].astype(int)
+    motes = [np.abs(a - b).max(-1) > 12 for a, b in ((still, canvas().rest.numpy()), (panned, plain))]
+    assert motes[0].sum() > 30
+    assert motes[1].sum() > 30
+    assert (motes[0] & motes[1]).sum() < 0.6 * motes[0].sum()
+
+
+@pytest.mark.parametrize("view", [View(240, 416), View(320, 320), View(210, 118), View(64, 64)])
+def test_every_shape_is_drawn_on(view: View) -> None:
+    """All effects at once reach all quarters of a portrait, a square, and sizes that are no whole blocks."""
+    image = with_marks(prepare(scene(), view.width, view.height))
+    made, motion = AnchoredDecoder(view=view), Motion.at_rest()
+    frames = image.rest[None]
+    with torch.inference_mode():
+        for _ in range(5):
+            frames, motion = made.decode(motion.wishing(EVERYTHING, 1), torch.zeros(CHANNELS, *GRID), image, 1)
+    change = np.abs(frames[0].numpy().astype(int) - image.rest.numpy()).max(-1) > 4
+    height, width = view.height // 2, view.width // 2
+    assert min(change[y : y + height, x : x + width].mean() for y in (0, height) for x in (0, width)) > 0.2
+
+
+def asked(name: str, region: str, strength: float, speed: float) -> Asked:
+    index, size = NAMED.index(name), (1, len(NAMED))
+    present, where = torch.zeros(size, dtype=torch.bool), torch.zeros(size, dtype=torch.long)
+    strengths, speeds = torch.ones(2, *size)
+    present[0, index], where[0, index] = True, REGIONS.index(region)
+    strengths[0, index], speeds[0, index] = strength, speed
+    return Asked(torch.tensor([CAMERAS.index("none")]), torch.ones(1), present, where, strengths, speeds)
+
+
+def test_what_a_prompt_asks_for_is_read() -> None:
+    """Only drawn effects are, with their strength, place and speed; without a meaning all stays."""
+    assert wishes_of(asked("leaves", "left", 1.5, 0.5)) == {"leaves": Wish(1.5, "left", 0.5)}
+    assert wishes_of(asked("rain", "whole", 1.0, 1.0)) == {}
+    assert wishes_of(None) is None
+    state = Drawing().after(one("fire"), 7)
+    assert state.seed == 7
+    after = state.after(None, 8)
+    assert (after.amounts, after.seed) == (state.amounts, 7)
+    assert after.times_s > state.times_s
+
+
+def test_a_state_is_read_again_as_it_was_told_or_refused_in_words() -> None:
+    """Plain numbers lead to the same state; those of another list of effects are not guessed at."""
+    state = Drawing().after(one("fire"), 7)
+    told = {"amounts": [*state.amounts], "times_s": [*state.times_s], "speeds": [*state.speeds]}
+    told |= {"places": [[*row] for row in state.places], "seed": 7}
+    assert Drawing.from_json(told) == state
+    assert Drawing.from_json(None) == Drawing()
+    with pytest.raises(PipelineError, match="draws other effects"):
+        Drawing.from_json(told | {"amounts": [1.0]})
