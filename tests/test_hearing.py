@@ -44,7 +44,7 @@ def test_amounts_and_places_are_told_where_they_are_not_usual() -> None:
     """Slow, fast, faint, strong and an unusual place are named, what goes without saying is not."""
     said = heard("rain", asked("none", "rain", region="left", strength=1.5), roles(ASKED))
     assert said.understood == ("rain, strong, on the left",)
-    assert heard("waves", asked("none", "ripple"), roles(ASKED)).understood == ("waves",)
+    assert heard("waves", asked("none", "ripple"), roles(ASKED)).understood == ("ripples",)
     assert heard("pan", asked("pan_right", speed=0.5), roles(ASKED)).understood == ("the camera pans right, slowly",)
 
 

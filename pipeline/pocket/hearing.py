@@ -20,7 +20,7 @@ _MOVES = {
 }  # fmt: skip
 _EFFECTS = {
     "night": "night", "warm": "warm light", "cold": "cold light", "rain": "rain", "snow": "snow", "fog": "fog",
-    "sway": "wind", "ripple": "waves", "breathe": "breathing", "clouds": "drifting clouds",
+    "sway": "wind", "ripple": "ripples", "breathe": "breathing", "clouds": "drifting clouds",
     "fire": "flickering fire", "twinkle": "twinkling lights", "aurora": "northern lights", "leaves": "falling leaves",
     "smoke": "rising smoke", "dust": "floating dust", "heat": "heat shimmer", "stream": "flowing water",
     "waves": "waves rolling in", "day": "day and night passing", "hue": "colours shifting",
