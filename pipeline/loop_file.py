@@ -13,7 +13,7 @@ from pipeline.errors import ConfigError
 from pipeline.types import Chunk, Pixels
 
 LONG_SIDE_PX = 416
-QUALITY = 55
+QUALITY = 45
 FADE_S = Fraction(3, 2)
 """For so long, or a quarter of the whole, the end fades into the beginning."""
 
@@ -37,7 +37,9 @@ def write_loop(path: Path, chunks: Iterable[Chunk]) -> int:
     times_ms = [round(number * 1000 / fps) for number in range(len(frames) + 1)]
     durations = [end - begin for begin, end in pairwise(times_ms)]
     told = io.BytesIO()
-    first.save(told, "WEBP", save_all=True, append_images=others, duration=durations, loop=0, quality=QUALITY, method=5)
+    # kmax=1: every frame by itself. Else what changes by little is left out for many frames, and blocks of it stay.
+    ways = {"duration": durations, "loop": 0, "quality": QUALITY, "method": 5, "kmax": 1}
+    first.save(told, "WEBP", save_all=True, append_images=others, **ways)
     partial = path.with_name(path.name + ".part")
     try:
         partial.write_bytes(told.getvalue())

@@ -73,3 +73,16 @@ def test_what_can_not_go_round_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="a loop needs"):
             write_loop(tmp_path / "loop.webp", chunks)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_changes_by_little_changes(tmp_path: Path) -> None:
+    """A sky that darkens by a level a frame beside a light that blinks does so all over: no block stays behind."""
+    sky = np.stack([np.full((240, 416, 3), (110 - n, 160 - n, 220 - n), np.uint8) for n in range(40)])
+    sky[::2, 200:, 380:] = 255
+    out = tmp_path / "loop.webp"
+    count = write_loop(out, [chunk(sky)])
+    with Image.open(out) as image:
+        for number in range(20):
+            image.seek(number)
+            shown = np.asarray(image.convert("RGB"), int)[:, :360, 0]
+            assert np.abs(shown - (110 - 40 + count - number)).max() <= 7, number
