@@ -21,7 +21,7 @@ FOG_BEGINS = ((0.0, 0.0), (310.0, 170.0))
 FOG_DRIFTS_PER_S = ((11.0, 2.0), (44.0, -3.0))
 # Under rain the light goes by this share of its amount towards a dim and cool grey, so much of the luma in each colour.
 RAIN_DULLS = 0.46
-OVERCAST = (0.52, 0.57, 0.64)
+OVERCAST = (0.58, 0.635, 0.71)
 LUMA = (0.299, 0.587, 0.114)
 # A picture of this mean luma or more has fog of its own colour; one at night has it dimmer.
 LIT_LUMA = 95.0
