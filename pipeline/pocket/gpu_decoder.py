@@ -39,13 +39,16 @@ from pipeline.pocket.reach import KINDS
 from pipeline.pocket.sampling import NODES
 from pipeline.pocket.view import View
 from pipeline.pocket.weather import (
-    FOG_COLOUR,
-    RAIN_COLOUR,
     SNOW_COLOUR,
     Weather,
-    fog_shift,
+    fog_colour,
+    fog_shifts,
+    laid,
     rain_shifts,
+    rained,
     snow_shifts,
+    thinned,
+    veil,
 )
 from pipeline.recorded import Recorded, compiled, may_record
 
@@ -54,7 +57,7 @@ LEAST_FLOW, LEAST_WEATHER = 0.02, 0.01
 # far each sheet has moved, in pixels right and down; then the reach; then the
 # part of the camera's way that counts for depth.
 SHARE, POSE, PHASES, MIX = 0, slice(1, 7), slice(7, 9), 9
-RAIN, SNOW, FOG, REACH = slice(10, 16), slice(16, 24), slice(24, 26), slice(26, 26 + 3 * KINDS)
+RAIN, SNOW, FOG, REACH = slice(10, 16), slice(16, 24), slice(24, 28), slice(28, 28 + 3 * KINDS)
 EASED = slice(REACH.stop, REACH.stop + 3)
 # The camera's six and the part that counts for depth once more, for what keeps its size while all else zooms.
 KEPT, KEPT_EASED = slice(EASED.stop, EASED.stop + 6), slice(EASED.stop + 6, EASED.stop + 9)
@@ -187,7 +190,7 @@ class GpuDecoder:
             time_s = (motion.latent + share) / LATENTS_PER_SECOND
             phase = (time_s / FLOW_PERIOD_S) % 1
             row = [share, *sum(eye.around.affine(), ()), phase, (phase + 0.5) % 1, abs(2 * phase - 1)]
-            for right, down in (*rain_shifts(time_s, scale), *snow_shifts(time_s, scale), fog_shift(time_s, scale)):
+            for right, down in (*rain_shifts(time_s, scale), *snow_shifts(time_s, scale), *fog_shifts(time_s, scale)):
                 row += [-right % self._view.width, -down % self._view.height]
             row += torch.lerp(motion.reach, motion.heading, share).flatten().tolist()
             rows.append([*row, *eased(eye.around), *sum(eye.kept.affine(), ()), *eased(eye.kept)])
@@ -262,20 +265,20 @@ class GpuDecoder:
     def _under_weather(self, image: Tensor, amounts: Tensor, told: Tensor) -> Tensor:
         amounts = amounts * (amounts.amax((2, 3), keepdim=True) > LEAST_WEATHER)
         size = (self._view.height, self._view.width)
-        rain, snow, fog = F.interpolate(amounts, size=size, mode="bilinear", align_corners=False).split(1, 1)
-        veil = (0.62 + 0.5 * (self._slide(self._fog, told[:, FOG]) - 0.5)) * fog.clamp(0, 1.35)
-        image = _lay(image, FOG_COLOUR, veil.clamp(0, 0.92))
-        streaks = self._falling(self._rain, told[:, RAIN])
-        image = _lay(image, RAIN_COLOUR, streaks * rain.clamp(0, 1.5))
+        amounts = F.interpolate(thinned(amounts), size=size, mode="bilinear", align_corners=False)
+        rain, snow, fog = amounts.unbind(1)
+        far, near = (self._slide(self._fog, shift)[:, 0] for shift in told[:, FOG].split(2, 1))
+        image = laid(image, fog_colour(image), veil(far, near, fog))
+        image = rained(image, rain, self._falling(self._rain, told[:, RAIN]))
         flakes = self._falling(self._snow, told[:, SNOW])
-        return _lay(image, SNOW_COLOUR, flakes * snow.clamp(0, 1.5))
+        return laid(image, SNOW_COLOUR, flakes * snow.clamp(0, 1.5))
 
     def _falling(self, sheets: Tensor, shifts: Tensor) -> Tensor:
         pairs = shifts.split(2, 1)
         total = self._slide(sheets[0], pairs[0])
         for sheet, pair in zip(sheets[1:], pairs[1:], strict=True):
             total = total + self._slide(sheet, pair)
-        return total.clamp(0, 0.95)
+        return total[:, 0].clamp(0, 0.95)
 
     def _slide(self, sheet: Tensor, shift: Tensor) -> Tensor:
         """A sheet ``[H, W]`` that repeats, from ``shift float [F, 2]`` on, x before y; ``[F, 1, H, W]``."""
@@ -305,9 +308,3 @@ def settled(latent: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
     light = torch.stack([before[GAIN], out[GAIN]])
     uneven = (light.amax((2, 3)) - light.amin((2, 3))).amax()
     return out, torch.cat([fit_camera(out[None, CAMERA])[0], uneven[None]])
-
-
-def _lay(image: Tensor, colour: tuple[float, float, float], opacity: Tensor) -> Tensor:
-    red, green, blue = image.unbind(1)
-    veil = opacity[:, 0]
-    return torch.stack([part + veil * (one - part) for part, one in zip((red, green, blue), colour, strict=True)], 1)

@@ -1,6 +1,7 @@
 """Rain, snow and fog over a frame: sheets of drops and flakes at several depths, moved by the time alone."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,15 @@ RAIN_COLOUR = (205.0, 213.0, 226.0)
 SNOW_COLOUR = (250.0, 252.0, 255.0)
 FOG_COLOUR = (204.0, 209.0, 214.0)
 RAIN_SLANT = -0.12
-FOG_DRIFT_PER_S = (14.0, 2.5)
+# One sheet of banks, seen twice: where each begins, and how it drifts. What is nearer passes sooner, and they change.
+FOG_BEGINS = ((0.0, 0.0), (310.0, 170.0))
+FOG_DRIFTS_PER_S = ((11.0, 2.0), (44.0, -3.0))
+# Under rain the light goes by this share of its amount towards a dim and cool grey, so much of the luma in each colour.
+RAIN_DULLS = 0.46
+OVERCAST = (0.58, 0.635, 0.71)
+LUMA = (0.299, 0.587, 0.114)
+# A picture of this mean luma or more has fog of its own colour; one at night has it dimmer.
+LIT_LUMA = 95.0
 
 
 Shift = tuple[float, float]
@@ -34,8 +43,10 @@ class Layer:
 
 
 # Far to near: what is near is bigger, faster, fainter for its blur.
-RAIN = (Layer(900, 0.55, 0.30, 620, 15), Layer(420, 0.75, 0.38, 900, 26), Layer(130, 1.1, 0.42, 1250, 44))
-SNOW = (Layer(900, 0.9, 0.75, 42), Layer(420, 1.5, 0.85, 68), Layer(130, 2.6, 0.8, 105), Layer(26, 5.0, 0.45, 150))
+RAIN = (Layer(900, 0.55, 0.28, 620, 15), Layer(380, 0.8, 0.38, 900, 28), Layer(84, 2.0, 0.34, 1250, 62))
+SNOW = (Layer(900, 0.85, 0.52, 42), Layer(400, 1.5, 0.72, 68), Layer(130, 2.8, 0.74, 105), Layer(56, 5.8, 0.66, 150))
+# From this radius on it is out of focus.
+BLURRED = 1.8
 
 
 class Weather:
@@ -55,14 +66,15 @@ class Weather:
         """Lay weather on ``frame float32 [3, H, W]`` (0..255) by coarse ``amounts [3, h, w]`` of rain, snow, fog."""
         scale = self._view.scale
         falls = [float(amount.max()) > 0.01 for amount in amounts]
+        amounts = thinned(amounts)
         rain, snow, fog = (self._full(amount) if some else amount for amount, some in zip(amounts, falls, strict=True))
         if falls[2]:
-            veil = (0.62 + 0.5 * (self._slide(self.fog, *fog_shift(time_s, scale)) - 0.5)) * fog.clamp(0, 1.35)
-            frame = _lay(frame, FOG_COLOUR, veil.clamp(0, 0.92))
+            far, near = (self._slide(self.fog, *shift) for shift in fog_shifts(time_s, scale))
+            frame = laid(frame, fog_colour(frame), veil(far, near, fog))
         if falls[0]:
-            frame = _lay(frame, RAIN_COLOUR, self._falling(self.rain, rain_shifts(time_s, scale)) * rain.clamp(0, 1.5))
+            frame = rained(frame, rain, self._falling(self.rain, rain_shifts(time_s, scale)))
         if falls[1]:
-            frame = _lay(frame, SNOW_COLOUR, self._falling(self.snow, snow_shifts(time_s, scale)) * snow.clamp(0, 1.5))
+            frame = laid(frame, SNOW_COLOUR, self._falling(self.snow, snow_shifts(time_s, scale)) * snow.clamp(0, 1.5))
         return frame
 
     def _falling(self, sheets: list[Tensor], shifts: list[Shift]) -> Tensor:
@@ -110,13 +122,60 @@ def snow_shifts(time_s: float, scale: float) -> list[Shift]:
     return shifts
 
 
-def fog_shift(time_s: float, scale: float) -> Shift:
-    """How far the fog has drifted."""
-    return time_s * FOG_DRIFT_PER_S[0] * scale, time_s * FOG_DRIFT_PER_S[1] * scale
+def fog_shifts(time_s: float, scale: float) -> list[Shift]:
+    """How far each of the two looks at the sheet of fog has drifted."""
+    ways = zip(FOG_BEGINS, FOG_DRIFTS_PER_S, strict=True)
+    return [((x + time_s * right) * scale, (y + time_s * down) * scale) for (x, y), (right, down) in ways]
 
 
-def _lay(frame: Tensor, colour: tuple[float, float, float], opacity: Tensor) -> Tensor:
-    return frame + opacity * (torch.tensor(colour)[:, None, None] - frame)
+def thinned(amounts: Tensor) -> Tensor:
+    """Coarse amounts ``[..., 3, h, w]`` with less fog before what is near, low in the frame, the thicker it is."""
+    fog, rows = amounts[..., 2, :, :].clamp(0, 1.35), amounts.shape[-2]
+    row = (torch.arange(rows, device=amounts.device, dtype=amounts.dtype) + 0.5) / rows
+    near = ((row - 0.4) / 0.6).clamp(min=0)[:, None]
+    return torch.stack([amounts[..., 0, :, :], amounts[..., 1, :, :], fog * (1 - 0.4 * near * fog)], -3)
+
+
+def veil(far: Tensor, near: Tensor, fog: Tensor) -> Tensor:
+    """How opaque fog is: what gets through falls with the depth of both banks (Beer and Lambert)."""
+    return -torch.expm1((-1.0 - 1.5 * (far + near - 1)).clamp(max=-0.1) * fog)
+
+
+def fog_colour(image: Tensor) -> list[Tensor]:
+    """Fog's red, green and blue before ``image [..., 3, H, W]``: lit by what light there is, each ``[..., 1, 1]``."""
+    seen = image[..., ::8, ::8].mean((-2, -1), keepdim=True).unbind(-3)
+    light = (0.35 + 0.65 / LIT_LUMA * _luma(seen)).clamp(max=1)
+    return [0.85 * one * light + 0.15 * part for part, one in zip(seen, FOG_COLOUR, strict=True)]
+
+
+def rained(image: Tensor, rain: Tensor, streaks: Tensor) -> Tensor:
+    """Rain over ``image [..., 3, H, W]`` by its amount ``[..., H, W]``: dimmer, greyer and cooler light, then drops.
+
+    Both in one pass: each alone costs a CPU as much as all of the rain.
+    """
+    amount = rain.clamp(0, 1.5)
+    drops, dull = streaks * amount, amount.mul_(RAIN_DULLS)
+    clear = 1 - drops
+    kept = torch.addcmul(clear, dull, clear, value=-1)
+    grey = _luma(image.unbind(-3)).mul_(dull).mul_(clear)
+    out = image * kept.unsqueeze(-3)
+    for index, (cool, one) in enumerate(zip(OVERCAST, RAIN_COLOUR, strict=True)):
+        out.select(-3, index).add_(grey, alpha=cool).add_(drops, alpha=one)
+    return out
+
+
+def laid(image: Tensor, colour: Sequence[float] | Sequence[Tensor], opacity: Tensor) -> Tensor:
+    """A colour over ``image [..., 3, H, W]`` by opacity ``[..., H, W]``."""
+    out = image * (1 - opacity).unsqueeze(-3)
+    for index, one in enumerate(colour):
+        part = out.select(-3, index)
+        part.addcmul_(opacity, one) if isinstance(one, Tensor) else part.add_(opacity, alpha=one)
+    return out
+
+
+def _luma(parts: Sequence[Tensor]) -> Tensor:
+    red, green, blue = LUMA
+    return (parts[0] * red).add_(parts[1], alpha=green).add_(parts[2], alpha=blue)
 
 
 def _tile(sheet: npt.NDArray[np.float32]) -> Tensor:
@@ -129,8 +188,10 @@ def _sheet(rng: np.random.Generator, layer: Layer, view: View) -> Tensor:
     sheet = np.zeros((height, width), np.float32)
     x, y = rng.random(layer.count) * width, rng.random(layer.count) * height
     weight = layer.opacity * (0.5 + 0.5 * rng.random(layer.count))
-    radius, length = layer.radius * view.scale, round(layer.length * view.scale)
-    reach = math.ceil(2 * radius + 1)
+    # Most are small, a few twice as wide: no two flakes are alike, nor as near.
+    radius = layer.radius * view.scale * (0.65 + 0.95 * rng.random(layer.count) ** 2)
+    length = round(layer.length * view.scale)
+    reach = math.ceil(2 * float(radius.max()) + 1)
     for step in range(max(1, length)):
         fade = math.sin(math.pi * (step + 0.5) / length) if length else 1.0
         cx, cy = x + RAIN_SLANT * step, y + step
@@ -138,15 +199,15 @@ def _sheet(rng: np.random.Generator, layer: Layer, view: View) -> Tensor:
             for dx in range(-reach, reach + 1):
                 px, py = np.floor(cx) + dx, np.floor(cy) + dy
                 far = np.hypot(px - cx, py - cy if not length else 0.0)
-                sharp = np.clip(1.5 - far / max(radius, 0.6 * view.scale), 0, 1)
-                cover = sharp if layer.radius < 2 else _disc(far, radius)
+                sharp = np.clip(1.5 - far / np.maximum(radius, 0.6 * view.scale), 0, 1)
+                cover = sharp if layer.radius < BLURRED else _blurred(far, radius)
                 np.maximum.at(sheet, (py.astype(int) % height, px.astype(int) % width), cover * weight * fade)
     return _tile(sheet)
 
 
-def _disc(far: npt.NDArray[np.float64], radius: float) -> npt.NDArray[np.float64]:
-    """A disc with a soft edge, as an unfocused flake is."""
-    return np.clip((radius - far) / (0.45 * radius) + 0.5, 0, 1)
+def _blurred(far: npt.NDArray[np.float64], radius: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """A disc that has no edge, as an unfocused flake's has none."""
+    return np.clip(1 - (far / (1.6 * radius)) ** 2, 0, 1)
 
 
 def _fog_sheet(rng: np.random.Generator, view: View) -> Tensor:

@@ -1,0 +1,112 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from pipeline.pocket.latents import GRID
+from pipeline.pocket.view import View
+from pipeline.pocket.weather import RAIN_COLOUR, SNOW, Weather, fog_colour, fog_shifts, thinned, veil
+
+VIEW = View(416, 240)
+WEATHER = Weather(0, VIEW)
+SUNSET = torch.tensor([230.0, 140.0, 60.0])[:, None, None].expand(3, VIEW.height, VIEW.width).contiguous()
+
+
+def over(frame: torch.Tensor, time_s: float = 2.0, **amounts: float) -> torch.Tensor:
+    told = torch.tensor([amounts.get(name, 0.0) for name in ("rain", "snow", "fog")])
+    return WEATHER.over(frame, told[:, None, None].expand(3, *GRID), time_s)
+
+
+def between_drops(frame: torch.Tensor) -> np.ndarray:
+    """Red, green and blue where no drop is: most of the frame."""
+    return frame.flatten(1).median(1).values.numpy()
+
+
+def test_the_light_falls_with_rain() -> None:
+    """The more rain, the dimmer, the greyer and the cooler is the scene between the drops."""
+    lights = np.array([between_drops(over(SUNSET, rain=amount)) for amount in (0.0, 0.4, 0.8, 1.3)])
+    assert (np.diff(lights.mean(1)) < -5).all()
+    assert (np.diff(np.ptp(lights, axis=1) / lights.mean(1)) < -0.05).all()
+    assert (np.diff(lights[:, 0] / lights[:, 2]) < -0.1).all()
+
+
+def test_a_grey_scene_turns_blue_under_rain() -> None:
+    """Rain is cool by itself, not only by the warmth that it takes."""
+    red, _, blue = between_drops(over(torch.full_like(SUNSET, 120.0), rain=1.0))
+    assert blue > red + 4
+
+
+def test_drops_are_brighter_than_what_is_behind() -> None:
+    """Dimmed as the scene is, drops stand out against it, by no more than their own colour."""
+    wet = over(torch.full_like(SUNSET, 60.0), rain=1.0)
+    assert float(wet[1].max()) > float(wet[1].median()) + 40
+    assert float(wet.amax()) <= max(RAIN_COLOUR)
+
+
+def spread(sheet: torch.Tensor) -> np.ndarray:
+    """Areas of the flakes on a sheet, in pixels, one overlap or another among them."""
+    spots = (sheet[: VIEW.height, : VIEW.width].numpy() > 0.08).astype(np.uint8)
+    return cv2.connectedComponentsWithStats(spots)[2][1:, cv2.CC_STAT_AREA]
+
+
+def test_near_flakes_vary_in_size() -> None:
+    """Of the nearest flakes the large are three times as large as the small."""
+    small, large = np.quantile(spread(WEATHER.snow[-1]), (0.15, 0.85))
+    assert large > 3 * small
+
+
+def test_near_flakes_are_soft_and_far_ones_faint() -> None:
+    """No pixel of a near flake differs from the next by two fifths of it; the farthest flakes are the faintest."""
+    near = Weather(0, View(832, 480)).snow[-1]
+    assert float(near.diff(dim=1).abs().max()) < 0.38 * float(near.max())
+    assert SNOW[0].opacity < min(layer.opacity for layer in SNOW[1:])
+
+
+def test_thick_fog_leaves_the_lower_part_readable() -> None:
+    """What is near keeps half of its contrast under the thickest fog, far more than what is far; a thin fog stays."""
+    stripes = torch.arange(VIEW.width).remainder(8).lt(4).float().mul(120).add(40).expand(3, VIEW.height, -1)
+    kept = over(stripes.contiguous(), fog=1.35).diff(dim=2).abs().mean((0, 2)) / stripes.diff(dim=2).abs().mean((0, 2))
+    far, near = (float(part.mean()) for part in (kept[: VIEW.height // 5], kept[-VIEW.height // 5 :]))
+    assert near > 0.5
+    assert near > far + 0.1
+    thin = thinned(torch.full((3, *GRID), 0.3))
+    assert float(thin[2].min()) > 0.85 * 0.3
+    assert torch.equal(thin[:2], torch.full((2, *GRID), 0.3))
+
+
+def test_banks_of_fog_stand_out_and_drift() -> None:
+    """A fog is not flat, and within three seconds it is another place that is thick."""
+    black = torch.zeros_like(SUNSET) + 20
+    early, late = (over(black, second, fog=1.0)[1, : VIEW.height // 3].numpy() for second in (2.0, 5.0))
+    assert early.std() > 0.15 * early.mean()
+    assert np.abs(late - early).mean() > 0.4 * early.std()
+
+
+def test_fog_is_never_solid() -> None:
+    """Whatever the banks do, a sixteenth of the picture shows through the thickest."""
+    most = veil(torch.ones(1), torch.ones(1), torch.tensor([1.0]))
+    assert 0.8 < float(most) < 15 / 16
+    assert float(veil(torch.zeros(1), torch.zeros(1), torch.ones(1))) > 0.05
+
+
+def test_fog_is_dimmer_at_night() -> None:
+    """Fog has the light of the picture behind it, and something of its colour."""
+    day, night = (torch.stack(fog_colour(SUNSET * share)).flatten() for share in (1.0, 0.1))
+    assert float(night.max()) < 0.6 * float(day.min())
+    assert float(day[0]) > float(day[2])
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+def test_fog_drifts_as_far_in_every_size(scale: float) -> None:
+    """Both looks at the sheet begin and drift by shares of the frame."""
+    assert fog_shifts(0.7, scale) == [pytest.approx((scale * x, scale * y)) for x, y in fog_shifts(0.7, 1.0)]
+
+
+def test_no_weather_leaves_the_frame_as_it_is() -> None:
+    """Amounts of zero change no bit, and the frame that was given is never written to."""
+    frame = SUNSET.clone()
+    assert torch.equal(over(frame), SUNSET)
+    for name in ("rain", "snow", "fog"):
+        given = frame.clone()
+        over(given, **{name: 1.0})
+        assert torch.equal(given, frame)
