@@ -184,7 +184,7 @@ async def test_pocket_goes_on_after_a_death(idle_actors: list[Any]) -> None:
     engine, bare = FrugalEngine(idle_actors, partial(build_pipeline, model)), build_pipeline(model)
     await engine.start()
     wish = [
-        Conditioning("i2v", "the camera pans left" if n < 3 else "snow", picture, 3, n, quality=3) for n in range(7)
+        Conditioning("i2v", "the camera pans left" if n < 3 else "snow", picture, 3, n, quality=2) for n in range(7)
     ]
     state = bare.open(wish[0])
     await engine.open("a", wish[0])

@@ -27,7 +27,7 @@ def test_wan_tells_its_start() -> None:
     assert len(loading) > 1
     assert all(stage.startswith("loading ") for stage in loading)
     seconds = pipeline.warm_up(told.append)
-    chunks = 5 + 2 * len(pipeline.capabilities.quality)
+    chunks = 4 + 2 * len(pipeline.capabilities.quality)
     assert told[len(loading) :] == [f"warming up: chunk {number} of {chunks}" for number in range(1, chunks + 1)]
     assert len(seconds) == len(pipeline.capabilities.quality)
     assert min(seconds) > 0

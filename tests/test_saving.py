@@ -24,7 +24,7 @@ def pocket(one_thread: None, made_once: None) -> CausalPipeline:
 
 
 def under(prompt: str = "snow falls, the camera pans left", seed: int = 3) -> Conditioning:
-    return Conditioning("i2v", prompt, PICTURE, seed, quality=3)
+    return Conditioning("i2v", prompt, PICTURE, seed, quality=2)
 
 
 def same(ours: Chunk, theirs: Chunk) -> bool:
