@@ -37,6 +37,7 @@ def widened(rows: Tensor, absent: float = 0.0) -> Tensor:
 
 
 def main() -> None:
+    """Widen the file that is named."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", type=Path)
     parser.add_argument("out", type=Path)
