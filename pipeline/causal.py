@@ -104,7 +104,7 @@ class CausalPipeline:
         with torch.inference_mode():
             self._sink_place, self._places = network.rotation(0), network.rotation(*range(1, window + 1))
             self._silence = network.silence(1)
-        self._eye = Eye(network, self._silence, self._decoders, layers, parallax)
+        self._eye = Eye(network, self._silence, layers, parallax)
         fps = Fraction(LATENTS_PER_SECOND * frames_per_latent)
         self.format = VideoFormat(views[0].width, views[0].height, fps, latents_per_chunk, frames_per_latent)
         self.capabilities = Capabilities(

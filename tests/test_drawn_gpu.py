@@ -46,7 +46,7 @@ def of(name: str) -> dict[str, Wish]:
 def test_the_gpu_decoder_draws_what_the_cpu_does(name: str) -> None:
     """Its arithmetic, on the CPU: the same but for rounding, which moves few pixels by more than a level."""
     decoder = GpuDecoder(VIEW, 2, torch.device("cpu"))
-    apart = np.abs(played(decoder, decoder.take_in(canvas()), of(name)) - on_cpu(name))
+    apart = np.abs(played(decoder, canvas(), of(name)) - on_cpu(name))
     assert np.quantile(apart, 0.99) <= 2
     assert apart.mean() < 0.2
 
@@ -55,7 +55,7 @@ def test_nothing_that_is_drawn_is_left_on_the_host() -> None:
     """On a device of its own no tensor meets one of the host's, and the frames are the same."""
     with elsewhere() as device:
         decoder = GpuDecoder(VIEW, 2, device)
-        there = played(decoder, decoder.take_in(on(canvas(), device)), WISHES)
+        there = played(decoder, on(canvas(), device), WISHES)
     apart = np.abs(there - on_cpu("all"))
     assert np.quantile(apart, 0.99) <= 2
 
@@ -66,7 +66,7 @@ def test_a_gpu_draws_as_the_cpu_does(name: str) -> None:
     """Compiled and recorded, each alone and all together; and the same once more."""
     device = torch.device("cuda")
     decoder = GpuDecoder(VIEW, 2, device)
-    seen = decoder.take_in(on(canvas(), device))
+    seen = on(canvas(), device)
     made = played(decoder, seen, of(name))
     apart = np.abs(made - on_cpu(name))
     assert np.quantile(apart, 0.99) <= 2

@@ -75,7 +75,7 @@ def on_gpu() -> GpuDecoder:
 
 @torch.inference_mode()
 def played(decoder: AnchoredDecoder | GpuDecoder, effects: tuple[str, ...], device: torch.device = CPU) -> np.ndarray:
-    seen, motion, out = on(decoder.take_in(canvas()), device), Motion.at_rest(device), list[np.ndarray]()
+    seen, motion, out = on(canvas(), device), Motion.at_rest(device), list[np.ndarray]()
     for number, z in enumerate(latents(*effects)):
         frames, motion = decoder.decode(motion, z.to(device), seen, FRAMES - number % 2)
         out.append(frames.cpu().numpy().copy())
@@ -124,7 +124,7 @@ def reached(
     canvas: Canvas | None = None,
 ) -> np.ndarray:
     """Frames of a picture with layers, under words that come to reach but some of them."""
-    seen, motion = on(decoder.take_in(canvas or by_layers()), device), Motion.at_rest(device)
+    seen, motion = on(canvas or by_layers(), device), Motion.at_rest(device)
     out: list[np.ndarray] = []
     for number, z in enumerate(latents(*effects)):
         aimed = motion if number == 0 else motion.aimed(goal)
@@ -171,7 +171,7 @@ def test_a_portrait_is_the_plain_decoders() -> None:
     goal = all_but(MOTION, REST, SKY)
     made: list[np.ndarray] = []
     for decoder in (AnchoredDecoder(view=view), GpuDecoder(view, FRAMES, CPU)):
-        seen, motion, shown = decoder.take_in(with_layers(canvas, shares)), Motion.at_rest(), list[np.ndarray]()
+        seen, motion, shown = with_layers(canvas, shares), Motion.at_rest(), list[np.ndarray]()
         for z in latents("camera", "swing", "flow", "snow"):
             frames, motion = decoder.decode(motion.aimed(goal), z, seen, FRAMES)
             shown.append(frames.numpy().astype(int))
@@ -236,7 +236,7 @@ def test_the_state_is_the_plain_decoders() -> None:
     decoder = GpuDecoder(VIEW, FRAMES, CPU)
     for z in latents("camera", "swing"):
         _, motions[0] = anchored().decode(motions[0], z, canvas(), FRAMES)
-        _, motions[1] = decoder.decode(motions[1], z, decoder.take_in(canvas()), FRAMES)
+        _, motions[1] = decoder.decode(motions[1], z, canvas(), FRAMES)
     assert motions[0].camera == motions[1].camera
     assert torch.equal(motions[0].recent, motions[1].recent)
 

@@ -86,10 +86,6 @@ class AnchoredDecoder:
         self._weather = Weather(seed, view)
         self._x, self._y = nodes(view)
 
-    def take_in(self, canvas: Canvas) -> Canvas:
-        """Give the canvas as it is kept for :meth:`decode`."""
-        return canvas
-
     def decode(self, motion: Motion, latent: Tensor, canvas: Canvas, frames: int) -> tuple[Tensor, Motion]:
         """Decode one latent.
 

@@ -1,14 +1,12 @@
-"""The anchored decoder for a GPU: all frames of a latent at once, compiled and recorded.
+"""The anchored decoder for a GPU: all frames of a latent at once, recorded as CUDA graphs.
 
 Its pictures are those of :class:`pipeline.pocket.decoder.AnchoredDecoder` but for rounding. What that leaves out where
 it would change nothing is computed here and changes nothing, since asking the GPU costs more.
 """
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.pocket.camera import glide, pose_at
@@ -19,8 +17,9 @@ from pipeline.pocket.depth import CELLS
 from pipeline.pocket.drawn.draw import draw
 from pipeline.pocket.drawn.eye import Eye, looking
 from pipeline.pocket.drawn.shot import Shot
-from pipeline.pocket.gpu_layers import Planes, Seen, displaced, gain, halved, local, planes, under
-from pipeline.pocket.gpu_sampling import enlarge, sample
+from pipeline.pocket.gpu_layers import Planes, Seen, displaced, gain, planes, under
+from pipeline.pocket.gpu_sampling import Reader
+from pipeline.pocket.gpu_weather import GpuWeather
 from pipeline.pocket.latents import (
     CAMERA,
     CHANNELS,
@@ -38,21 +37,12 @@ from pipeline.pocket.parallax import STEPS, Travel, eased, moved
 from pipeline.pocket.reach import KINDS
 from pipeline.pocket.sampling import NODES
 from pipeline.pocket.view import View
-from pipeline.pocket.weather import (
-    SNOW_COLOUR,
-    Weather,
-    fog_colour,
-    fog_shifts,
-    laid,
-    rain_shifts,
-    rained,
-    snow_shifts,
-    thinned,
-    veil,
-)
-from pipeline.recorded import Recorded, compiled, may_record
+from pipeline.pocket.weather import fog_shifts, rain_shifts, snow_shifts
+from pipeline.recorded import Recorded, may_record
 
-LEAST_FLOW, LEAST_WEATHER = 0.02, 0.01
+LEAST_FLOW = 0.02
+# Pixels rendered at once: all frames of 832x480, four of 1920x1080, which bounds the memory of a frame's parts.
+AT_ONCE = 8_300_000
 # Columns of a frame's numbers: its share of the latent, the camera's six, the flow's two phases and their mix; then how
 # far each sheet has moved, in pixels right and down; then the reach; then the
 # part of the camera's way that counts for depth.
@@ -64,7 +54,7 @@ KEPT, KEPT_EASED = slice(EASED.stop, EASED.stop + 6), slice(EASED.stop + 6, EASE
 
 
 class Pictures(NamedTuple):
-    """What is sampled: texture and plate ``float16 [3, H, W]``, sky ``float32 [1, h, w]``.
+    """What is sampled: texture and plate ``float32 [3, H, W]``, sky ``float32 [1, h, w]``.
 
     ``near float32 [1, 60, 104]`` and ``subject float32 [2]`` are the picture's depth, zero where it has none; of the
     subject first how near it is, then 1 if it is by itself. ``kept float32 [1, 32, 56]`` is a map of what keeps its
@@ -84,25 +74,13 @@ class GpuDecoder:
 
     def __init__(self, view: View, frames: int, device: torch.device, seed: int = 0) -> None:
         self._view, self._frames, self._device = view, frames, device
-        weather = Weather(seed, view)
-        size = (slice(view.height), slice(view.width))
-        self._rain, self._snow = (
-            torch.stack([sheet[size] for sheet in sheets]).to(device) for sheets in (weather.rain, weather.snow)
-        )
-        self._fog = weather.fog[size].contiguous().to(device)
+        self._reader, self._weather = Reader(view), GpuWeather(view, device, seed)
         self._x, self._y = (places.contiguous().to(device) for places in nodes(view))
-        self._render, self._settle = compiled(self._rendered, device), compiled(settled, device)
         self._held: Canvas | None = None
         self._given: tuple[Tensor, ...] = ()
         self._settled: Recorded[tuple[Tensor, Tensor]] | None = None
         self._recorded: dict[bool, Recorded[Tensor]] = {}
         self._knows_layers = False
-
-    def take_in(self, canvas: Canvas) -> Canvas:
-        """Give the canvas as it is kept for :meth:`decode`: in half precision, to which a grey level is exact."""
-        texture = canvas.texture.half()
-        plate = texture if canvas.plate is canvas.texture else canvas.plate.half()
-        return replace(canvas, texture=texture, plate=plate, layers=canvas.layers and halved(canvas.layers))
 
     def decode(self, motion: Motion, latent: Tensor, canvas: Canvas, frames: int) -> tuple[Tensor, Motion]:
         """Decode one latent; see :meth:`pipeline.pocket.decoder.AnchoredDecoder.decode`.
@@ -164,19 +142,19 @@ class GpuDecoder:
 
     def _calm(self, latent: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
         if not may_record(self._device):
-            return self._settle(latent, before)
+            return settled(latent, before)
         if self._settled is None:
-            self._settled = Recorded(self._settle, [latent, before])
+            self._settled = Recorded(settled, [latent, before])
         return self._settled(latent, before)
 
     def _shown(self, inputs: tuple[Tensor, Tensor, Tensor], given: tuple[Tensor, ...], by_layers: bool) -> Tensor:
         seen = given if by_layers else given[: len(Pictures._fields)]
         if not may_record(self._device):
-            return self._render(*inputs, *seen)
+            return self._rendered(*inputs, *seen)
         if by_layers not in self._recorded:
 
             def render(recent: Tensor, latent: Tensor, told: Tensor) -> Tensor:
-                return self._render(recent, latent, told, *seen)
+                return self._rendered(recent, latent, told, *seen)
 
             self._recorded[by_layers] = Recorded(render, inputs)
         return self._recorded[by_layers](*inputs)
@@ -198,33 +176,37 @@ class GpuDecoder:
 
     def _rendered(self, recent: Tensor, latent: Tensor, told: Tensor, *given: Tensor) -> Tensor:
         """Frames ``uint8 [F, H, W, 3]`` of calm fields and of each frame's numbers; by layers, where they are given."""
-        pictures, view = Pictures(*given[: len(Pictures._fields)]), self._view
+        at_once = max(1, AT_ONCE // (self._view.width * self._view.height))
+        parts = [self._some(recent, latent, some, given) for some in told.split(at_once)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _some(self, recent: Tensor, latent: Tensor, told: Tensor, given: tuple[Tensor, ...]) -> Tensor:
+        pictures, reader = Pictures(*given[: len(Pictures._fields)]), self._reader
         fields = between(recent, latent, told[:, SHARE, None, None, None])
         here, ahead = self._set_apart(told, pictures)
-        near = local(fields[:, 2:9], here, view)
+        near = reader.local(fields[:, 2:9], here)
         if len(given) > len(pictures):
             layers = Planes(*given[len(pictures) :])
             motion, light, cover = told[:, REACH].unflatten(1, (3, KINDS)).unbind(1)
             shift, places = fields[:, DISPLACEMENT] * DISPLACEMENT_UNIT_PX, Seen(here, ahead, pictures.subject[1])
-            image, at, before = displaced(pictures.texture, layers, places, shift, motion, view)
-            factors, covered = gain(layers, places, fields[:, GAIN], light, view), under(layers, places, cover, view)
+            image, at, before = displaced(pictures.texture, layers, places, shift, motion, reader)
+            factors = gain(layers, places, fields[:, GAIN], light, reader)
+            covered = under(layers, places, cover, reader)
         else:
-            at = enlarge(here - near[:, :2] * DISPLACEMENT_UNIT_PX, view)
-            image, factors, covered = sample(pictures.texture, at, view), enlarge(near[:, 4:7].exp(), view), None
-            before = torch.zeros_like(image[:, :1])
+            at = here - near[:, :2] * DISPLACEMENT_UNIT_PX
+            image, factors = reader.sample(pictures.texture, reader.looking(at)), reader.enlarge(near[:, 4:7].exp())
+            before, covered = torch.zeros_like(image[:, :1]), None
         drifting, share = self._drift(near[:, 2:4], at, told, pictures), self._flowing(near[:, 2:4], at, pictures)
-        share = share * (1 - before)
-        image = torch.lerp(image, drifting, share) * factors
-        wet = self._under_weather(image, fields[:, WEATHER], told)
-        image = wet if covered is None else torch.lerp(image, wet, covered)
-        return image.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        image = torch.lerp(image, drifting, share * (1 - before)) * factors
+        shown = self._weather.over(image, fields[:, WEATHER], [told[:, fall] for fall in (RAIN, SNOW, FOG)], covered)
+        return shown.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
     def _set_apart(self, told: Tensor, pictures: Pictures) -> tuple[Tensor, Tensor]:
         """Where the nodes look for the picture, and for a subject that is by itself, ``[F, 2, 61, 105]`` in units."""
         (flat, way), (kept_flat, kept_way) = self._looked(told, POSE, EASED), self._looked(told, KEPT, KEPT_EASED)
         near, kept = (plane.expand(len(told), -1, -1, -1) for plane in (pictures.near, pictures.kept))
         still = self._deep(kept_flat, kept_way, near)
-        here = torch.lerp(still, self._deep(flat, way, near), 1 - local(kept, still, self._view))
+        here = torch.lerp(still, self._deep(flat, way, near), 1 - self._reader.local(kept, still))
         alone = torch.stack(moved(kept_flat[:, 0], kept_flat[:, 1], pictures.subject[0], kept_way), 1)
         return here, torch.where(pictures.subject[1] > 0, alone, here)
 
@@ -237,13 +219,13 @@ class GpuDecoder:
     def _deep(self, flat: Tensor, travel: Travel, near: Tensor) -> Tensor:
         here = flat
         for _ in range(STEPS):
-            here = torch.stack(moved(flat[:, 0], flat[:, 1], local(near, here, self._view)[:, 0], travel), 1)
+            here = torch.stack(moved(flat[:, 0], flat[:, 1], self._reader.local(near, here)[:, 0], travel), 1)
         return here
 
     def _drift(self, flow: Tensor, at: Tensor, told: Tensor, pictures: Pictures) -> Tensor:
-        reach = enlarge(flow * (FLOW_UNIT_PX_PER_S * FLOW_PERIOD_S), self._view)
+        reach = flow * (FLOW_UNIT_PX_PER_S * FLOW_PERIOD_S)
         first, second = (
-            sample(pictures.plate, at - reach * (phase - 0.5)[:, None, None, None], self._view)
+            self._reader.sample(pictures.plate, self._reader.looking(at - reach * (phase - 0.5)[:, None, None, None]))
             for phase in told[:, PHASES].unbind(1)
         )
         return mixed(first, second, told[:, MIX, None, None, None], cell(self._view.scale))
@@ -259,38 +241,8 @@ class GpuDecoder:
         top, bottom = ((first - 1) * step).floor(), ((last + 1) * step).floor() + 1
         lines = torch.arange(self._view.height, device=flow.device)
         flows = (lines >= top[:, None]) & (lines < bottom[:, None])
-        share = enlarge((moving / FLOW_FADE).clamp(max=1), self._view) * flows[:, None, :, None]
-        return share * sample(pictures.sky, at, self._view)
-
-    def _under_weather(self, image: Tensor, amounts: Tensor, told: Tensor) -> Tensor:
-        amounts = amounts * (amounts.amax((2, 3), keepdim=True) > LEAST_WEATHER)
-        size = (self._view.height, self._view.width)
-        amounts = F.interpolate(thinned(amounts), size=size, mode="bilinear", align_corners=False)
-        rain, snow, fog = amounts.unbind(1)
-        far, near = (self._slide(self._fog, shift)[:, 0] for shift in told[:, FOG].split(2, 1))
-        image = laid(image, fog_colour(image), veil(far, near, fog))
-        image = rained(image, rain, self._falling(self._rain, told[:, RAIN]))
-        flakes = self._falling(self._snow, told[:, SNOW])
-        return laid(image, SNOW_COLOUR, flakes * snow.clamp(0, 1.5))
-
-    def _falling(self, sheets: Tensor, shifts: Tensor) -> Tensor:
-        pairs = shifts.split(2, 1)
-        total = self._slide(sheets[0], pairs[0])
-        for sheet, pair in zip(sheets[1:], pairs[1:], strict=True):
-            total = total + self._slide(sheet, pair)
-        return total[:, 0].clamp(0, 0.95)
-
-    def _slide(self, sheet: Tensor, shift: Tensor) -> Tensor:
-        """A sheet ``[H, W]`` that repeats, from ``shift float [F, 2]`` on, x before y; ``[F, 1, H, W]``."""
-        height, width = sheet.shape
-        begin = shift.floor()
-        right, down = (shift - begin)[:, :, None, None, None].unbind(1)
-        x0, y0 = begin.long().unbind(1)
-        columns = [(x0[:, None] + torch.arange(dx, width + dx, device=sheet.device)) % width for dx in (0, 1)]
-        rows = [(y0[:, None] + torch.arange(dy, height + dy, device=sheet.device)) % height for dy in (0, 1)]
-        taps = [[sheet[row[:, :, None], column[:, None]][:, None] for column in columns] for row in rows]
-        top, bottom = (torch.lerp(left, beside, right) for left, beside in taps)
-        return torch.lerp(top, bottom, down)
+        share = self._reader.enlarge((moving / FLOW_FADE).clamp(max=1)) * flows[:, None, :, None]
+        return share * self._reader.sample(pictures.sky, self._reader.looking(at))
 
 
 def _depth(canvas: Canvas, device: torch.device) -> tuple[Tensor, Tensor]:

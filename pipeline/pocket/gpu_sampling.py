@@ -1,36 +1,47 @@
-"""Reading planes at places of many frames at once, for a GPU: gathers that a compiler fuses."""
+"""Reading planes of the canvas at places of many frames at once, for a GPU.
+
+By PyTorch's own kernels: a compiled gather took twice their time on an H200, and all of a frame compiled as one, where
+the places of every gather are interpolated again in each of its taps, over two minutes of compiling.
+"""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.pocket.canvas import SCALE
 from pipeline.pocket.view import View
 
 
-def enlarge(nodes: Tensor, view: View, reduction: int = 1) -> Tensor:
-    """Node values ``[F, C, 61, 105]`` to every ``reduction``-th pixel ``[F, C, H, W]``, exact for what is linear."""
-    size = (view.height // reduction, view.width // reduction)
-    return F.interpolate(nodes, size=size, mode="bilinear", align_corners=True)
+class Reader:
+    """Reads nodes and planes for all frames of a latent, at one view's size."""
 
+    def __init__(self, view: View) -> None:
+        self._view = view
+        # From the middle of the canvas to its sides, in units.
+        self._half = tuple(
+            (side / 2 + room) / view.scale for side, room in ((view.width, view.room[1]), (view.height, view.room[0]))
+        )
 
-def sample(plane: Tensor, at: Tensor, view: View) -> Tensor:
-    """Values ``float32 [F, C, H, W]`` of a plane of the canvas ``[C, h, w]``, at places ``[F, 2, H, W]`` in units."""
-    rows, columns = plane.shape[1:]
-    x, y = (at[:, axis] * view.scale for axis in (0, 1))
-    full_x, full_y = SCALE * (view.width + 2 * view.room[1]), SCALE * (view.height + 2 * view.room[0])
-    x = ((x + view.width / 2) * SCALE + SCALE * view.room[1]) * (columns / full_x) - 0.5
-    y = ((y + view.height / 2) * SCALE + SCALE * view.room[0]) * (rows / full_y) - 0.5
-    x, y = x.clamp(0, columns - 1), y.clamp(0, rows - 1)
-    x0, y0 = x.floor(), y.floor()
-    right, down = (x - x0)[None], (y - y0)[None]
-    left, above = x0.long(), y0.long()
-    beside, below = (left + 1).clamp(max=columns - 1), (above + 1).clamp(max=rows - 1)
-    flat = plane.flatten(1)
+    def local(self, values: Tensor, here: Tensor) -> Tensor:
+        """Values ``[F, C, 61, 105]`` of fields ``[F, C, h, w]`` at nodes' places ``[F, 2, 61, 105]`` in units."""
+        width, height = self._view.extent
+        place = torch.stack([here[:, 0] / (width / 2), here[:, 1] / (height / 2)], dim=-1)
+        return F.grid_sample(values, place, padding_mode="border", align_corners=False)
 
-    def tap(row: Tensor, column: Tensor) -> Tensor:
-        return flat[:, row * columns + column].float()
+    def enlarge(self, nodes: Tensor, reduction: int = 1) -> Tensor:
+        """Node values ``[F, C, 61, 105]`` to every ``reduction``-th pixel ``[F, C, H, W]``, exact for linear ones."""
+        size = (self._view.height // reduction, self._view.width // reduction)
+        return F.interpolate(nodes, size=size, mode="bilinear", align_corners=True)
 
-    top = torch.lerp(tap(above, left), tap(above, beside), right)
-    bottom = torch.lerp(tap(below, left), tap(below, beside), right)
-    return torch.lerp(top, bottom, down).transpose(0, 1)
+    def looking(self, here: Tensor, reduction: int = 1) -> Tensor:
+        """Where every ``reduction``-th pixel looks, ``[F, H, W, 2]`` as shares of half of the canvas from its middle.
+
+        ``here [F, 2, 61, 105]`` is where the nodes look, in units.
+        """
+        shares = torch.stack([here[:, axis] / self._half[axis] for axis in (0, 1)], 1)
+        return self.enlarge(shares, reduction).permute(0, 2, 3, 1)
+
+    def sample(self, plane: Tensor, at: Tensor) -> Tensor:
+        """Values ``float32 [F, C, H, W]`` of a plane of the canvas ``[C, h, w]``, of any resolution, where it is looked
+        at, ``[F, H, W, 2]``."""
+        planes = plane.expand(len(at), -1, -1, -1)
+        return F.grid_sample(planes, at, padding_mode="border", align_corners=False)

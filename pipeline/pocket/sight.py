@@ -8,7 +8,6 @@ from torch import Tensor
 
 from pipeline.networks.transformer import KeyValue
 from pipeline.pocket.canvas import Canvas, prepare, with_sky
-from pipeline.pocket.decoders import Decoders
 from pipeline.pocket.depth import with_depth
 from pipeline.pocket.drawn.marks import with_marks
 from pipeline.pocket.gpu_passes import LATENT_SHAPE
@@ -39,11 +38,10 @@ class Eye:
         self,
         network: PocketNetwork,
         silence: Text,
-        decoders: Decoders,
         layers: LayersNetwork | None,
         parallax: float,
     ) -> None:
-        self._network, self._silence, self._decoders = network, silence, decoders
+        self._network, self._silence = network, silence
         self._layers, self._parallax = layers and layers.eval().requires_grad_(False), parallax
         self._device, self._dtype = network.position.device, network.position.dtype
         # One: a picture's canvas takes 100 MB. Its stream shares it, and a reset then opens at once.
@@ -75,7 +73,7 @@ class Eye:
         canvas = with_marks(canvas)
         still = torch.zeros(LATENT_SHAPE, dtype=self._dtype, device=self._device)
         rest = self._network.encode_context(still, scene, self._silence)
-        return Sight(self._decoders.of(canvas.view).take_in(canvas), scene, rest)
+        return Sight(canvas, scene, rest)
 
     def _picture(self, canvas: Canvas) -> Tensor:
         """What the network sees, ``[1, 3, 128, 224]`` in -1..1: a drawing of the layers, or the view at rest."""
