@@ -8,34 +8,38 @@ import torch
 
 from pipeline.causal import CausalPipeline
 from pipeline.networks.text_words import TextConfig
-from pipeline.pocket.canvas import Canvas, prepare
+from pipeline.pocket.canvas import CPU, Canvas, prepare
 from pipeline.pocket.decoder import AnchoredDecoder
 from pipeline.pocket.intents import EFFECTS, LOGITS, NAMED, SPLIT
 from pipeline.pocket.network import PocketConfig, PocketNetwork
+from pipeline.pocket.view import View
+from pipeline.session import picture_sha256
 from pipeline.types import Conditioning, Pixels
 
 TEXT = TextConfig(vocabulary=300, table_dim=8, dim=32, num_layers=1, num_heads=2, length=12, outputs=LOGITS)
 SMALL = PocketConfig(dim=32, ffn_dim=48, num_heads=2, num_layers=2, text=TEXT)
+# A sixteenth of the frame: the same motion in fewer pixels.
+VIEW = View(208, 120)
 
-# By the picture's id and more; with the picture, so that the id stays its own.
-CANVASES: dict[tuple[object, ...], tuple[Pixels, Canvas]] = {}
+CANVASES: dict[tuple[object, ...], Canvas] = {}
 
 
 @pytest.fixture
 def made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture's canvas and the decoder are made once: either takes longer than three chunks, and neither changes."""
-    monkeypatch.setattr("pipeline.pocket.sight.prepare", _canvas)
-    monkeypatch.setattr("pipeline.pocket.decoders.AnchoredDecoder", _decoder)
+    monkeypatch.setattr("pipeline.pocket.sight.prepare", canvas_of)
+    monkeypatch.setattr("pipeline.pocket.decoders.AnchoredDecoder", decoder_of)
 
 
-def _canvas(image: Pixels, width: int, height: int, device: torch.device) -> Canvas:
-    key = id(image), width, height, device
+def canvas_of(image: Pixels, width: int, height: int, device: torch.device = CPU) -> Canvas:
+    """A picture's canvas, of which nothing is looked at."""
+    key = picture_sha256(image), width, height, device
     if key not in CANVASES:
-        CANVASES[key] = image, prepare(image, width, height, device)
-    return CANVASES[key][1]
+        CANVASES[key] = prepare(image, width, height, device)
+    return CANVASES[key]
 
 
-_decoder = cache(AnchoredDecoder)
+decoder_of = cache(AnchoredDecoder)
 
 
 @cache
@@ -77,6 +81,7 @@ def pipeline(latents_per_chunk: int = 1, max_streams: int = 2, steps: int = 2, v
         max_streams=max_streams,
         examples=("pan",),
         variety=variety,
+        views=(VIEW,),
     )
 
 

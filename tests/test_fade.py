@@ -11,12 +11,12 @@ from pipeline.errors import PipelineError, TruncationError
 from pipeline.interface import Swapping
 from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.fade import Fade, fade_from
-from pipeline.pocket.view import NOMINAL
 from pipeline.state import StreamState
 from pipeline.types import Chunk, PicturePolicy
-from tests.pocket_parts import conditioning, pipeline
+from tests.pocket_parts import VIEW, conditioning, pipeline
+from tests.pocket_parts import made_once as made_once
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "made_once")
 
 BEFORE, AFTER = conditioning(), conditioning(picture_seed=1)
 NOTHING = torch.empty(0)
@@ -52,7 +52,7 @@ def test_flush_keeps_what_moves() -> None:
     assert motion.camera.pose != type(motion.camera.pose)()
     (chunk,) = go_on(model, state, 1)
     assert (chunk.first_latent, chunk.first_frame) == (3, 12)
-    shown, _ = model._decoders.of(NOMINAL).decode(motion, state.now.last[0, :, 0], state.canvas, 4)
+    shown, _ = model._decoders.of(VIEW).decode(motion, state.now.last[0, :, 0], state.canvas, 4)
     assert np.array_equal(chunk.frames, shown.numpy())
     anew = model.generate_chunk(model.open(AFTER), AFTER)
     assert not np.array_equal(chunk.frames[0], anew.frames[0])
@@ -83,7 +83,7 @@ def test_a_blend_goes_from_one_picture_to_the_other() -> None:
         (chunk,) = go_on(model, state, 1)
         clean = state.now.last[0, :, 0]
         sides = [
-            model._decoders.of(NOMINAL).decode(motion, clean, canvas, 4)[0].numpy().astype(float)
+            model._decoders.of(VIEW).decode(motion, clean, canvas, 4)[0].numpy().astype(float)
             for canvas in (old, state.canvas)
         ]
         motion = state.now.motion

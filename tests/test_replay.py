@@ -26,9 +26,10 @@ from stream.protocol import Bookmark, Configure, Pause, Reset, Resume, Rewind, S
 from stream.session_log import SessionLogs
 from tests import pocket_parts, wan_parts
 from tests.fakes import FakePipeline
+from tests.pocket_parts import made_once as made_once
 from tests.studio import Studio
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "made_once")
 
 
 def describe() -> dict[str, Any]:
