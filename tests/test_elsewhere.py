@@ -16,7 +16,7 @@ from pipeline.types import Chunk, Conditioning, Mode
 from tests import pocket_parts
 from tests.elsewhere import elsewhere
 
-VIEW, FRAMES = View(208, 120), 4
+VIEW, FRAMES = View(208, 120), 2
 PROMPT = "night falls behind her, rain, pan left"
 
 
