@@ -1,3 +1,5 @@
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -5,31 +7,34 @@ import torch.nn.functional as F
 from PIL import Image
 
 from pipeline.geometry import cover_crop
-from pipeline.pocket.canvas import MARGIN, SCALE, prepare, with_sky
+from pipeline.pocket.canvas import MARGIN, SCALE, Canvas, prepare, with_sky
+from pipeline.pocket.view import View
 from tests.pocket_parts import picture
 
+# A quarter of the frame.
+VIEW = View(416, 240)
 
-@pytest.mark.parametrize(("height", "width"), [(480, 832), (960, 1664), (300, 300), (1100, 900), (90, 1000)])
+
+@pytest.mark.parametrize(("height", "width"), [(240, 416), (480, 832), (300, 300), (1100, 900), (90, 1000)])
 def test_the_view_at_rest_is_the_picture_scaled_and_cropped(height: int, width: int) -> None:
     """Averaging the canvas two by two gives the frame's own picture exactly, whatever its shape."""
     image = picture(height=height, width=width)
-    canvas = prepare(image, 832, 480)
-    left, top, right, bottom = cover_crop(width, height, (832, 480))
+    canvas = prepare(image, VIEW.width, VIEW.height)
+    left, top, right, bottom = cover_crop(width, height, (VIEW.width, VIEW.height))
     box = (left, top, width - right, height - bottom)
-    wanted = np.asarray(Image.fromarray(image).resize((832, 480), Image.Resampling.BICUBIC, box=box))
+    wanted = np.asarray(Image.fromarray(image).resize((VIEW.width, VIEW.height), Image.Resampling.BICUBIC, box=box))
     assert np.array_equal(canvas.rest.numpy(), wanted)
-    core = canvas.texture[..., MARGIN[0] : -MARGIN[0], MARGIN[1] : -MARGIN[1]]
+    above, beside = (SCALE * room for room in VIEW.room)
+    core = canvas.texture[..., above:-above, beside:-beside]
     torch.testing.assert_close(F.avg_pool2d(core, SCALE)[0].permute(1, 2, 0), canvas.rest.float(), atol=1e-3, rtol=0)
 
 
 def test_what_the_crop_left_over_stands_around_the_view() -> None:
     """A tall picture's own top and bottom are there to tilt to, not an invention."""
     image = np.zeros((1200, 832, 3), np.uint8)
-    image[:200, :, 0] = 200
+    image[:200, :, 0], image[200:360, :, 1] = 200, 180
     canvas = prepare(image, 832, 480)
     assert canvas.texture[0, 0, : MARGIN[0]].abs().max() < 60
-    image[200:360, :, 1] = 180
-    canvas = prepare(image, 832, 480)
     green = canvas.texture[0, 1, 20 : MARGIN[0] - 20, MARGIN[1] + 20 : -MARGIN[1] - 20]
     assert green.min() > 170
 
@@ -55,10 +60,19 @@ def _tower() -> tuple[np.ndarray, torch.Tensor]:
     return image, guess
 
 
+@cache
+def _of_tower() -> Canvas:
+    return prepare(_tower()[0], 832, 480)
+
+
+@cache
+def _with_its_sky() -> Canvas:
+    return with_sky(_of_tower(), _tower()[1])
+
+
 def test_the_plate_holds_sky_where_a_mast_stands() -> None:
     """What stands before the sky is out of the plate and out of the sky's mask, however thin it is."""
-    image, guess = _tower()
-    canvas = with_sky(prepare(image, 832, 480), guess)
+    canvas = _with_its_sky()
     x, y = MARGIN[1] + 2 * 403, MARGIN[0] + 2 * 200
     assert canvas.sky[0, 0, y // 4, x // 4] < 0.05
     assert canvas.sky[0, 0, y // 4, x // 4 - 40] > 0.95
@@ -68,15 +82,14 @@ def test_the_plate_holds_sky_where_a_mast_stands() -> None:
 
 def test_a_picture_without_sky_keeps_its_canvas() -> None:
     """Where hardly anything is sky, all of the picture may flow, as it is."""
-    image, guess = _tower()
-    canvas = prepare(image, 832, 480)
-    assert with_sky(canvas, guess * 0.01) is canvas
+    canvas = _of_tower()
+    assert with_sky(canvas, _tower()[1] * 0.01) is canvas
 
 
 def test_a_plain_sky_is_given_clouds_to_move_and_a_full_one_keeps_its_own() -> None:
     """Only the plate changes: at rest the picture is the picture."""
     image, guess = _tower()
-    plain = with_sky(prepare(image, 832, 480), guess)
+    plain = _with_its_sky()
     sky = slice(MARGIN[0], MARGIN[0] + 180), slice(MARGIN[1], MARGIN[1] + 700)
     assert plain.plate[0, 0][sky].std() > 3
     assert plain.texture[0, 0][sky].std() < 1
