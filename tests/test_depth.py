@@ -10,7 +10,7 @@ import torch
 from pipeline.causal import CausalPipeline
 from pipeline.pocket.camera import REST, Pose
 from pipeline.pocket.canvas import Canvas, prepare
-from pipeline.pocket.decoder import AnchoredDecoder, nodes
+from pipeline.pocket.decoder import nodes
 from pipeline.pocket.depth import CELLS, STEEPEST, STEP, Depth, sureness, with_depth
 from pipeline.pocket.fade import Fade, fade_from
 from pipeline.pocket.latents import CHANNELS, GRID
@@ -20,17 +20,17 @@ from pipeline.pocket.parallax import seen
 from pipeline.pocket.reach import everything
 from pipeline.pocket.sampling import Place
 from pipeline.pocket.view import NOMINAL, View
-from tests.pocket_parts import ids, network
+from tests.pocket_parts import canvas_of, decoder_of, ids, network
+from tests.pocket_parts import made_once as made_once
 from tests.test_layers import DARK, scene
 
-DECODER = AnchoredDecoder()
 PAN, DOLLY = Pose(x=120.0, y=-30.0), Pose(zoom=0.4)
 
 
 @cache
 def flat() -> Canvas:
     image, shares = scene()
-    return with_layers(prepare(image, 832, 480), shares)
+    return with_layers(canvas_of(image, 832, 480), shares)
 
 
 @cache
@@ -51,7 +51,7 @@ def of_subject() -> float:
 
 
 def frame(canvas: Canvas, pose: Pose) -> np.ndarray:
-    return DECODER._frame(torch.zeros(CHANNELS, *GRID), pose, canvas, 0.0, everything()).numpy()
+    return decoder_of(view=NOMINAL)._frame(torch.zeros(CHANNELS, *GRID), pose, canvas, 0.0, everything()).numpy()
 
 
 def places(pose: Pose, given: Depth) -> tuple[Place, Place, Place | None]:
@@ -123,7 +123,7 @@ def test_nothing_folds(pose: Pose) -> None:
 def test_a_picture_without_layers_or_ground_is_flat() -> None:
     """Where nobody has looked for layers, and where there is sky alone, nothing is nearer than the rest."""
     image, shares = scene()
-    bare = prepare(image, 832, 480)
+    bare = canvas_of(image, 832, 480)
     assert with_depth(bare, shares, 1.0) is bare
     sky = torch.zeros_like(shares)
     sky[:, 1] = 1
@@ -159,6 +159,7 @@ def test_a_fade_keeps_the_depth_of_the_picture_that_is_seen_more() -> None:
     assert fade_from(deep(), running, 1, 1.0).before.depth is None
 
 
+@pytest.mark.usefixtures("made_once")
 def test_a_stream_with_depth_goes_on_as_if_it_had_not_been_cut() -> None:
     """Going back and making again, and restoring elsewhere, give the same frames."""
     torch.manual_seed(1)

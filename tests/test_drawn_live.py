@@ -12,13 +12,14 @@ from pipeline.pocket.view import View
 from pipeline.state import StreamState
 from pipeline.types import Chunk, Conditioning
 from tests.pocket_parts import conditioning, ids, network, picture
+from tests.pocket_parts import made_once as made_once
 
 WISHES = {name: Wish(1.0, DEFAULT_REGION[name]) for name in DRAWN}
 UNDER = conditioning("pan left")
 
 
 @pytest.fixture(autouse=True)
-def all_is_asked_for(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> None:
+def all_is_asked_for(monkeypatch: pytest.MonkeyPatch, one_thread: None, made_once: None) -> None:
     """Every prompt asks for all that is drawn."""
     monkeypatch.setattr("pipeline.causal.wishes_of", lambda asked: WISHES)
 

@@ -10,7 +10,6 @@ from PIL import Image
 
 from pipeline.pocket import evaluate, film
 from pipeline.pocket.camera import REST, Pose
-from pipeline.pocket.canvas import prepare
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
 from pipeline.pocket.labels import label
 from pipeline.pocket.language import held_out_prompts
@@ -22,14 +21,14 @@ from pipeline.pocket.takes import SparseDecoder, TruthPlayer, script, view
 from pipeline.pocket.trials import CAMERA_PHRASES, EFFECT_PHRASES, Trial, camera_prompt
 from pipeline.pocket.truth import CAMERAS, EFFECTS
 from pipeline.pocket.where import plan as where_plan
-from tests.pocket_parts import picture
+from tests.pocket_parts import canvas_of, picture
 
 ORDER = {"any": [f"{n:03d}" for n in range(12)]} | {e: ["003", "001"] for e in ("sway", "ripple", "breathe", "clouds")}
 
 
 def test_a_sparse_decoder_renders_what_the_real_one_does() -> None:
     """Wanted frames are equal to the last bit, others are the picture, and every pose is noted."""
-    canvas = prepare(picture(), 832, 480)
+    canvas = canvas_of(picture(), 832, 480)
     latent = 0.5 * torch.randn(CHANNELS, *GRID, generator=torch.Generator().manual_seed(1))
     full, _ = AnchoredDecoder().decode(Motion.at_rest(), latent, canvas, 4)
     decoder = SparseDecoder()
@@ -53,7 +52,7 @@ def test_the_truth_pans_where_it_is_told() -> None:
 @pytest.mark.parametrize(("pose", "least"), [(REST, 50), (Pose(x=30, roll=0.1), 40)])
 def test_a_view_is_the_picture_from_a_pose(pose: Pose, least: float) -> None:
     """The reference agrees with the picture at rest, and with the decoder's frame from elsewhere."""
-    canvas = prepare(picture(), 832, 480)
+    canvas = canvas_of(picture(), 832, 480)
     frame = SparseDecoder()
     frame.begin(frozenset({0}))
     pixels = frame._frame(torch.zeros(CHANNELS, *GRID), pose, canvas, 0.0, everything()).numpy()

@@ -9,7 +9,7 @@ import torch
 
 from pipeline.causal import CausalPipeline
 from pipeline.pocket.canvas import Canvas, prepare, repainted
-from pipeline.pocket.decoder import AnchoredDecoder, Motion
+from pipeline.pocket.decoder import Motion
 from pipeline.pocket.fade import Fade, fade_from
 from pipeline.pocket.intents import NAMED, REGIONS, Asked
 from pipeline.pocket.latents import CHANNELS, DISPLACEMENT, GAIN, GRID, WEATHER
@@ -17,11 +17,12 @@ from pipeline.pocket.layers import FOLIAGE, REST, SKY, SUBJECT, WATER, Layers, d
 from pipeline.pocket.layers_network import LayersNetwork
 from pipeline.pocket.reach import LIGHT, MOTION, everything, goal
 from pipeline.pocket.reach import WEATHER as COVER
-from pipeline.pocket.view import View
+from pipeline.pocket.view import NOMINAL, View
 from pipeline.types import Conditioning, PicturePolicy
-from tests.pocket_parts import conditioning, ids, network
+from tests.pocket_parts import canvas_of, conditioning, decoder_of, ids, network
+from tests.pocket_parts import made_once as made_once
 
-SMALL = View(416, 240)
+SMALL = View(208, 120)
 TREE, LAKE, CAT = slice(120, 300), slice(340, 480), slice(560, 660)
 
 
@@ -45,7 +46,7 @@ def scene() -> tuple[np.ndarray, torch.Tensor]:
 @cache
 def canvas() -> Canvas:
     image, shares = scene()
-    return with_layers(prepare(image, 832, 480), shares)
+    return with_layers(canvas_of(image, 832, 480), shares)
 
 
 def layers() -> Layers:
@@ -56,7 +57,7 @@ def layers() -> Layers:
 
 def frames(z: torch.Tensor, reach: torch.Tensor, count: int = 3, on: Canvas | None = None) -> np.ndarray:
     """Frames of latents that stay at ``z``, with a reach that has held for long, but for the first latent."""
-    decoder, out = AnchoredDecoder(), []
+    decoder, out = decoder_of(view=NOMINAL), []
     motion = replace(Motion.at_rest(), reach=reach, heading=reach)
     for _ in range(count):
         made, motion = decoder.decode(motion, z, on or canvas(), 2)
@@ -79,6 +80,12 @@ def swing(size: float = 0.8) -> torch.Tensor:
     z = torch.zeros(CHANNELS, *GRID)
     z[DISPLACEMENT] = size
     return z
+
+
+@cache
+def swung(kind: int) -> np.ndarray:
+    """Frames in which one layer has been swung aside."""
+    return frames(swing(), only(MOTION, kind))
 
 
 def asked(name: str, region: str) -> Asked:
@@ -116,7 +123,7 @@ def test_a_layer_that_is_hardly_there_is_not_there() -> None:
 @pytest.mark.parametrize("kind", [WATER, FOLIAGE, SUBJECT])
 def test_one_layer_moves_and_nothing_else(kind: int) -> None:
     """Far from the layer not a grey level changes; in it much does, and where it left there is no ghost of it."""
-    change = changed(frames(swing(), only(MOTION, kind)))
+    change = changed(swung(kind))
     far = torch.nn.functional.max_pool2d(layers().shares[:, kind : kind + 1, 96:-96, 160:-160], 41, 1, 20)[0, 0] < 0.01
     assert change[far.numpy()].max() == 0
     inside = layers().shares[0, kind, 96:-96, 160:-160].numpy() > 0.99
@@ -125,14 +132,14 @@ def test_one_layer_moves_and_nothing_else(kind: int) -> None:
 
 def test_what_stood_before_the_sky_leaves_sky() -> None:
     """A tree that sways to the right shows sky where its left edge was, and its own colour beyond its right edge."""
-    made = frames(swing(), only(MOTION, FOLIAGE))[-1]
+    made = swung(FOLIAGE)[-1]
     assert made[200, 101:103, 2].min() > 180
     assert made[200, 261:263, 2].max() < 120
 
 
 def test_water_moves_between_its_shores() -> None:
     """The shore stays, and no shore is drawn into the water."""
-    made = frames(swing(), only(MOTION, WATER))[-1]
+    made = swung(WATER)[-1]
     assert np.array_equal(made[300:338, 20:90], canvas().rest.numpy()[300:338, 20:90])
     assert made[344:350, 20:90, 0].max() < 80
 
@@ -182,7 +189,7 @@ def test_what_the_picture_lacks_stands_for_everything() -> None:
 
 def test_a_reach_comes_and_goes_without_a_jump() -> None:
     """A new prompt's reach is gone to over several latents."""
-    decoder, wanted = AnchoredDecoder(), only(MOTION, FOLIAGE)
+    decoder, wanted = decoder_of(view=NOMINAL), only(MOTION, FOLIAGE)
     _, once = decoder.decode(Motion.at_rest().aimed(wanted), swing(0.0), canvas(), 2)
     assert 0 < float(once.reach[MOTION, REST]) < 1
     _, kept = decoder.decode(once, swing(0.0), canvas(), 2)
@@ -222,7 +229,7 @@ def test_what_is_hardly_seen_is_looked_for_where_it_is_likeliest() -> None:
     assert sure[:, SUBJECT].max() == 0
 
 
-@pytest.mark.parametrize(("width", "height"), [(416, 240), (480, 832), (1248, 720)])
+@pytest.mark.parametrize(("width", "height"), [(416, 240), (240, 416), (936, 540)])
 def test_layers_are_found_in_frames_of_any_size(width: int, height: int) -> None:
     """The shares of the view have the frame's size, and what moves at one size moves at another."""
     image, shares = scene()
@@ -233,7 +240,7 @@ def test_layers_are_found_in_frames_of_any_size(width: int, height: int) -> None
     ]
     assert inside.shape == (1, 5, height, width)
     motion = replace(Motion.at_rest(), reach=only(MOTION, WATER), heading=only(MOTION, WATER))
-    decoder = AnchoredDecoder(view=View(width, height))
+    decoder = decoder_of(view=View(width, height))
     made, motion = decoder.decode(motion, swing(), sized, 1)
     made, _ = decoder.decode(motion, swing(), sized, 1)
     change = (made[0].float() - sized.rest.float()).abs().amax(2)
@@ -256,6 +263,7 @@ def pipeline(latents_per_chunk: int = 1) -> CausalPipeline:
 DARK = Conditioning("i2v", "it gets dark behind her", scene()[0], 3)
 
 
+@pytest.mark.usefixtures("made_once")
 def test_a_stream_with_layers_is_the_same_again_and_goes_on_where_it_was_saved() -> None:
     """The same seed gives the same frames; a stream restored elsewhere gives those that would have come."""
     made = [pipeline() for _ in range(2)]
@@ -272,6 +280,7 @@ def test_a_stream_with_layers_is_the_same_again_and_goes_on_where_it_was_saved()
     assert np.array_equal(chunks[0].frames, chunks[1].frames)
 
 
+@pytest.mark.usefixtures("made_once")
 def test_a_chunk_that_is_cut_leaves_the_reach_of_its_first_latent() -> None:
     """Going back into the middle of a chunk, under other words, is having asked for these from there on."""
     whole, single = pipeline(2), pipeline()
@@ -286,6 +295,7 @@ def test_a_chunk_that_is_cut_leaves_the_reach_of_its_first_latent() -> None:
     assert np.array_equal(cut, np.concatenate(straight))
 
 
+@pytest.mark.usefixtures("made_once")
 @pytest.mark.parametrize("enter", ["flush", "blend"])
 def test_another_picture_comes_in_with_its_own_layers(enter: PicturePolicy) -> None:
     """What moves, and what words reach, goes on; each picture is cut by its own layers, and by none else's."""
@@ -299,13 +309,13 @@ def test_another_picture_comes_in_with_its_own_layers(enter: PicturePolicy) -> N
     assert state.fade is not None
     assert state.fade.before.layers is before
     assert torch.equal(state.now.motion.reach, reach)
-    assert model.generate_chunk(state, other).frames.shape == (4, 240, 416, 3)
+    assert model.generate_chunk(state, other).frames.shape == (4, 120, 208, 3)
 
 
 def test_a_picture_in_the_midst_of_a_fade_moves_by_the_layers_that_are_seen_more() -> None:
     """Behind them lies the mixture of both pictures, as before them."""
     dark = repainted(canvas(), torch.zeros_like(canvas().texture))
-    plain = prepare(scene()[0], 832, 480)
+    plain = canvas_of(scene()[0], 832, 480)
     mixed = fade_from(canvas(), Fade(dark, 0, 4.0), 3, 1.0).before
     share = Fade(dark, 0, 4.0).share(3)
     own = layers().foliage
