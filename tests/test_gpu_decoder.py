@@ -22,7 +22,7 @@ from pipeline.pocket.reach import WEATHER as COVER
 from pipeline.pocket.view import View
 from tests.pocket_parts import picture
 
-VIEW, FRAMES = View(208, 120), 5
+VIEW, FRAMES = View(208, 120), 3
 CPU = torch.device("cpu")
 
 
@@ -30,7 +30,8 @@ CPU = torch.device("cpu")
 def fresh_compiler() -> Iterator[None]:
     """What one function was compiled for is bounded, and every test compiles it for an object of its own."""
     yield
-    torch.compiler.reset()
+    if torch.cuda.is_available():
+        torch.compiler.reset()
 
 
 @cache
@@ -66,6 +67,11 @@ def latents(*effects: str) -> Iterator[Tensor]:
 @cache
 def anchored() -> AnchoredDecoder:
     return AnchoredDecoder(view=VIEW)
+
+
+@cache
+def on_cpu() -> GpuDecoder:
+    return GpuDecoder(VIEW, FRAMES, CPU)
 
 
 @cache
@@ -155,7 +161,7 @@ EFFECTS = [
 @pytest.mark.parametrize("effects", EFFECTS, ids="+".join)
 def test_its_frames_are_the_plain_decoders(effects: tuple[str, ...]) -> None:
     """All frames at once are those made one by one, to a grey level, and they move; for fewer frames too."""
-    made = played(GpuDecoder(VIEW, FRAMES, CPU), effects)
+    made = played(on_cpu(), effects)
     apart = np.abs(made.astype(int) - played(anchored(), effects))
     assert apart.max() <= 1
     assert apart.mean() < 0.01
@@ -195,7 +201,7 @@ GOALS = {
 @pytest.mark.parametrize("name", GOALS)
 def test_layers_move_as_the_plain_decoder_moves_them(name: str) -> None:
     """Whatever layer words reach, by motion, light or weather: the plain decoder's frames, to a grey level or two."""
-    made, plain = (reached(d, *GOALS[name]).astype(int) for d in (GpuDecoder(VIEW, FRAMES, CPU), anchored()))
+    made, plain = (reached(d, *GOALS[name]).astype(int) for d in (on_cpu(), anchored()))
     apart = np.abs(made - plain)
     assert np.quantile(apart, 0.999) <= 1
     assert apart.max() <= 3
@@ -216,7 +222,7 @@ DEEP = {
 @pytest.mark.parametrize("name", DEEP)
 def test_depth_is_the_plain_decoders(name: str) -> None:
     """A picture of near and far, and a subject before it, from a camera that has moved: the plain decoder's frames."""
-    decoders = (GpuDecoder(VIEW, FRAMES, CPU), anchored())
+    decoders = (on_cpu(), anchored())
     made, plain = (reached(d, *DEEP[name], canvas=deep()).astype(int) for d in decoders)
     apart = np.abs(made - plain)
     assert np.quantile(apart, 0.999) <= 1
@@ -226,14 +232,14 @@ def test_depth_is_the_plain_decoders(name: str) -> None:
 
 def test_rest_is_the_picture_to_the_bit() -> None:
     """Half precision and interpolation lose nothing that a grey level shows."""
-    made = played(GpuDecoder(VIEW, FRAMES, CPU), ())
+    made = played(on_cpu(), ())
     assert all(np.array_equal(frame, canvas().rest.numpy()) for frame in made)
 
 
 def test_the_state_is_the_plain_decoders() -> None:
     """Camera and recent latents come out the same, so that what differs does not add up."""
     motions = [Motion.at_rest(), Motion.at_rest()]
-    decoder = GpuDecoder(VIEW, FRAMES, CPU)
+    decoder = on_cpu()
     for z in latents("camera", "swing"):
         _, motions[0] = anchored().decode(motions[0], z, canvas(), FRAMES)
         _, motions[1] = decoder.decode(motions[1], z, canvas(), FRAMES)
