@@ -38,17 +38,39 @@ def film(folder: Path, shade: int, row: int) -> None:
 
 
 @pytest.fixture
-def films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Films of four scenes by two makers, a few frames each: ``ours`` are dark, ``theirs`` light."""
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Films of a few frames."""
+    shorten(monkeypatch)
+
+
+def shorten(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (rendering, sheets):
         monkeypatch.setattr(module, "FRAMES", 8)
     monkeypatch.setattr(sheets, "CLOSE_FROM", 0)
     monkeypatch.setattr(sheets, "CLOSE_STEP", 1)
-    for name, shade, row in (("ours", 20, 60), ("theirs", 200, 360)):
-        for scene in few():
-            film(tmp_path / "films" / name / scene.name, shade, row)
-        (tmp_path / "films" / name / "about.json").write_text(json.dumps({"digest": name}))
-    return tmp_path / "films"
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Films of four scenes by two makers, a few frames each: ``ours`` are dark, ``theirs`` light."""
+    folder = tmp_path_factory.mktemp("films")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        shorten(monkeypatch)
+        for name, shade, row in (("ours", 20, 60), ("theirs", 200, 360)):
+            for scene in few():
+                film(folder / name / scene.name, shade, row)
+            (folder / name / "about.json").write_text(json.dumps({"digest": name}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dealt(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two decks of them."""
+    out = tmp_path_factory.mktemp("dealt") / "out"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        shorten(monkeypatch)
+        sheets.deal(few(), films, ("ours", ["theirs"]), out, judges=2, seed=3)
+    return out
 
 
 def few() -> list[Scene]:
@@ -87,13 +109,12 @@ def test_what_can_not_be_drawn_is_said() -> None:
         draw(PICTURES[:10])
 
 
-def test_nothing_in_a_deck_tells_whose_a_film_is(films: Path, tmp_path: Path) -> None:
+def test_nothing_in_a_deck_tells_whose_a_film_is(dealt: Path) -> None:
     """Files of a deck are named by number alone, hold no metadata, and no name of a film is written in them."""
-    sheets.deal(few(), films, ("ours", ["theirs"]), tmp_path / "out", judges=2, seed=3)
     for deck in ("deck-1", "deck-2"):
-        files = sorted(file.name for file in (tmp_path / "out" / deck).iterdir())
+        files = sorted(file.name for file in (dealt / deck).iterdir())
         assert files == ["QUESTION.txt", *(f"sheet-{n:02}.png" for n in range(1, 5))]
-        for file in (tmp_path / "out" / deck).iterdir():
+        for file in (dealt / deck).iterdir():
             assert b"ours" not in file.read_bytes()
             assert b"theirs" not in file.read_bytes()
             if file.suffix == ".png":
@@ -102,21 +123,20 @@ def test_nothing_in_a_deck_tells_whose_a_film_is(films: Path, tmp_path: Path) ->
                     assert image.width <= 1600
 
 
-def test_sheets_of_one_scene_differ_by_the_order_alone(films: Path) -> None:
+def test_sheets_of_one_scene_differ_by_the_order_alone(films: Path, short: None) -> None:
     """What is shown of a film does not depend on whether it is A or B, nor does the place of the close-ups."""
     one, other = films / "ours" / "01", films / "theirs" / "01"
     forward, backward = sheets.halves(one, other), sheets.halves(other, one)
     assert all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in zip(forward, backward[::-1], strict=True))
 
 
-def test_the_key_tells_what_the_sheets_show(films: Path, tmp_path: Path) -> None:
+def test_the_key_tells_what_the_sheets_show(dealt: Path) -> None:
     """Where the key says that ours is A, the dark film stands above."""
-    sheets.deal(few(), films, ("ours", ["theirs"]), tmp_path / "out", judges=2, seed=3)
-    key = json.loads((tmp_path / "out" / "key.json").read_text())
+    key = json.loads((dealt / "key.json").read_text())
     seen: Counter[str] = Counter()
     for deck, entry in key["decks"].items():
         for name, told_of in entry["sheets"].items():
-            page = np.asarray(Image.open(tmp_path / "out" / deck / f"{name}.png").convert("L"))
+            page = np.asarray(Image.open(dealt / deck / f"{name}.png").convert("L"))
             top, low = (
                 page[sheets.HEAD + sheets.BAR + 20, 20],
                 page[(page.shape[0] + sheets.HEAD) // 2 + sheets.BAR + 20, 20],
@@ -139,11 +159,11 @@ def test_the_order_is_balanced_in_every_deck_and_by_chance() -> None:
     assert len({tuple(e["ours"] for e in deck.values()) for deck in decks}) == 3
 
 
-def test_decks_are_not_dealt_over_others(films: Path, tmp_path: Path) -> None:
+def test_decks_are_not_dealt_over_others(films: Path, short: None, tmp_path: Path) -> None:
     """A key that judges may be working by is not written over."""
-    sheets.deal(few(), films, ("ours", ["theirs"]), tmp_path / "out", judges=1, seed=3)
+    sheets.deal(few()[:2], films, ("ours", ["theirs"]), tmp_path / "out", judges=1, seed=3)
     with pytest.raises(ValueError, match="holds decks already"):
-        sheets.deal(few(), films, ("ours", ["theirs"]), tmp_path / "out", judges=1, seed=4)
+        sheets.deal(few()[:2], films, ("ours", ["theirs"]), tmp_path / "out", judges=1, seed=4)
 
 
 def test_films_are_made_once_and_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,6 +211,10 @@ def test_another_tree_is_played_by_its_own_code(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "tree" / "pipeline").mkdir(parents=True)
     for name, text in FAKE_TREE.items():
         (tmp_path / "tree" / "pipeline" / f"{name}.py").write_text(text)
+    for name in ("tree", "empty"):
+        # What a process needs of it, at a hundredth of the time that it takes to import.
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "torch.py").write_text("set_num_threads = set_flush_denormal = print")
     (tmp_path / "held").mkdir()
     for scene in few()[:2]:
         cv2.imwrite(str(tmp_path / "held" / f"{scene.picture}.jpg"), picture())
@@ -198,7 +222,6 @@ def test_another_tree_is_played_by_its_own_code(tmp_path: Path, monkeypatch: pyt
     assert render(few()[:2], tmp_path, tmp_path / "x", tree, 1) == 2
     shades = [rendering.frame(tmp_path / "x" / name, 7).mean() for name in ("01", "02")]
     assert shades == pytest.approx([31, 132], abs=1)
-    (tmp_path / "empty").mkdir()
     with pytest.raises(RuntimeError, match="1 of 1 processes failed"):
         render(few()[:1], tmp_path, tmp_path / "y", Film(tmp_path / "empty"), 1)
 
