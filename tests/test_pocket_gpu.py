@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import pytest
@@ -16,11 +17,22 @@ from pipeline.pocket.view import View
 from pipeline.types import Chunk, Conditioning, Pixels
 from tests import pocket_parts
 from tests.pocket_parts import conditioning
+from tests.pocket_parts import made_once as made_once
 
-VIEW, FRAMES = View(208, 120), 15
+VIEW, FRAMES = View(208, 120), 5
 
 
-def plain(latents_per_chunk: int = 1) -> CausalPipeline:
+@pytest.fixture(autouse=True)
+def shared(made_once: None) -> None:
+    """Every test takes the same pictures."""
+
+
+@cache
+def gpu_decoder() -> GpuDecoder:
+    return GpuDecoder(VIEW, FRAMES, torch.device("cpu"))
+
+
+def plain(latents_per_chunk: int = 1, frames: int = FRAMES) -> CausalPipeline:
     return CausalPipeline(
         pocket_parts.network(),
         pocket_parts.ids,
@@ -28,7 +40,7 @@ def plain(latents_per_chunk: int = 1) -> CausalPipeline:
         latents_per_chunk=latents_per_chunk,
         max_streams=3,
         views=(VIEW,),
-        frames_per_latent=FRAMES,
+        frames_per_latent=frames,
     )
 
 
@@ -36,7 +48,7 @@ def fast(latents_per_chunk: int = 1) -> CausalPipeline:
     """The pipeline with the parts that a GPU gets, on the CPU."""
     made = plain(latents_per_chunk)
     made._passes = GpuPasses(pocket_parts.network())
-    made._decoders.use(VIEW, GpuDecoder(VIEW, FRAMES, torch.device("cpu")))
+    made._decoders.use(VIEW, gpu_decoder())
     return made
 
 
@@ -51,7 +63,7 @@ def frames(chunks: list[Chunk]) -> np.ndarray:
 
 def test_any_size_and_rate_is_made() -> None:
     """60 frames/s are 15 of each latent; the format, the first frame and the ladder say so."""
-    model = plain()
+    model = plain(frames=15)
     assert (model.format.width, model.format.height, model.format.fps) == (208, 120, 60)
     assert [level.fps for level in model.capabilities.quality] == [60, 60, 44, 32]
     assert all(rung.frames > 0 for count in range(1, 16) for rung in ladder(2, count))
