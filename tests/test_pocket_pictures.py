@@ -38,7 +38,8 @@ def scene(seed: int, width: int = 640, height: int = 480) -> Image.Image:
 
 def encode(picture: Image.Image, kind: str = "JPEG") -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, kind)
+    # Noise packs badly however long it is tried.
+    picture.save(buffer, kind, compress_level=1)
     return buffer.getvalue()
 
 
