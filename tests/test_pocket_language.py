@@ -74,10 +74,11 @@ def test_held_out_phrasings_cannot_be_generated(matchers: dict[str, list[re.Patt
                 assert not hits, (phrasing, other, hits)
 
 
-def test_held_out_phrasings_are_not_part_of_training_prompts() -> None:
+@pytest.mark.parametrize("count", [4_000, pytest.param(20_000, marks=pytest.mark.slow)])
+def test_held_out_phrasings_are_not_part_of_training_prompts(count: int) -> None:
     """Whole training prompts, with all that is put around the patterns, hold no held-out phrasing."""
     rng = random.Random(2)
-    text = "\n".join(normalise(sample(rng).text) for _ in range(20_000))
+    text = "\n".join(normalise(sample(rng).text) for _ in range(count))
     assert [p for group in HELD_OUT.values() for p in group if normalise(p) in text] == []
 
 
@@ -88,10 +89,11 @@ def test_matchers_know_their_own_phrasings(matchers: dict[str, list[re.Pattern[s
             assert any(e.fullmatch(text) for e in matchers[name]), text
 
 
-def test_no_phrasing_means_two_things(matchers: dict[str, list[re.Pattern[str]]]) -> None:
+@pytest.mark.parametrize("count", [15, pytest.param(60, marks=pytest.mark.slow)])
+def test_no_phrasing_means_two_things(matchers: dict[str, list[re.Pattern[str]]], count: int) -> None:
     """What one class makes, no other class can make."""
     for name in CLASSES:
-        for text in map(normalise, draws(name, 60, seed=3)):
+        for text in map(normalise, draws(name, count, seed=3)):
             others = [o for o in matchers if o != name and any(e.fullmatch(text) for e in matchers[o])]
             assert others == [], (text, others)
 
