@@ -3,7 +3,8 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -53,7 +54,8 @@ def statements(node: ast.AST, everywhere: bool) -> Iterator[ast.Import | ast.Imp
             yield from statements(child, everywhere)
 
 
-def imports(name: str, everywhere: bool = True) -> set[str]:
+@cache
+def imports(name: str, everywhere: bool = True) -> frozenset[str]:
     """Name what a module imports, as modules of this project where they are, else as written."""
     path = MODULES[name]
     package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
@@ -67,10 +69,10 @@ def imports(name: str, everywhere: bool = True) -> set[str]:
         for alias in statement.names:
             full = f"{base}.{alias.name}"
             found.add(full if full in MODULES else base)
-    return found
+    return frozenset(found)
 
 
-def top(names: set[str]) -> set[str]:
+def top(names: Set[str]) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
