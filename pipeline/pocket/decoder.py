@@ -130,9 +130,9 @@ class AnchoredDecoder:
         place, ahead = self._places(eye, canvas)
         image = self._warp(canvas, (place, ahead), fields, time_s, reach[MOTION])
         if lit and layers is not None:
-            image = image * gain(canvas, layers, place, ahead, fields[GAIN], reach[LIGHT])
+            image *= gain(canvas, layers, place, ahead, fields[GAIN], reach[LIGHT])
         elif lit:
-            image = image * place.enlarge(place.local(fields[GAIN]).exp())
+            image *= place.enlarge(place.local(fields[GAIN]).exp_())
         if weather:
             covered = None if layers is None else under(canvas, layers, place, ahead, reach[COVER])
             wet = self._weather.over(image, fields[WEATHER], time_s)
