@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.decoder import nodes
-from pipeline.pocket.sampling import NODES, WHOLE, Place, enlarged
+from pipeline.pocket.sampling import NODES, WHOLE, Place, enlarged, pixels, planes
 from pipeline.pocket.view import View
 from tests.pocket_parts import picture
 
@@ -53,3 +53,12 @@ def test_some_pixels_are_those_of_the_whole(rows: slice) -> None:
     pixels = torch.randperm(whole.shape[1])[:500]
     torch.testing.assert_close(here.sample_some(seen.texture, pixels, rows), whole[:, pixels], atol=1e-3, rtol=0)
     assert here.sample_some(seen.texture, pixels[:0], rows).shape == (3, 0)
+
+
+def test_a_frame_is_planes_and_pixels() -> None:
+    """Pixels come back from their planes, and what is between two grey levels, or beyond them, goes to the nearest."""
+    picture = torch.randint(0, 256, (5, 7, 3), dtype=torch.uint8)
+    assert planes(picture).shape == (3, 5, 7)
+    assert torch.equal(pixels(planes(picture)), picture)
+    image = torch.tensor([-3.0, 0.6, 254.4, 300.0]).view(1, 1, 4).expand(3, 1, 4).clone()
+    assert pixels(image)[0].tolist() == [[0] * 3, [1] * 3, [254] * 3, [255] * 3]
