@@ -14,6 +14,7 @@ from pipeline.pocket.decoder import AnchoredDecoder, Motion
 from pipeline.pocket.drawn.drawing import Drawing, Wish, wishes_of
 from pipeline.pocket.drawn.judge import SHOWN, STATISTICS, shown
 from pipeline.pocket.drawn.marks import with_marks
+from pipeline.pocket.drawn.shot import Shot
 from pipeline.pocket.intents import Asked
 from pipeline.pocket.latents import CHANNELS, GRID, LATENTS_PER_SECOND, camera_field
 from pipeline.pocket.layers import FOLIAGE, REST, SKY, SUBJECT, WATER, with_layers
@@ -244,3 +245,12 @@ def test_a_state_is_read_again_as_it_was_told_or_refused_in_words() -> None:
     assert Drawing.from_json(None) == Drawing()
     with pytest.raises(PipelineError, match="draws other effects"):
         Drawing.from_json(told | {"amounts": [1.0]})
+
+
+@pytest.mark.parametrize("pan", [0.0, 1.0])
+def test_what_is_left_out_would_not_be_seen(pan: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stamps that lie outside of the frame, and rows without a layer, are left out of no frame's pixels."""
+    made = played(EVERYTHING, 0.75, pan=pan)[0]
+    monkeypatch.setattr(Shot, "around", lambda self, x, y, size: np.ones(len(x), bool))
+    monkeypatch.setattr(Shot, "_band", lambda self, coarse: slice(0, self.view.height))
+    assert np.array_equal(played(EVERYTHING, 0.75, pan=pan)[0], made)

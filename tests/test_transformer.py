@@ -63,3 +63,15 @@ def test_time_and_text_reach_the_output() -> None:
     base, _ = model(tokens, times[0], None, texts[0], place)
     for time, text in ((times[1], texts[0]), (times[0], texts[1])):
         assert (model(tokens, time, None, text, place)[0] - base).abs().max() > 1e-3
+
+
+def test_what_is_read_alone_is_what_a_whole_pass_keeps() -> None:
+    """A pass that nobody wants an estimate of stops at its last keys and values, which are the same to the bit."""
+    model = network()
+    tokens, place = torch.randn(1, 6, 32), rotations(torch.tensor([0]), 2, 3, 16)
+    time, cross = model.embed_time(torch.tensor([[0.0]])), model.cross_keys_values(torch.randn(1, 5, 8))
+    window = [(torch.randn(1, 6, 2, 16), torch.randn(1, 6, 2, 16)) for _ in cross]
+    _, kept = model(tokens, time, window, cross, place)
+    alone = model.read(tokens, time, window, cross, place)
+    assert len(alone) == len(kept) > 1
+    assert all(torch.equal(a, b) for pairs in zip(alone, kept, strict=True) for a, b in zip(*pairs, strict=True))

@@ -166,6 +166,11 @@ class Block(nn.Module):
         x = x + self.cross_attn.attend(self.cross_attn.queries(self.norm3(x)), *cross)
         return x + gated(self.ffn(modulated(self.norm2(x), shift_f, scale_f)), gate_f), own
 
+    def keys_values(self, x: Tensor, time: Tensor) -> KeyValue:
+        """Give this block's own keys (un-rotated) and values alone, as :meth:`forward` does beside its output."""
+        shift, scale, *_ = (self.modulation + time).unbind(2)
+        return self.self_attn.keys_values(modulated(self.norm1(x), shift, scale))
+
 
 class Head(nn.Module):
     """The last norm and projection to patches."""
@@ -269,6 +274,23 @@ class CausalTransformer(nn.Module):
             if keep:
                 own.append(pair)
         return self.head(tokens, time), own
+
+    def read(
+        self,
+        tokens: Tensor,
+        time: Tensor,
+        window: Sequence[KeyValue],
+        cross: Sequence[CrossKeyValues],
+        rotation: Tensor,
+    ) -> list[KeyValue]:
+        """Give the keys and values of :meth:`forward` alone: the last block stops at them, and there is no head."""
+        projected = self.time_projection(time).unflatten(2, (6, -1))
+        *layers, last = self._layers()
+        own: list[KeyValue] = []
+        for block, seen, text in zip(layers, window[:-1], cross[:-1], strict=True):
+            tokens, pair = block(tokens, projected, seen, text, rotation)
+            own.append(pair)
+        return [*own, last.keys_values(tokens, projected)]
 
 
 def sinusoid(timestep: Tensor, width: int) -> Tensor:

@@ -33,7 +33,7 @@ from pipeline.pocket.moving import ALL, displaced, gain, set_off, under
 from pipeline.pocket.parallax import seen
 from pipeline.pocket.reach import LIGHT, MOTION, RATE, everything
 from pipeline.pocket.reach import WEATHER as COVER
-from pipeline.pocket.sampling import NODES, Place
+from pipeline.pocket.sampling import NODES, Place, pixels
 from pipeline.pocket.view import NOMINAL, View
 from pipeline.pocket.weather import Weather
 
@@ -130,16 +130,16 @@ class AnchoredDecoder:
         place, ahead = self._places(eye, canvas)
         image = self._warp(canvas, (place, ahead), fields, time_s, reach[MOTION])
         if lit and layers is not None:
-            image = image * gain(canvas, layers, place, ahead, fields[GAIN], reach[LIGHT])
+            image *= gain(canvas, layers, place, ahead, fields[GAIN], reach[LIGHT])
         elif lit:
-            image = image * place.enlarge(place.local(fields[GAIN]).exp())
+            image *= place.enlarge(place.local(fields[GAIN]).exp_())
         if weather:
             covered = None if layers is None else under(canvas, layers, place, ahead, reach[COVER])
             wet = self._weather.over(image, fields[WEATHER], time_s)
             image = wet if covered is None else torch.lerp(image, wet, covered)
         if effects and canvas.marks is not None:
             image = draw(image, Shot(self._view, eye.around, canvas, canvas.marks, seed), effects)
-        return image.round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0)
+        return pixels(image)
 
     def _places(self, eye: Eye, canvas: Canvas) -> tuple[Place, Place | None]:
         """Where the nodes of a frame look for the picture, and for a subject that is seen from elsewhere."""

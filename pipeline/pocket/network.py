@@ -171,11 +171,12 @@ class PocketNetwork(nn.Module):
 
     def encode_context(self, latent: Tensor, scene: Scene, silence: Text) -> list[KeyValue]:
         """Keys (un-rotated) and values of a clean latent ``[B, 12, 1, 32, 56]``; it sees the picture and itself."""
-        window = [(rotate(k, self.rotation(0)), v) for k, v in scene.sink]
+        first = self.rotation(0)
+        window = [(rotate(k, first), v) for k, v in scene.sink]
         time = self.transformer.embed_time(latent.new_zeros(len(latent), 1, dtype=torch.float32))
         tokens = self.tokens(latent, latent, scene.add)
         place = self.rotation(self.config.window + 1)
-        return self.transformer(tokens, time + silence.pooled, window, silence.cross, place)[1]
+        return self.transformer.read(tokens, time + silence.pooled, window, silence.cross, place)
 
     def denoise(
         self, noisy: Tensor, last: Tensor, sigma: Tensor, scene: Scene, text: Text, window: list[KeyValue]

@@ -1,6 +1,7 @@
 """Chance without state: any number of a stream's dice, each thrown by a seed and whole numbers alone."""
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,20 @@ def dice(seed: int, kind: int, index: Whole, life: Whole | int = 0) -> Numbers:
     >>> [round(float(n), 3) for n in dice(1, 2, np.arange(3))] == [round(float(n), 3) for n in dice(1, 2, np.arange(3))]
     True
     """
+    if isinstance(life, int):
+        # The same for every frame.
+        return _thrown(seed, kind, index.tobytes(), life).reshape(index.shape)
+    return _mixed(seed, kind, index, life)
+
+
+@lru_cache(256)
+def _thrown(seed: int, kind: int, index: bytes, life: int) -> Numbers:
+    found = _mixed(seed, kind, np.frombuffer(index, np.int64), life)
+    found.setflags(write=False)
+    return found
+
+
+def _mixed(seed: int, kind: int, index: Whole, life: Whole | int) -> Numbers:
     with np.errstate(over="ignore"):
         mixed = _stirred(np.asarray(seed & (2**64 - 1), np.uint64) + np.uint64(kind + 1) * np.uint64(_ODD[0]))
         mixed = _stirred(mixed + index.astype(np.uint64) * np.uint64(_ODD[0]))

@@ -101,8 +101,8 @@ def _vary(image: Tensor, shot: Shot, drawn: Drawn, in_the_sky: float) -> None:
     halo = core + (0.35 * torch.exp(-square / (2.6 * scale) ** 2) + _rays(dx, dy, scale)) * (square < (reach / 2) ** 2)
     # One that dims does not gleam at the same time.
     pixels, cover, seen = shot.left(index, core * dimmed + halo * bright)
-    tints = torch.from_numpy((shot.marks.tints * 0.35 + 90).astype(np.float32) / 255).to(shot.device)
-    light = cover.clamp(min=0) * tints.index_select(0, seen.div(reach**2, rounding_mode="floor")).T
+    tints = torch.from_numpy(((shot.marks.tints.T * 0.35 + 90) / 255).astype(np.float32)).to(shot.device)
+    light = cover.clamp(min=0) * tints.index_select(1, seen.div(reach**2, rounding_mode="floor"))
     sums = shot.summed(pixels, torch.cat([cover.clamp(max=0)[None], light]))
     # Lamps and windows are no sky, and meant all the same.
     where = None if in_the_sky > 0.99 else shot.where(drawn.places, pixels)

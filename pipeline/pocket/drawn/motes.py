@@ -74,8 +74,12 @@ def _leaf(
     length = (lengths[0] + (lengths[1] - lengths[0]) * size) * larger * shot.view.scale
     turn = 2 * np.pi * (phase + (0.10 + 0.22 * spin) * time_s * np.where(tint < 0.5, 1, -1)) + 0.7 * np.cos(swing)
     flip = np.cos(2 * np.pi * ((0.25 + 0.4 * size) * time_s + spin))
-    dx, dy, index = shot.stamp(px, py, 2 * math.ceil(float(length.max()) + 1))
-    soft = 0.9 + 0.075 * near * near * float(length.mean())
+    soft, reach = 0.9 + 0.075 * near * near * float(length.mean()), 2 * math.ceil(float(length.max()) + 1)
+    here = shot.around(px, py, reach)
+    px, py, length, size, turn, flip, tint, shares = (
+        one[here] for one in (px, py, length, size, turn, flip, tint, shares)
+    )
+    dx, dy, index = shot.stamp(px, py, reach)
     thin = np.maximum(np.abs(flip), 0.16)
     cos, sin, breadth, edge, part = shot.numbers(
         np.cos(turn) / length, np.sin(turn) / length, 0.46 * length * thin / soft, length / soft, shares
@@ -131,8 +135,10 @@ def _motes(
     # Dust gleams as it turns; a firefly is dark for a while.
     gleam = 0.5 + 0.5 * np.sin(2 * np.pi * ((0.10 + 0.25 * c) * t + v))
     bright = light * ((1 - dark) * (0.3 + 0.7 * gleam**2) + dark * 1.6 * np.clip(1.5 * gleam - 0.4, 0, 1) ** 2)
-    dx, dy, index = shot.stamp(px, py, 2 * math.ceil(float(radius.max()) * (1.2 + 0.9 * dark) + 1))
-    size, light_of = shot.numbers(radius**-2, bright * shares)
+    reach = 2 * math.ceil(float(radius.max()) * (1.2 + 0.9 * dark) + 1)
+    here = shot.around(px, py, reach)
+    dx, dy, index = shot.stamp(px[here], py[here], reach)
+    size, light_of = shot.numbers(radius[here] ** -2, (bright * shares)[here])
     square = (dx.square() + dy.square()) * size
     disc: Tensor | float = 0.0
     if dark < 1 and near > 1:

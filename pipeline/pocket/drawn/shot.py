@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -102,33 +103,59 @@ class Shot:
         if layers is None or not layers.has(kind):
             return None
         plane = layers.shares[:, kind : kind + 1]
-        rows, columns = self.view.room
-        if pixels is None and self.pose == REST:
+        if pixels is not None:
+            x, y = self._points(pixels)
+            return self._read(plane, x[None], y[None])[0]
+        if self.pose == REST:
+            rows, columns = self.view.room
             return plane[0, 0, rows : rows + self.view.height, columns : columns + self.view.width].float()
+        band = self._band(layers.coarse[kind])
+        found = plane.new_zeros(self.view.height, self.view.width, dtype=torch.float32)
+        found[band] = self._read(plane, *self.screen(1, band))
+        return found
+
+    def _read(self, plane: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Values ``[h, w]`` of one of the canvas's planes ``[1, 1, H, W]`` at places on the screen that broadcast."""
+        shape = torch.broadcast_shapes(x.shape, y.shape)
+        grid = plane.new_empty(1, *shape, 2, dtype=torch.float32)
+        if not all(shape):
+            return grid[0, :, :, 0]
+        rows, columns = self.view.room
         width, height = (
             side + 2 * room / self.view.scale for side, room in zip(self.view.extent, (columns, rows), strict=True)
         )
         (a, b, c), (d, e, f) = self._matrix
-        x, y = self.screen() if pixels is None else (part[None] for part in self._points(pixels))
-        shape = (self.view.height, self.view.width) if pixels is None else (1, len(pixels))
-        if not all(shape):
-            return x[0]
-        grid = plane.new_empty(1, *shape, 2, dtype=torch.float32)
         torch.add(x * (2 * a / width) + 2 * c / width, y, alpha=2 * b / width, out=grid[0, :, :, 0])
         torch.add(x * (2 * d / height) + 2 * f / height, y, alpha=2 * e / height, out=grid[0, :, :, 1])
-        found = F.grid_sample(plane.float(), grid, padding_mode="border", align_corners=False)[0, 0]
-        return found if pixels is None else found[0]
+        return F.grid_sample(plane.float(), grid, padding_mode="border", align_corners=False)[0, 0]
+
+    def _band(self, coarse: Tensor) -> slice:
+        """Rows in which a layer of coarse shares ``[32, 56]`` may be seen."""
+        if not self.is_fourfold:
+            return slice(0, self.view.height)
+        near = self.local(coarse[None, None], *self.places(COARSE))[0].amax(1) > 0
+        found = near.nonzero()[:, 0].tolist()
+        if not found:
+            return slice(0, 0)
+        return slice(max(0, found[0] - 1) * COARSE, min(self.view.height, (found[-1] + 2) * COARSE))
 
     def where(self, places: Sequence[float], pixels: Tensor | None = None) -> Tensor | None:
         """How much of each pixel ``[H, W]``, or of some, is in weighted REGIONS; None for all of all."""
         x, y = self.screen() if pixels is None else self._points(pixels)
+        parts = [
+            (weight, self._region(name, x, y, pixels))
+            for name, weight in zip(REGIONS, places, strict=True)
+            if weight > 0.002
+        ]
+        shape = torch.broadcast_shapes(x.shape, y.shape)
+        if len(parts) == 1 and parts[0][0] == 1 and isinstance(parts[0][1], Tensor):
+            return parts[0][1].expand(shape)
         total: Tensor | float = 0.0
-        for name, weight in zip(REGIONS, places, strict=True):
-            if weight > 0.002:
-                total = total + weight * self._region(name, x, y, pixels)
+        for weight, part in parts:
+            total = total + weight * part
         if not isinstance(total, Tensor):
-            return None if total > 0.99 else x.new_full((x * y).shape, total)
-        return total.expand((x * y).shape)
+            return None if total > 0.99 else x.new_full(shape, total)
+        return total.expand(shape)
 
     def _region(self, name: str, x: Tensor, y: Tensor, pixels: Tensor | None) -> Tensor | float:
         """One of REGIONS; where the picture lacks it, the nearest meaning of place stands in."""
@@ -188,6 +215,11 @@ class Shot:
     def numbers(self, *values: Numbers) -> tuple[Tensor, ...]:
         """Several :meth:`number` at once, which is much quicker."""
         return torch.from_numpy(np.stack(values).astype(np.float32)).to(self.device)[..., None, None].unbind(0)
+
+    def around(self, x: Numbers, y: Numbers, size: int) -> npt.NDArray[np.bool_]:
+        """Which of N places may have a pixel of a :meth:`stamp` in the frame: of what floats half have none."""
+        half, width, height = size // 2 + 1, self.view.width, self.view.height
+        return (x > -half) & (x < width + half) & (y > -half) & (y < height + half)
 
     def stamp(self, x: Numbers, y: Numbers, size: int) -> tuple[Tensor, Tensor, Tensor]:
         """Pixels around N places: how far ``dx, dy [N, size, size]`` from each, and its index, -1 out of the frame."""

@@ -1,0 +1,64 @@
+"""Tests of reading planes at places: as PyTorch's own interpolation has them, whole, by rows and by the pixel."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pipeline.pocket.canvas import Canvas, prepare
+from pipeline.pocket.decoder import nodes
+from pipeline.pocket.sampling import NODES, WHOLE, Place, enlarged, pixels, planes
+from pipeline.pocket.view import View
+from tests.pocket_parts import picture
+
+VIEW = View(208, 120)
+ROWS = slice(17, 83)
+
+
+def canvas() -> Canvas:
+    return prepare(picture(), VIEW.width, VIEW.height)
+
+
+def place() -> Place:
+    x, y = nodes(VIEW)
+    bend = 8 * torch.sin(x / 40) * torch.cos(y / 30)
+    return Place(0.9 * x + bend + 3, 0.95 * y - bend, VIEW)
+
+
+@pytest.mark.parametrize("size", [(480, 832), (240, 416), (120, 208), (64, 64), (832, 480)])
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_nodes_are_enlarged_as_by_pytorch(size: tuple[int, int], channels: int) -> None:
+    """Linear between nodes, the corners' nodes at the corner pixels, for any size and number of channels."""
+    values = torch.rand(channels, *NODES)
+    wanted = F.interpolate(values[None], size=size, mode="bilinear", align_corners=True)[0]
+    torch.testing.assert_close(enlarged(values[..., None], size)[..., 0], wanted, atol=3e-5, rtol=0)
+    apart = enlarged(values.permute(1, 2, 0)[None], size)[0].permute(2, 0, 1)
+    torch.testing.assert_close(apart, wanted, atol=3e-5, rtol=0)
+
+
+def test_some_rows_are_those_of_the_whole() -> None:
+    """What is read of some rows, and of some columns of them, is to the bit what is read there of the whole frame."""
+    here, seen = place(), canvas()
+    whole = here.sample(seen, seen.texture)
+    assert torch.equal(place().sample(seen, seen.texture, ROWS), whole[:, ROWS])
+    assert torch.equal(here.sample(seen, seen.texture, ROWS, columns=slice(5, 90)), whole[:, ROWS, 5:90])
+    factors = torch.rand(3, *NODES)
+    assert torch.equal(here.enlarge(factors, ROWS), here.enlarge(factors)[:, ROWS])
+
+
+@pytest.mark.parametrize("rows", [WHOLE, ROWS])
+def test_some_pixels_are_those_of_the_whole(rows: slice) -> None:
+    """Pixels that are read by their index have the values that all pixels have there."""
+    here, seen = place(), canvas()
+    whole = here.sample(seen, seen.texture, rows).flatten(1)
+    pixels = torch.randperm(whole.shape[1])[:500]
+    torch.testing.assert_close(here.sample_some(seen.texture, pixels, rows), whole[:, pixels], atol=1e-3, rtol=0)
+    assert here.sample_some(seen.texture, pixels[:0], rows).shape == (3, 0)
+
+
+def test_a_frame_is_planes_and_pixels() -> None:
+    """Pixels come back from their planes, and what is between two grey levels, or beyond them, goes to the nearest."""
+    picture = torch.randint(0, 256, (5, 7, 3), dtype=torch.uint8)
+    assert planes(picture).shape == (3, 5, 7)
+    assert torch.equal(pixels(planes(picture)), picture)
+    image = torch.tensor([-3.0, 0.6, 254.4, 300.0]).view(1, 1, 4).expand(3, 1, 4).clone()
+    assert pixels(image)[0].tolist() == [[0] * 3, [1] * 3, [254] * 3, [255] * 3]
