@@ -21,6 +21,7 @@ from pipeline.pocket.drawn.eye import Eye, looking
 from pipeline.pocket.drawn.shot import Shot
 from pipeline.pocket.gpu_layers import Planes, Seen, displaced, gain, halved, local, planes, under
 from pipeline.pocket.gpu_sampling import enlarge, sample
+from pipeline.pocket.grade import graded, light
 from pipeline.pocket.latents import (
     CAMERA,
     CHANNELS,
@@ -204,17 +205,17 @@ class GpuDecoder:
         near = local(fields[:, 2:9], here, view)
         if len(given) > len(pictures):
             layers = Planes(*given[len(pictures) :])
-            motion, light, cover = told[:, REACH].unflatten(1, (3, KINDS)).unbind(1)
+            motion, lit, cover = told[:, REACH].unflatten(1, (3, KINDS)).unbind(1)
             shift, places = fields[:, DISPLACEMENT] * DISPLACEMENT_UNIT_PX, Seen(here, ahead, pictures.subject[1])
             image, at, before = displaced(pictures.texture, layers, places, shift, motion, view)
-            factors, covered = gain(layers, places, fields[:, GAIN], light, view), under(layers, places, cover, view)
+            factors, covered = gain(layers, places, fields[:, GAIN], lit, view), under(layers, places, cover, view)
         else:
             at = enlarge(here - near[:, :2] * DISPLACEMENT_UNIT_PX, view)
-            image, factors, covered = sample(pictures.texture, at, view), enlarge(near[:, 4:7].exp(), view), None
+            image, factors, covered = sample(pictures.texture, at, view), enlarge(light(near[:, 4:7]), view), None
             before = torch.zeros_like(image[:, :1])
         drifting, share = self._drift(near[:, 2:4], at, told, pictures), self._flowing(near[:, 2:4], at, pictures)
         share = share * (1 - before)
-        image = torch.lerp(image, drifting, share) * factors
+        image = graded(torch.lerp(image, drifting, share), factors)
         wet = self._under_weather(image, fields[:, WEATHER], told)
         image = wet if covered is None else torch.lerp(image, wet, covered)
         return image.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pipeline.pocket.canvas import Canvas, plate_size
 from pipeline.pocket.gpu_sampling import enlarge, sample
+from pipeline.pocket.grade import light
 from pipeline.pocket.layers import SUBJECT, Layer, Layers
 from pipeline.pocket.moving import ALL, EVEN_GAIN, GAIN_REDUCTION, STILL, apart, covered, lit
 from pipeline.pocket.view import View
@@ -120,17 +121,17 @@ def displaced(
     return image, still, before * seen.alone
 
 
-def gain(layers: Planes, seen: Seen, light: Tensor, reach: Tensor, view: View) -> Tensor:
-    """Factors ``float32 [F, 3, H, W]`` of log gains ``[F, 3, h, w]``; see :func:`pipeline.pocket.moving.gain`."""
-    uneven = (light.amax((2, 3)) - light.amin((2, 3))).amax(1)
+def gain(layers: Planes, seen: Seen, fields: Tensor, reach: Tensor, view: View) -> Tensor:
+    """Light ``float32 [F, 4, H, W]`` of log gains ``[F, 3, h, w]``; see :func:`pipeline.pocket.moving.gain`."""
+    uneven = (fields.amax((2, 3)) - fields.amin((2, 3))).amax(1)
     plain = (uneven < EVEN_GAIN) & (reach.amin(1) > ALL)
-    here, told = seen.here, lit(light, layers.coarse, reach)
+    here, told = seen.here, lit(fields, layers.coarse, reach)
     own = torch.cat([local(told[:, :SUBJECT].flatten(1, 2), here, view), local(told[:, SUBJECT], seen.ahead, view)], 1)
     shares = _shares(layers, seen, view, GAIN_REDUCTION)
     parts = enlarge(own, view, GAIN_REDUCTION).unflatten(1, (shares.shape[1], 3))
-    total = (shares[:, :, None] * parts).sum(1).exp()
+    total = light((shares[:, :, None] * parts).sum(1))
     cut = F.interpolate(total, scale_factor=GAIN_REDUCTION, mode="bilinear", align_corners=False)
-    return torch.where(plain[:, None, None, None], enlarge(local(light, here, view).exp(), view), cut)
+    return torch.where(plain[:, None, None, None], enlarge(light(local(fields, here, view)), view), cut)
 
 
 def under(layers: Planes, seen: Seen, reach: Tensor, view: View) -> Tensor:
