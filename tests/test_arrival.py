@@ -14,7 +14,7 @@ from pipeline.pocket.decoder import Motion, calm
 from pipeline.pocket.drawn.drawing import Drawing, Wish
 from pipeline.pocket.intents import Asked
 from pipeline.pocket.latents import CHANNELS, DISPLACEMENT, GAIN, GRID, LATENTS_PER_SECOND, WEATHER
-from pipeline.pocket.names import NAMED
+from pipeline.pocket.names import NAMED, REGIONS
 from pipeline.pocket.truth import LOG_GAINS
 from tests.test_drawn import canvas
 
@@ -108,6 +108,21 @@ def test_all_else_is_shown_as_it_was() -> None:
     assert torch.equal(made[others], latent[others])
     assert not torch.equal(made[GAIN], latent[GAIN])
     assert DISPLACEMENT.start in others
+
+
+def test_light_on_one_layer_is_as_strong_as_asked_for() -> None:
+    """Where the transformer says two thirds of it, all of it comes; a light all about, and more than asked, stay."""
+    whole, on_water = asked("warm"), replace(asked("warm"), region=torch.full((1, len(NAMED)), REGIONS.index("water")))
+    gain = torch.tensor(LOG_GAINS["warm"])
+    for told, said, comes in ((on_water, 0.66, 1.0), (on_water, 1.2, 1.2), (on_water, 0.2, 0.34), (whole, 0.66, 0.66)):
+        latent = torch.zeros(CHANNELS, *GRID)
+        latent[GAIN] = (said * gain + 0.012 * gain.sign())[:, None, None]
+        motion = Motion.at_rest()
+        for _ in range(60):
+            motion = motion.after(
+                Camera(), torch.cat([calm(arrived(latent, motion, told, canvas()))[None], motion.recent[:2]])
+            )
+        torch.testing.assert_close(motion.recent[0, GAIN, -1, 3], comes * gain, rtol=0.03, atol=0.005)
 
 
 def by_day(luma: float) -> Canvas:

@@ -16,7 +16,7 @@ from pipeline.pocket.drawn.drawing import Drawing
 from pipeline.pocket.drawn.marks import brightness
 from pipeline.pocket.intents import EFFECTS, Asked
 from pipeline.pocket.latents import GAIN, LATENTS_PER_SECOND, WEATHER
-from pipeline.pocket.layers import SKY
+from pipeline.pocket.layers import FOLIAGE, SKY, SUBJECT, WATER, Layers
 from pipeline.pocket.names import DRAWN, REGIONS
 from pipeline.pocket.truth import LOG_GAINS
 
@@ -26,6 +26,9 @@ ARRIVING = ("night", "warm", "cold", "fog")
 FOG = slice(WEATHER.stop - 1, WEATHER.stop)
 # Fog rolls in from the left, as its banks drift: so much faster there than at the right.
 ROLLS = (1.7, 0.8)
+PLACES = {"sky": SKY, "water": WATER, "foliage": FOLIAGE, "subject": SUBJECT}
+# By how much at most a light on one layer is strengthened.
+MOST_LACK = 1.7
 # What is left of a light or a fog that went away, from which on nobody sees it.
 LEAST = 0.004
 # How much of a night comes with stars that are asked for by day.
@@ -49,6 +52,8 @@ def arrived(latent: Tensor, motion: Motion, asked: Asked | None, canvas: Canvas)
     if dusk:
         night = goal.new_tensor(LOG_GAINS["night"])[:, None, None]
         goal[GAIN] = torch.minimum(goal[GAIN], dusk * night)
+    if asked is not None and canvas.layers is not None:
+        goal[GAIN] *= _lack(goal[GAIN], asked, canvas.layers)
     lag = -PACE_PER_S * pace(asked) / LATENTS_PER_SECOND
     rolling = (lag * torch.linspace(*ROLLS, latent.shape[-1], device=latent.device)).exp()
     for channels, kept in ((GAIN, math.exp(lag)), (FOG, rolling)):
@@ -65,6 +70,21 @@ def pace(asked: Asked | None) -> float:
     indices = [EFFECTS.index(name) for name in ARRIVING]
     paces = [] if asked is None else [float(asked.speed[0, i]) for i in indices if bool(asked.present[0, i])]
     return max(paces, default=1.0)
+
+
+def _lack(gain: Tensor, asked: Asked, layers: Layers) -> Tensor | float:
+    """What makes a light as strong as is asked for on one layer: the transformer says it softer where that is small."""
+    told = [name for name in LOG_GAINS if bool(asked.present[0, EFFECTS.index(name)])]
+    if len(told) != 1:
+        return 1.0
+    index = EFFECTS.index(told[0])
+    kind = PLACES.get(REGIONS[int(asked.region[0, index])])
+    if kind is None or not layers.has(kind):
+        return 1.0
+    weights = layers.coarse[kind].square()
+    there = (gain * weights).sum((1, 2)).abs().sum() / weights.sum()
+    wanted = float(asked.strength[0, index]) * sum(map(abs, LOG_GAINS[told[0]]))
+    return (wanted / there.clamp(min=1e-3)).clamp(1.0, MOST_LACK)
 
 
 def dusk_of(drawing: Drawing, canvas: Canvas) -> float:
