@@ -10,7 +10,7 @@ from pipeline.pocket.drawn.dice import dice, flicker
 from pipeline.pocket.drawn.drawing import Drawn
 from pipeline.pocket.drawn.marks import LUMA, brightness
 from pipeline.pocket.drawn.noise import noise
-from pipeline.pocket.drawn.shot import COARSE, Shot
+from pipeline.pocket.drawn.shot import COARSE, LEAST, Shot
 from pipeline.pocket.layers import SKY
 from pipeline.pocket.names import REGIONS
 
@@ -91,15 +91,22 @@ def twinkle(image: Tensor, shot: Shot, drawn: Drawn) -> Tensor:
     # By day it grows dark for them first, and what is bright in the sky are clouds.
     dark = 1 - bright + bright * _eased((drawn.time_s - STARS_BEGIN_S) / STARS_COME_S)
     lone = dark * max(bright, 1 - float((spots[:, 4] > 0.5).sum()) / 30)
-    if lone and in_the_sky and shot.share(SKY) is not None:
+    layers = shot.canvas.layers
+    if lone and in_the_sky and layers is not None and layers.has(SKY):
         _starry(image, shot, drawn, lone * in_the_sky)
     return image
 
 
 def _vary(image: Tensor, shot: Shot, drawn: Drawn, in_the_sky: float) -> None:
     """Dim some of the picture's bright spots, and have others gleam."""
-    x, y, radius, strength, _ = shot.marks.spots.T
-    scale, own = shot.view.scale, _twinkling(shot.seed, len(x), drawn.time_s)
+    # By night lamps and windows are no sky, and meant all the same; by day a bright place on the ground is a stone.
+    day = brightness(shot.marks.luma) if in_the_sky > 0.99 else 0.0
+    scale, own = shot.view.scale, _twinkling(shot.seed, len(shot.marks.spots), drawn.time_s)
+    meant = 1 - day * (1 - shot.marks.spots[:, 4])
+    some = meant > LEAST
+    if not some.any():
+        return
+    (x, y, radius, strength, _), own, tinted = shot.marks.spots[some].T, own[some] * meant[some], shot.marks.tints[some]
     reach = 2 * math.ceil(4.5 * scale) + 1
     dx, dy, index = shot.stamp(*shot.shown(x, y), reach)
     size, dimmed, bright = shot.numbers(
@@ -110,13 +117,11 @@ def _vary(image: Tensor, shot: Shot, drawn: Drawn, in_the_sky: float) -> None:
     halo = core + (0.35 * torch.exp(-square / (2.6 * scale) ** 2) + _rays(dx, dy, scale)) * (square < (reach / 2) ** 2)
     # One that dims does not gleam at the same time.
     pixels, cover, seen = shot.left(index, core * dimmed + halo * bright)
-    tints = torch.from_numpy((shot.marks.tints * 0.35 + 90).astype(np.float32) / 255).to(shot.device)
+    tints = torch.from_numpy((tinted * 0.35 + 90).astype(np.float32) / 255).to(shot.device)
     light = cover.clamp(min=0) * tints.index_select(0, seen.div(reach**2, rounding_mode="floor")).T
     sums = shot.summed(pixels, torch.cat([cover.clamp(max=0)[None], light]))
-    where = shot.where(drawn.places, pixels)
-    if where is not None and in_the_sky > 0.99:
-        # By night lamps and windows are no sky, and meant all the same; by day a bright place on the ground is a stone.
-        where = torch.lerp(where, torch.ones_like(where), 1 - brightness(shot.marks.luma))
+    where = None if in_the_sky > 0.99 and not day else shot.where(drawn.places, pixels)
+    where = where if where is None or not 0 < day < 1 else torch.lerp(torch.ones_like(where), where, day)
     share = drawn.amount if where is None else where * drawn.amount
     flat = image.view(3, -1)
     before = flat.index_select(1, pixels)
@@ -146,11 +151,11 @@ def _starry(image: Tensor, shot: Shot, drawn: Drawn, share: float) -> None:
     width, height = shot.view.extent
     own = np.clip(0.5 + 0.55 * _twinkling(shot.seed + 1, STARS, drawn.time_s), 0.05, 1)
     px, py = shot.shown((1.2 * u - 0.6) * width, (1.1 * v - 0.6) * height)
-    dx, dy, index = shot.stamp(px, py, 2 * math.ceil(4.5 * shot.view.scale) + 1)
+    dx, dy, index = shot.stamp(px, py, 2 * math.ceil(3.5 * shot.view.scale) + 1)
     spread = (0.75 + 0.75 * size**3) * shot.view.scale
     narrow, bright = shot.numbers(spread**-2, own * (0.25 + 0.95 * size**3))
     square = dx.square() + dy.square()
-    glow = 0.22 * torch.exp(square * (-((2.6 * shot.view.scale) ** -2)))
+    glow = 0.22 * torch.exp(square * (-((1.9 * shot.view.scale) ** -2)))
     pixels, cover, _ = shot.left(index, (torch.exp(-square * narrow) + glow) * bright)
     (bright,) = shot.summed(pixels, cover[None])
     sky = shot.share(SKY, pixels)
