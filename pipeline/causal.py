@@ -15,6 +15,7 @@ from pipeline.cache import KVCache
 from pipeline.drift import Seen, follow
 from pipeline.errors import CapacityError, ConditioningError, TruncationError
 from pipeline.interface import Progress, silent
+from pipeline.pocket.arrival import arrived
 from pipeline.pocket.backdrop import heard_behind, read_behind
 from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.chance import chance
@@ -216,6 +217,7 @@ class CausalPipeline:
                 aimed = self._aimed(here.motion, text, state), here.latents
                 seen, asking = (state.canvas, state.fade), here.asking.after(text.asked)
                 latent = self._lively(state, cleans, here, asking)
+                latent = arrived(latent, aimed[0], text.asked, state.canvas)
                 pixels, motion = decode(decoder, aimed, latent, seen, rung.frames)
                 stages.lap("decode")
                 # A GPU makes the next ones in the same place.

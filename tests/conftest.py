@@ -75,7 +75,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-
 def find_chromium() -> str | None:
     """Give the path of the browser to test with: ``$CHROMIUM``, or the first one on the PATH."""
     named = os.environ.get("CHROMIUM")

@@ -141,4 +141,3 @@ class BenchServer:
         parts[5] = str(await relay.start())
         kept = "".join(line for line in answer.splitlines(keepends=True) if not line.startswith("a=candidate:"))
         return kept.replace("a=end-of-candidates", " ".join(parts).rstrip() + "\r\na=end-of-candidates")
-

@@ -9,12 +9,15 @@ import pytest
 import torch
 
 from pipeline.errors import PipelineError
+from pipeline.pocket.camera import REST as REST_POSE
 from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
-from pipeline.pocket.drawn.drawing import Drawing, Wish, wishes_of
+from pipeline.pocket.drawn.draw import draw
+from pipeline.pocket.drawn.drawing import Drawing, Drawn, Wish, wishes_of
 from pipeline.pocket.drawn.judge import SHOWN, STATISTICS, shown
 from pipeline.pocket.drawn.marks import with_marks
-from pipeline.pocket.drawn.shot import Shot
+from pipeline.pocket.drawn.shot import COARSE, Shot
+from pipeline.pocket.drawn.water import afloat
 from pipeline.pocket.intents import Asked
 from pipeline.pocket.latents import CHANNELS, GRID, LATENTS_PER_SECOND, camera_field
 from pipeline.pocket.layers import FOLIAGE, REST, SKY, SUBJECT, WATER, with_layers
@@ -199,6 +202,67 @@ def test_what_floats_goes_past_with_the_camera() -> None:
     assert motes[0].sum() > 30
     assert motes[1].sum() > 30
     assert (motes[0] & motes[1]).sum() < 0.6 * motes[0].sum()
+
+
+def by_day() -> Canvas:
+    """The scene as its marks would be by day; where it is light is not looked at again."""
+    marks = canvas().marks
+    assert marks is not None
+    return replace(canvas(), marks=replace(marks, luma=150.0, sky_luma=190.0))
+
+
+@torch.inference_mode()
+def twinkled(of: Canvas) -> np.ndarray:
+    """What stars change in a canvas, one frame a latent for six seconds, ``[24, H, W]``."""
+    motion, made = Motion.at_rest(), list[np.ndarray]()
+    for _ in range(24):
+        frames, motion = decoder().decode(motion.wishing(one("twinkle"), 1), torch.zeros(CHANNELS, *GRID), of, 1)
+        made.append(np.abs(frames[0].numpy().astype(int) - canvas().rest.numpy()).max(-1))
+    return np.stack(made)
+
+
+def test_by_day_stars_come_out_slowly_and_in_the_sky_alone() -> None:
+    """For a second there is none, later there are many, and on the ground no bright place ever changes."""
+    day, ground = by_day(), slice(62, None)
+    assert day.marks is not None
+    assert len(day.marks.spots) > 10
+    assert twinkled(day)[:, ground].max() == 0
+    empty = replace(day, marks=replace(day.marks, spots=day.marks.spots[:0], tints=day.marks.tints[:0]))
+    changes = twinkled(empty)
+    assert changes[:5].max() == 0
+    assert (changes[-1] > 25).sum() > 15
+    assert changes[:, ground].max() == 0
+
+
+def shot(of: Canvas) -> Shot:
+    assert of.marks is not None
+    return Shot(VIEW, REST_POSE, of, of.marks, 1)
+
+
+def test_swell_dies_away_towards_what_is_no_water() -> None:
+    """Open water is moved whole, the shore and what stands in it not at all."""
+    here = shot(canvas())
+    share = afloat(here, *here.places(COARSE))
+    assert isinstance(share, torch.Tensor)
+    water = here.share(WATER)
+    assert water is not None
+    coarse = torch.nn.functional.avg_pool2d(water[None], COARSE)[0]
+    assert float(share[coarse < 0.6].max()) == 0
+    assert float(share[-3:].mean()) > 0.95
+
+
+def test_dust_floats_in_the_light() -> None:
+    """What is added to the bright half of a picture is well more than to the dark one."""
+    image = torch.full((3, VIEW.height, VIEW.width), 4.0)
+    image[:, :, VIEW.width // 2 :] = 110
+    places = tuple(float(name == "whole") for name in REGIONS)
+    added = sum(
+        draw(image.clone(), shot(by_day()), {"dust": Drawn(1.5, time_s, places)}) - image
+        for time_s in np.arange(3.0, 60.0, 3.0).tolist()
+    )
+    assert isinstance(added, torch.Tensor)
+    dark, bright = (float(added[:, :, part].mean()) for part in (slice(0, 80), slice(128, None)))
+    assert bright > 1.3 * dark > 0
 
 
 @pytest.mark.parametrize("view", [View(240, 416), View(320, 320), View(210, 118), View(64, 64)])

@@ -53,9 +53,7 @@ def gradient(width: int = 60, height: int = 40) -> Image.Image:
 ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
 
 
-def png(
-    ihdr: tuple[int, int, int, int], rows: bytes, *extra: tuple[bytes, bytes], interlace: int = 0
-) -> bytes:
+def png(ihdr: tuple[int, int, int, int], rows: bytes, *extra: tuple[bytes, bytes], interlace: int = 0) -> bytes:
     """Write a PNG by hand: (width, height, bit depth, colour type), filtered rows, chunks before them."""
     chunks = [
         (b"IHDR", struct.pack(">IIBBBBB", *ihdr, 0, 0, interlace)),
@@ -74,9 +72,7 @@ def chunk(kind: bytes, body: bytes) -> bytes:
 def icc_profile(*primaries: tuple[float, float, float]) -> bytes:
     """Write a matrix profile with these XYZ (D50) for red, green, blue and a gamma of 2.2 (ICC.1:2001-04)."""
     curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(2.2 * 256)) + b"\0\0"
-    xyz = [
-        b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(v * 65536) for v in primary)) for primary in primaries
-    ]
+    xyz = [b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(v * 65536) for v in primary)) for primary in primaries]
     white = b"XYZ \0\0\0\0" + struct.pack(">3i", 0xF6D6, 0x10000, 0xD32D)
     tags = dict(zip((b"rXYZ", b"gXYZ", b"bXYZ"), xyz, strict=True))
     tags |= {b"wtpt": white, b"rTRC": curve, b"gTRC": curve, b"bTRC": curve}
@@ -108,9 +104,7 @@ FILES = {
     "lossy WebP": encode(gradient(), "WEBP", quality=95),
     "lossless WebP": encode(gradient(), "WEBP", lossless=True),
     "WebP with a header": encode(gradient(), "WEBP", quality=95, exif=NO_TAGS),
-    "animated WebP": encode(
-        gradient(), "WEBP", quality=95, save_all=True, append_images=[gradient().rotate(180)]
-    ),
+    "animated WebP": encode(gradient(), "WEBP", quality=95, save_all=True, append_images=[gradient().rotate(180)]),
 }
 files = pytest.mark.parametrize("data", [pytest.param(data, id=name) for name, data in FILES.items()])
 
@@ -210,9 +204,7 @@ def bombs() -> list[Any]:
     huge = b"\xff\xff\xff"
     return [
         pytest.param(png((2**31 - 1, 2**31 - 1, 8, 2), b"\0"), id="PNG"),
-        pytest.param(
-            PNG_MAGIC + chunk(b"IHDR", struct.pack(">II5B", 50_000, 50_000, 8, 2, 0, 0, 0)), id="PNG header"
-        ),
+        pytest.param(PNG_MAGIC + chunk(b"IHDR", struct.pack(">II5B", 50_000, 50_000, 8, 2, 0, 0, 0)), id="PNG header"),
         pytest.param(patched(jpeg, jpeg.index(b"\xff\xc0") + 5, b"\xff\xff\xff\xff"), id="JPEG"),
         pytest.param(patched(jpeg, jpeg.index(b"\xff\xc0") + 5, b"\xff\xff\xff\xff")[:300], id="cut JPEG"),
         pytest.param(patched(lossy, 26, b"\xff\x3f\xff\x3f"), id="lossy WebP"),
@@ -370,9 +362,7 @@ def test_orientation_is_honoured(orientation: int, file_format: str) -> None:
     [
         pytest.param(b"Exif\0\0nonsense", id="nonsense"),
         pytest.param(b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01", id="cut"),
-        pytest.param(
-            b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x09\0\0\0\0\0\0\0", id="orientation 9"
-        ),
+        pytest.param(b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x09\0\0\0\0\0\0\0", id="orientation 9"),
         pytest.param(b"Exif\0\0II*\0\xff\xff\xff\xff", id="offset beyond the end"),
     ],
 )

@@ -333,9 +333,7 @@ async def test_tls(tmp_path: Path) -> None:
         (("::", 80, 0, 0), ["http://127.0.0.1:80", "http://10.0.0.7:80"]),
     ],
 )
-def test_addresses_to_open(
-    address: tuple[Any, ...], urls: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_addresses_to_open(address: tuple[Any, ...], urls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The URL told is one that can be opened; for a server on every interface there is one for others too."""
     monkeypatch.setattr(addresses, "outgoing_address", lambda: "10.0.0.7")
     assert server.describe_addresses(address, secure=False) == urls

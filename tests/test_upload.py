@@ -67,9 +67,7 @@ def test_progress_counts_bytes_received() -> None:
     """Progress grows, stays below the size, and comes at most once in PROGRESS_BYTES."""
     message = announce(DATA)
     upload = begun(message)
-    progress = [
-        result for piece in pieces(DATA, 1000) if isinstance(result := upload.feed(piece, 0), Progress)
-    ]
+    progress = [result for piece in pieces(DATA, 1000) if isinstance(result := upload.feed(piece, 0), Progress)]
     assert len(progress) == len(DATA) // PROGRESS_BYTES
     assert [result.received // PROGRESS_BYTES for result in progress] == [1, 2]
 

@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from pipeline.pocket.latents import GRID
 from pipeline.pocket.view import View
@@ -72,6 +73,28 @@ def test_thick_fog_leaves_the_lower_part_readable() -> None:
     thin = thinned(torch.full((3, *GRID), 0.3))
     assert float(thin[2].min()) > 0.85 * 0.3
     assert torch.equal(thin[:2], torch.full((2, *GRID), 0.3))
+
+
+def test_fog_along_the_bottom_has_no_edge() -> None:
+    """It grows towards the bottom from nothing, in small steps however coarse its amounts are, and is thick there."""
+    rows = torch.sigmoid(5 * torch.linspace(-1, 1, GRID[0]))[:, None].expand(GRID)
+    # The transformer's patches of four rows.
+    rough = F.interpolate(rows[None, None, ::4, ::4], GRID, mode="nearest")[0, 0]
+    fog = thinned(torch.stack([torch.zeros(GRID), torch.zeros(GRID), rough]))[2].mean(1)
+    steps = fog.diff()
+    assert float(fog[: GRID[0] // 3].max()) < 0.06
+    assert float(fog[GRID[0] // 2]) < 0.4
+    assert float(fog[-1]) > 1.0
+    assert float(steps.min()) > -1e-4
+    assert float(steps.max()) < 0.12
+
+
+def test_thin_fog_is_its_thickest_banks() -> None:
+    """While it comes, a bank is many times as thick as the gaps; later there are no gaps."""
+    bank, gap = torch.tensor([0.7]), torch.tensor([0.35])
+    thin, thick = (float(veil(bank, bank, fog) / veil(gap, gap, fog)) for fog in (torch.tensor([0.2]), torch.ones(1)))
+    assert thin > 3
+    assert thin > 1.5 * thick
 
 
 def test_banks_of_fog_stand_out_and_drift() -> None:

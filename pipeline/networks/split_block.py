@@ -58,9 +58,7 @@ def enter(x: Tensor, time: Tensor, weights: BlockWeights, eps: float) -> Tensor:
     return product(modulated(_norm(x, eps), shift, scale), weights.qkv)
 
 
-def across(
-    x: Tensor, attended: Tensor, time: Tensor, weights: BlockWeights, eps: float
-) -> tuple[Tensor, Tensor]:
+def across(x: Tensor, attended: Tensor, time: Tensor, weights: BlockWeights, eps: float) -> tuple[Tensor, Tensor]:
     """What self-attention gave, ``[B, L, N, D]``, into the tokens, and the queries of the cross-attention."""
     gate = (weights.modulation + time)[:, :, 2]
     x = x + gated(multiply(attended.flatten(2), weights.out), gate)

@@ -16,6 +16,7 @@ from pipeline.pocket.drawn.draw import draw
 from pipeline.pocket.drawn.drawing import NOTHING, Drawing, Drawn, Wish
 from pipeline.pocket.drawn.eye import Eye, looking
 from pipeline.pocket.drawn.shot import Shot
+from pipeline.pocket.grade import graded, light
 from pipeline.pocket.latents import (
     CAMERA,
     CHANNELS,
@@ -130,9 +131,9 @@ class AnchoredDecoder:
         place, ahead = self._places(eye, canvas)
         image = self._warp(canvas, (place, ahead), fields, time_s, reach[MOTION])
         if lit and layers is not None:
-            image *= gain(canvas, layers, place, ahead, fields[GAIN], reach[LIGHT])
+            image = graded(image, gain(canvas, layers, place, ahead, fields[GAIN], reach[LIGHT]))
         elif lit:
-            image *= place.enlarge(place.local(fields[GAIN]).exp_())
+            image = graded(image, place.enlarge(light(place.local(fields[GAIN]))))
         if weather:
             covered = None if layers is None else under(canvas, layers, place, ahead, reach[COVER])
             wet = self._weather.over(image, fields[WEATHER], time_s)

@@ -20,6 +20,7 @@ from pipeline.pocket.drawn.shot import Shot
 from pipeline.pocket.gpu_layers import Planes, Seen, displaced, gain, planes, under
 from pipeline.pocket.gpu_sampling import Reader
 from pipeline.pocket.gpu_weather import GpuWeather
+from pipeline.pocket.grade import graded, light
 from pipeline.pocket.latents import (
     CAMERA,
     CHANNELS,
@@ -187,17 +188,17 @@ class GpuDecoder:
         near = reader.local(fields[:, 2:9], here)
         if len(given) > len(pictures):
             layers = Planes(*given[len(pictures) :])
-            motion, light, cover = told[:, REACH].unflatten(1, (3, KINDS)).unbind(1)
+            motion, lit, cover = told[:, REACH].unflatten(1, (3, KINDS)).unbind(1)
             shift, places = fields[:, DISPLACEMENT] * DISPLACEMENT_UNIT_PX, Seen(here, ahead, pictures.subject[1])
             image, at, before = displaced(pictures.texture, layers, places, shift, motion, reader)
-            factors = gain(layers, places, fields[:, GAIN], light, reader)
+            factors = gain(layers, places, fields[:, GAIN], lit, reader)
             covered = under(layers, places, cover, reader)
         else:
             at = here - near[:, :2] * DISPLACEMENT_UNIT_PX
-            image, factors = reader.sample(pictures.texture, reader.looking(at)), reader.enlarge(near[:, 4:7].exp())
+            image, factors = reader.sample(pictures.texture, reader.looking(at)), reader.enlarge(light(near[:, 4:7]))
             before, covered = torch.zeros_like(image[:, :1]), None
         drifting, share = self._drift(near[:, 2:4], at, told, pictures), self._flowing(near[:, 2:4], at, pictures)
-        image = torch.lerp(image, drifting, share * (1 - before)) * factors
+        image = graded(torch.lerp(image, drifting, share * (1 - before)), factors)
         shown = self._weather.over(image, fields[:, WEATHER], [told[:, fall] for fall in (RAIN, SNOW, FOG)], covered)
         return shown.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pipeline.pocket.canvas import Canvas, plate_size
 from pipeline.pocket.gpu_sampling import Reader
+from pipeline.pocket.grade import light
 from pipeline.pocket.layers import SUBJECT, Layers
 from pipeline.pocket.moving import ALL, EVEN_GAIN, GAIN_REDUCTION, STILL, apart, covered, lit
 
@@ -103,18 +104,18 @@ def displaced(
     return image, together, before * seen.alone
 
 
-def gain(layers: Planes, seen: Seen, light: Tensor, reach: Tensor, reader: Reader) -> Tensor:
-    """Factors ``float32 [F, 3, H, W]`` of log gains ``[F, 3, h, w]``; see :func:`pipeline.pocket.moving.gain`."""
-    uneven = (light.amax((2, 3)) - light.amin((2, 3))).amax(1)
+def gain(layers: Planes, seen: Seen, fields: Tensor, reach: Tensor, reader: Reader) -> Tensor:
+    """Light ``float32 [F, 4, H, W]`` of log gains ``[F, 3, h, w]``; see :func:`pipeline.pocket.moving.gain`."""
+    uneven = (fields.amax((2, 3)) - fields.amin((2, 3))).amax(1)
     plain = (uneven < EVEN_GAIN) & (reach.amin(1) > ALL)
-    here, told = seen.here, lit(light, layers.coarse, reach)
+    here, told = seen.here, lit(fields, layers.coarse, reach)
     around, subject = told[:, :SUBJECT].flatten(1, 2), told[:, SUBJECT]
     own = torch.cat([reader.local(around, here), reader.local(subject, seen.ahead)], 1)
     shares = _shares(layers, seen, reader, GAIN_REDUCTION)
     parts = reader.enlarge(own, GAIN_REDUCTION).unflatten(1, (shares.shape[1], 3))
-    total = (shares[:, :, None] * parts).sum(1).exp()
+    total = light((shares[:, :, None] * parts).sum(1))
     cut = F.interpolate(total, scale_factor=GAIN_REDUCTION, mode="bilinear", align_corners=False)
-    return torch.where(plain[:, None, None, None], reader.enlarge(reader.local(light, here).exp()), cut)
+    return torch.where(plain[:, None, None, None], reader.enlarge(light(reader.local(fields, here))), cut)
 
 
 def under(layers: Planes, seen: Seen, reach: Tensor, reader: Reader) -> Tensor:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.pocket.canvas import Canvas
+from pipeline.pocket.grade import light
 from pipeline.pocket.layers import FOLIAGE, REST, SUBJECT, WATER, Layer, Layers
 from pipeline.pocket.sampling import Place
 
@@ -106,10 +107,10 @@ def set_off(image: Tensor, canvas: Canvas, ahead: Place, place: Place) -> Tensor
 
 
 def gain(canvas: Canvas, layers: Layers, place: Place, ahead: Place | None, field: Tensor, reach: Tensor) -> Tensor:
-    """Factors ``float32 [3, H, W]`` of a log gain ``[3, h, w]``; light that falls on one layer ends where it ends."""
+    """Light ``float32 [4, H, W]`` of a log gain ``[3, h, w]``; what falls on one layer ends where it ends."""
     uneven = float((field.amax((1, 2)) - field.amin((1, 2))).max())
     if uneven < EVEN_GAIN and float(reach.min()) > ALL:
-        return place.enlarge(place.local(field).exp_())
+        return place.enlarge(light(place.local(field)))
     own = lit(field[None], layers.coarse, reach[None])[0]
     shares = place.sample(canvas, layers.shares, reduction=GAIN_REDUCTION)
     if ahead is not None:
@@ -118,8 +119,8 @@ def gain(canvas: Canvas, layers: Layers, place: Place, ahead: Place | None, fiel
     for kind, (share, one) in enumerate(zip(shares, own, strict=True)):
         there = ahead if ahead is not None and kind == SUBJECT else place
         total.addcmul_(there.enlarge(there.local(one), reduction=GAIN_REDUCTION), share)
-    # As many pictures of one channel: of three channels it would take as long as all the rest.
-    whole = F.interpolate(total.exp_()[:, None], scale_factor=GAIN_REDUCTION, mode="bilinear", align_corners=False)
+    # As many pictures of one channel: of more channels it would take as long as all the rest.
+    whole = F.interpolate(light(total)[:, None], scale_factor=GAIN_REDUCTION, mode="bilinear", align_corners=False)
     return whole[:, 0]
 
 

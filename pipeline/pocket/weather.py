@@ -129,16 +129,33 @@ def fog_shifts(time_s: float, scale: float) -> list[Shift]:
 
 
 def thinned(amounts: Tensor) -> Tensor:
-    """Coarse amounts ``[..., 3, h, w]`` with less fog before what is near, low in the frame, the thicker it is."""
+    """Coarse amounts ``[..., 3, h, w]`` with fog as it lies.
+
+    All about, there is less before what is near, low in the frame, the thicker it is. In a part of the frame it has no
+    edge, and is thickest where it is meant.
+    """
     fog, rows = amounts[..., 2, :, :].clamp(0, 1.35), amounts.shape[-2]
+    most = fog.amax((-2, -1), keepdim=True).clamp(min=0.05)
+    everywhere = (fog[..., : rows // 3, :].mean((-2, -1), keepdim=True) / most).clamp(max=1)
+    fog = _feathered(_feathered(fog * torch.lerp(fog / most, torch.ones_like(fog), everywhere)))
     row = (torch.arange(rows, device=amounts.device, dtype=amounts.dtype) + 0.5) / rows
     near = ((row - 0.4) / 0.6).clamp(min=0)[:, None]
-    return torch.stack([amounts[..., 0, :, :], amounts[..., 1, :, :], fog * (1 - 0.4 * near * fog)], -3)
+    fog = fog * (1 - 0.4 * near * fog * everywhere + 0.5 * (1 - everywhere))
+    return torch.stack([amounts[..., 0, :, :], amounts[..., 1, :, :], fog], -3)
+
+
+def _feathered(amount: Tensor) -> Tensor:
+    """The mean over seven cells down and three across, of ``[..., h, w]``."""
+    flat = amount.reshape(1, -1, *amount.shape[-2:])
+    return F.avg_pool2d(flat, (7, 3), 1, (3, 1), count_include_pad=False).reshape(amount.shape)
 
 
 def veil(far: Tensor, near: Tensor, fog: Tensor) -> Tensor:
-    """How opaque fog is: what gets through falls with the depth of both banks (Beer and Lambert)."""
-    return -torch.expm1((-1.0 - 1.5 * (far + near - 1)).clamp(max=-0.1) * fog)
+    """How opaque fog is: what gets through falls with the depth of both banks (Beer and Lambert).
+
+    Where it is thin only its thickest banks are seen.
+    """
+    return -torch.expm1((0.5 * (1 - fog).clamp(min=0) - 2.3 * (far + near) + 1.1).clamp(-2.7, -0.3) * fog)
 
 
 def fog_colour(image: Tensor) -> list[Tensor]:

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from pipeline.pocket.drawn.dice import dice, flicker
 from pipeline.pocket.drawn.drawing import Drawn
-from pipeline.pocket.drawn.marks import LUMA
+from pipeline.pocket.drawn.marks import LUMA, brightness
 from pipeline.pocket.drawn.noise import noise
-from pipeline.pocket.drawn.shot import COARSE, Shot
+from pipeline.pocket.drawn.shot import COARSE, LEAST, Shot
 from pipeline.pocket.layers import SKY
 from pipeline.pocket.names import REGIONS
 
@@ -25,7 +25,9 @@ DAY = (
     (0.9, (1.02, 0.94, 0.86)), (1.0, (1.0, 1.0, 1.0)),
 )  # fmt: skip
 DAY_S, HUE_S = 18.0, 9.0
-STARS, STAR_COLOUR = 160, (215.0, 225.0, 255.0)
+STARS, STAR_COLOUR = 260, (215.0, 225.0, 255.0)
+# When stars come out over a sky of day, and how long that takes.
+STARS_BEGIN_S, STARS_COME_S = 1.5, 4.0
 
 
 def fire(image: Tensor, shot: Shot, drawn: Drawn) -> Tensor:
@@ -56,8 +58,13 @@ def _daylight(share: float) -> list[float]:
     later = next(index for index, (at, _) in enumerate(DAY) if at >= share and at > 0)
     (begin, before), (end, after) = DAY[later - 1], DAY[later]
     part = (share - begin) / (end - begin)
-    part = part * part * (3 - 2 * part)
+    part = _eased(part)
     return [a + (b - a) * part for a, b in zip(before, after, strict=True)]
+
+
+def _eased(share: float) -> float:
+    share = max(0.0, min(1.0, share))
+    return share * share * (3 - 2 * share)
 
 
 def hue(image: Tensor, shot: Shot, drawn: Drawn) -> Tensor:
@@ -75,22 +82,31 @@ def hue(image: Tensor, shot: Shot, drawn: Drawn) -> Tensor:
 
 
 def twinkle(image: Tensor, shot: Shot, drawn: Drawn) -> Tensor:
-    """Small bright places vary, each for itself; a dark sky without any gets stars that do."""
+    """Small bright places vary, each for itself; a sky without any gets stars that do, as it is dark or grows dark."""
     spots = shot.marks.spots
     in_the_sky = drawn.places[REGIONS.index("sky")]
     if len(spots):
         _vary(image, shot, drawn, in_the_sky)
-    dark = max(0.0, min(1.0, (105 - shot.marks.sky_luma) / 25))
-    lone = dark * max(0.0, 1 - float((spots[:, 4] > 0.5).sum()) / 30)
-    if lone and in_the_sky and shot.share(SKY) is not None:
+    bright = brightness(shot.marks.sky_luma)
+    # By day it grows dark for them first, and what is bright in the sky are clouds.
+    dark = 1 - bright + bright * _eased((drawn.time_s - STARS_BEGIN_S) / STARS_COME_S)
+    lone = dark * max(bright, 1 - float((spots[:, 4] > 0.5).sum()) / 30)
+    layers = shot.canvas.layers
+    if lone and in_the_sky and layers is not None and layers.has(SKY):
         _starry(image, shot, drawn, lone * in_the_sky)
     return image
 
 
 def _vary(image: Tensor, shot: Shot, drawn: Drawn, in_the_sky: float) -> None:
     """Dim some of the picture's bright spots, and have others gleam."""
-    x, y, radius, strength, _ = shot.marks.spots.T
-    scale, own = shot.view.scale, _twinkling(shot.seed, len(x), drawn.time_s)
+    # By night lamps and windows are no sky, and meant all the same; by day a bright place on the ground is a stone.
+    day = brightness(shot.marks.luma) if in_the_sky > 0.99 else 0.0
+    scale, own = shot.view.scale, _twinkling(shot.seed, len(shot.marks.spots), drawn.time_s)
+    meant = 1 - day * (1 - shot.marks.spots[:, 4])
+    some = meant > LEAST
+    if not some.any():
+        return
+    (x, y, radius, strength, _), own, tinted = shot.marks.spots[some].T, own[some] * meant[some], shot.marks.tints[some]
     reach = 2 * math.ceil(4.5 * scale) + 1
     dx, dy, index = shot.stamp(*shot.shown(x, y), reach)
     size, dimmed, bright = shot.numbers(
@@ -101,11 +117,11 @@ def _vary(image: Tensor, shot: Shot, drawn: Drawn, in_the_sky: float) -> None:
     halo = core + (0.35 * torch.exp(-square / (2.6 * scale) ** 2) + _rays(dx, dy, scale)) * (square < (reach / 2) ** 2)
     # One that dims does not gleam at the same time.
     pixels, cover, seen = shot.left(index, core * dimmed + halo * bright)
-    tints = torch.from_numpy(((shot.marks.tints.T * 0.35 + 90) / 255).astype(np.float32)).to(shot.device)
+    tints = torch.from_numpy(((tinted.T * 0.35 + 90) / 255).astype(np.float32)).to(shot.device)
     light = cover.clamp(min=0) * tints.index_select(1, seen.div(reach**2, rounding_mode="floor"))
     sums = shot.summed(pixels, torch.cat([cover.clamp(max=0)[None], light]))
-    # Lamps and windows are no sky, and meant all the same.
-    where = None if in_the_sky > 0.99 else shot.where(drawn.places, pixels)
+    where = None if in_the_sky > 0.99 and not day else shot.where(drawn.places, pixels)
+    where = where if where is None or not 0 < day < 1 else torch.lerp(torch.ones_like(where), where, day)
     share = drawn.amount if where is None else where * drawn.amount
     flat = image.view(3, -1)
     before = flat.index_select(1, pixels)
@@ -135,10 +151,12 @@ def _starry(image: Tensor, shot: Shot, drawn: Drawn, share: float) -> None:
     width, height = shot.view.extent
     own = np.clip(0.5 + 0.55 * _twinkling(shot.seed + 1, STARS, drawn.time_s), 0.05, 1)
     px, py = shot.shown((1.2 * u - 0.6) * width, (1.1 * v - 0.6) * height)
-    dx, dy, index = shot.stamp(px, py, 2 * math.ceil(2.5 * shot.view.scale) + 1)
-    spread = (0.65 + 0.75 * size**3) * shot.view.scale
-    light = torch.exp(-(dx.square() + dy.square()) / shot.number(spread**2))
-    pixels, cover, _ = shot.left(index, light * shot.number(own * (0.2 + 0.8 * size**4)))
+    dx, dy, index = shot.stamp(px, py, 2 * math.ceil(3.5 * shot.view.scale) + 1)
+    spread = (0.75 + 0.75 * size**3) * shot.view.scale
+    narrow, bright = shot.numbers(spread**-2, own * (0.25 + 0.95 * size**3))
+    square = dx.square() + dy.square()
+    glow = 0.22 * torch.exp(square * (-((1.9 * shot.view.scale) ** -2)))
+    pixels, cover, _ = shot.left(index, (torch.exp(-square * narrow) + glow) * bright)
     (bright,) = shot.summed(pixels, cover[None])
     sky = shot.share(SKY, pixels)
     assert sky is not None

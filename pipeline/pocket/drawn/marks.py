@@ -48,6 +48,11 @@ class Marks:
     sky_luma: float
 
 
+def brightness(luma: float) -> float:
+    """How much a sky of this mean luma is one of day, 0..1: no star is seen before it."""
+    return max(0.0, min(1.0, (luma - 80) / 25))
+
+
 def with_marks(canvas: Canvas) -> Canvas:
     """Give a canvas its marks, once its layers are known."""
     pixels = canvas.rest.permute(2, 0, 1).float()

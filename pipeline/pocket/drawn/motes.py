@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.pocket.drawn.dice import Numbers, Whole, dice
@@ -16,13 +17,17 @@ LEAVES, DUST, SPARKS, SMOKE = range(100, 104)
 # As many as there are at a strength of 1.5.
 MOST = 1.5
 # Of each depth: how many, how near, half-lengths in units, fall in units/s.
-LEAF_DEPTHS = ((42, 0.1, (4.5, 7.5), 46.0), (24, 0.5, (8.5, 12.5), 72.0), (6, 1.4, (18.0, 25.0), 128.0))
+LEAF_DEPTHS = ((80, 0.1, (4.5, 7.5), 46.0), (40, 0.5, (8.5, 13.0), 72.0), (9, 1.4, (18.0, 25.0), 128.0))
 LEAF_COLOURS = (
-    (196.0, 122.0, 36.0), (214.0, 158.0, 52.0), (176.0, 70.0, 30.0), (150.0, 98.0, 40.0), (132.0, 130.0, 48.0),
+    (214.0, 112.0, 28.0), (228.0, 160.0, 44.0), (196.0, 60.0, 28.0), (180.0, 92.0, 34.0), (206.0, 134.0, 40.0),
 )  # fmt: skip
+# Pixels by which the light about a mote is told.
+LIT = 8
 # Moments around a frame's own over which it is exposed, by depth.
 EXPOSED_S = ((0.0,), (0.0,), (-1 / 150, 1 / 150))
-DUST_DEPTHS = ((130, 0.1, (0.9, 1.6), 0.62), (70, 0.5, (1.6, 3.2), 0.42), (22, 1.3, (5.0, 11.0), 0.13))
+DUST_DEPTHS = ((200, 0.1, (0.9, 1.7), 0.85), (100, 0.5, (1.7, 3.4), 0.62), (26, 1.3, (5.0, 11.0), 0.24))
+# How bright dust is where the picture is black: it floats in the light.
+UNLIT = 0.35
 DUST_COLOUR, FIREFLY_COLOUR = (255.0, 240.0, 208.0), (214.0, 255.0, 96.0)
 SPARK_COUNT, SPARK_COLOUR = 110, (330.0, 205.0, 80.0)
 SMOKE_COLOUR = 216.0
@@ -101,12 +106,12 @@ def dust(image: Tensor, shot: Shot, drawn: Drawn) -> Tensor:
     """Motes of light that drift, the near ones out of focus; in the dark they are fireflies."""
     dark = max(0.0, min(1.0, (88 - shot.marks.luma) / 40))
     colour = [one + dark * (other - one) for one, other in zip(DUST_COLOUR, FIREFLY_COLOUR, strict=True)]
-    flat = image.view(3, -1)
+    flat, lit = image.view(3, -1), dark + (1 - dark) * _lit(image)
     for depth, (count, near, radii, light) in enumerate(DUST_DEPTHS):
         numbers, shares = _of(round(count * (1 - 0.6 * dark)), drawn.amount)
         if len(numbers):
             told = near, radii, light, drawn.time_s, dark
-            pixels, total = _motes(shot, 16 * DUST + depth, numbers, told, shares)
+            pixels, total = _motes(shot, 16 * DUST + depth, (numbers, shares), told, lit)
             where = shot.where(drawn.places, pixels)
             total = total if where is None else total * where
             before = flat.index_select(1, pixels)
@@ -116,14 +121,29 @@ def dust(image: Tensor, shot: Shot, drawn: Drawn) -> Tensor:
     return image
 
 
+def _lit(image: Tensor) -> Tensor:
+    """How bright dust is in every LIT-th pixel of a frame each way, ``[h, w]``: by the light that is about it."""
+    seen = image[:, ::LIT, ::LIT].mean(0, keepdim=True)
+    around = F.avg_pool2d(seen[None], 5, 1, 2, count_include_pad=False)[0, 0]
+    return UNLIT + (1 - UNLIT) / 150 * around.clamp(max=150)
+
+
+def _about(plane: Tensor, px: Numbers, py: Numbers) -> Tensor:
+    """A value of :func:`_lit` for each place on the screen, ``[N]``."""
+    rows, columns = plane.shape
+    places = np.clip(py // LIT, 0, rows - 1) * columns + np.clip(px // LIT, 0, columns - 1)
+    return plane.reshape(-1).index_select(0, torch.from_numpy(places.astype(np.int64)).to(plane.device))
+
+
 def _motes(
     shot: Shot,
     kind: int,
-    numbers: Whole,
+    which: tuple[Whole, Numbers],
     told: tuple[float, tuple[float, float], float, float, float],
-    shares: Numbers,
+    lit: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Pixels and light, 0..1, of one depth's motes."""
+    """Pixels and light, 0..1, of one depth's motes, each in what light there is about it."""
+    numbers, shares = which
     near, radii, light, t, dark = told
     u, v, size, a, b, c = (dice(shot.seed, kind, numbers, part) for part in range(1, 7))
     width, height = (ROOM * side for side in shot.view.extent)
@@ -139,11 +159,12 @@ def _motes(
     here = shot.around(px, py, reach)
     dx, dy, index = shot.stamp(px[here], py[here], reach)
     size, light_of = shot.numbers(radius[here] ** -2, (bright * shares)[here])
+    light_of = light_of * _about(lit, px[here], py[here])[:, None, None]
     square = (dx.square() + dy.square()) * size
     disc: Tensor | float = 0.0
     if dark < 1 and near > 1:
         far = square.sqrt()
-        disc = (1 - dark) * ((1.1 - far) / 0.3).clamp(0, 1) * (0.7 + 0.4 * far.clamp(max=1))
+        disc = (1 - dark) * ((1.15 - far) / 0.6).clamp(0, 1)
     elif dark < 1:
         disc = (1 - dark) * torch.exp(-square)
     if dark:

@@ -10,6 +10,8 @@ from torch import Tensor
 from pipeline.pocket.drawn.drawing import Drawn
 from pipeline.pocket.drawn.noise import noise
 from pipeline.pocket.drawn.shot import COARSE, Shot
+from pipeline.pocket.layers import WATER
+from pipeline.pocket.neighbours import box
 
 STREAM, WAVES, HEAT = range(200, 203)
 STREAM_PERIOD_S, STREAM_UNITS_PER_S = 1.8, 42.0
@@ -68,7 +70,9 @@ def waves(image: Tensor, shot: Shot, drawn: Drawn) -> Tensor:
     angle = 2 * math.pi * (0.95 * depth + 0.55 * bend + WAVE_HZ * t)
     other = 2 * math.pi * (1.7 * depth + 0.9 * bend + x / (700 * (near + 0.2)) + 0.53 * t)
     swell = (angle.sin() + 0.35 * other.sin()) * (0.5 + 0.9 * noise(seed, WAVES + 10, x / 260, 0.8 * depth + 0.3 * t))
-    size, turn = 15 * min(1.5, drawn.amount) * height**1.3, other.cos()
+    size, turn = 11 * min(1.5, drawn.amount) * height**1.3, other.cos()
+    # What swims, and the shore, is not pulled into the water nor water into it: towards them the swell dies away.
+    size = size * afloat(shot, x, y)
     moved = _moved(image, shot, (0.25 * size * turn, -size * swell), rows)
     lit = height.sqrt() * (angle.cos() + 0.3 * turn)
     glint = noise(seed, WAVES + 20, x / (8 * (near + 0.25)), 60 * (near + 0.10).log() - 3.0 * t)
@@ -80,6 +84,15 @@ def waves(image: Tensor, shot: Shot, drawn: Drawn) -> Tensor:
         return moved
     image[:, rows].lerp_(moved, _wide(where[rows]))
     return image
+
+
+def afloat(shot: Shot, x: Tensor, y: Tensor) -> Tensor | float:
+    """1 at places in open water, falling to 0 where a third of what is about is something else."""
+    layers = shot.canvas.layers
+    if layers is None or not layers.has(WATER):
+        return 1.0
+    share = layers.coarse[WATER : WATER + 1, None].float()
+    return ((shot.local(box(share, 1), x, y)[0] - 0.66) / 0.28).clamp(0, 1)
 
 
 def heat(image: Tensor, shot: Shot, drawn: Drawn) -> Tensor:

@@ -1,0 +1,68 @@
+"""What a picture looks like under night and under golden light."""
+
+import torch
+
+from pipeline.pocket.grade import graded, light
+from pipeline.pocket.truth import LOG_GAINS
+
+# Black, a dark green, a grey, a light red, white.
+COLOURS = torch.tensor([[4.0, 4, 4], [30, 70, 30], [128, 128, 128], [220, 150, 140], [250, 250, 250]])
+
+
+def under(name: str, share: float = 1.0) -> torch.Tensor:
+    """The colours under a share of a light, ``[5, 3]``."""
+    gain = share * torch.tensor(LOG_GAINS[name])[:, None, None]
+    return graded(COLOURS.T[:, None].clone(), light(gain).expand(4, 1, len(COLOURS)))[:, 0].T
+
+
+def chroma(colours: torch.Tensor) -> torch.Tensor:
+    return (colours.amax(1) - colours.amin(1)) / colours.amax(1)
+
+
+def test_no_light_is_the_picture() -> None:
+    """Under no gain a picture is itself, bit for bit."""
+    assert torch.equal(under("night", 0.0), COLOURS)
+
+
+def test_a_night_is_dark_blue_and_greyish() -> None:
+    """Nothing is more than a third as bright; a grey turns blue; a colour loses some of itself."""
+    night = under("night")
+    assert (night.mean(1) < COLOURS.mean(1) * 0.36).all()
+    assert float(night[2, 2]) > 1.5 * float(night[2, 0])
+    gains = COLOURS[1] * torch.tensor(LOG_GAINS["night"]).exp()
+    assert float(night[1, 1] / night[1, 0]) < 0.8 * float(gains[1] / gains[0])
+
+
+def test_a_night_takes_most_from_what_is_dark() -> None:
+    """What is dark keeps a smaller part of its light than what is white."""
+    kept = under("night").mean(1) / COLOURS.mean(1)
+    assert float(kept[0]) < 0.8 * float(kept[-1])
+    assert float(kept[2]) < 0.9 * float(kept[-1])
+
+
+def test_light_that_falls_is_monotone() -> None:
+    """The further a night is, the darker is every channel of every colour."""
+    steps = torch.stack([under("night", share) for share in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)])
+    # A colour that greys may gain in its least channel, but not in all.
+    assert (steps.mean(2).diff(dim=0) < 0).all()
+
+
+def test_gold_lies_on_what_is_light() -> None:
+    """Golden light warms all, and the light parts by more levels than the shadows."""
+    warmer = under("warm") - COLOURS
+    red_over_blue = warmer[:, 0] - warmer[:, 2]
+    assert (red_over_blue > 4).all()
+    assert float(red_over_blue[-1]) > 1.5 * float(red_over_blue[2]) > 3 * float(red_over_blue[0])
+
+
+def test_rain_and_cold_stay_gains_alone() -> None:
+    """The dull light of rain and cold light multiply, and grey nothing."""
+    for name in ("rain", "cold"):
+        torch.testing.assert_close(under(name), COLOURS * torch.tensor(LOG_GAINS[name]).exp(), rtol=0.02, atol=0.1)
+
+
+def test_frames_at_once_are_as_frames_alone() -> None:
+    """Any batch dimensions before the channels give the same."""
+    image, gain = torch.rand(2, 3, 4, 5) * 255, -torch.rand(2, 3, 4, 5)
+    alone = torch.stack([graded(one.clone(), light(by)) for one, by in zip(image, gain, strict=True)])
+    torch.testing.assert_close(graded(image, light(gain)), alone)
