@@ -39,11 +39,10 @@ from stream.protocol import (
     UploadImage,
     UseCameraFrame,
     UseFrame,
-    error_message,
-    reply,
 )
 from stream.recorder import PacketSource, Recorder
 from stream.replies import Message, ReplyLine, Turn
+from stream.server_messages import error_message, reply
 from stream.session_log import Given, SessionLog
 
 logger = logging.getLogger(__name__)

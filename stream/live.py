@@ -19,22 +19,10 @@ from stream.kept import Kept
 from stream.last_checkpoint import LastCheckpoint
 from stream.picture import Picture, decode_picture
 from stream.playout import DueFrame
-from stream.protocol import (
-    ClientMessage,
-    ImageInfo,
-    Limits,
-    Stats,
-    StreamState,
-    UploadImage,
-    UseCameraFrame,
-    UseFrame,
-    error_message,
-    reply,
-    state_message,
-    stats_message,
-)
+from stream.protocol import ClientMessage, Limits, StreamState, UploadImage, UseCameraFrame, UseFrame
 from stream.recorder import Recorder
 from stream.replies import Director, Message, ReplyLine
+from stream.server_messages import ImageInfo, Stats, error_message, reply, state_message, stats_message
 from stream.session_log import SessionLog
 from stream.sink import FrameSink, MakeSink
 
@@ -195,7 +183,7 @@ class LiveStream:
     def refuse(self, director: Director, error: StreamError, message_id: int | None) -> None:
         """Send an ``error`` reply in the turn of this message.
 
-        For text that :func:`stream.protocol.parse` refused, and for a second ``upload_image`` while one is in
+        For text that :func:`stream.parsing.parse` refused, and for a second ``upload_image`` while one is in
         progress, which must not be passed to :meth:`handle`.
         """
         if (seat := self._seats.get(director)) is not None:
