@@ -248,7 +248,7 @@ async def test_wan_again_byte_for_byte(tmp_path: Path, first_alone: bool) -> Non
 
 
 async def direct_scenes(studio: Studio) -> None:
-    """Words alone, another scene in the midst, a picture, then words again, and a frame of theirs; few frames a second."""
+    """Words alone, another scene, a picture, words again, and a frame of theirs; few frames a second."""
     await studio.do(Configure, fps=4, bitrate_kbps=None, latency=None)
     await studio.do(SetMode, mode="t2v")
     await studio.do(SetPrompt, prompt="a lake at night")
