@@ -345,24 +345,26 @@ async def test_what_is_thrown_away_meanwhile_is_not_kept(server: Restarting) -> 
 
 
 @pytest.mark.parametrize("latency", ["low", "smooth"])
-async def test_nothing_is_kept_before_what_precedes_it_was_sent(server: Restarting, latency: str) -> None:
+async def test_nothing_is_kept_before_what_precedes_it_was_sent(
+    server: Restarting, monkeypatch: pytest.MonkeyPatch, latency: str
+) -> None:
     """At any moment the stream goes on from a frame that was seen, or the very next: none is passed over."""
-    stream, kept = await server.live(), dict[int, int]()
+    stream, seen = await server.live(), dict[int, int]()
     await server.do(stream, Configure, fps=None, bitrate_kbps=None, latency=latency)
     write = server.folder.write
 
     def note(one: Kept) -> None:
-        kept.setdefault(one.frame, stream.generation.frames_sent)
+        seen.setdefault(one.frame, stream.generation.frames_sent)
         write(one)
 
-    server.folder.write = note
+    monkeypatch.setattr(server.folder, "write", note)
     for number in range(4):
         await server.do(stream, SetPrompt, prompt=f"wind {number}")
         await server.play(stream, 2.6)
-    assert len(kept) >= 4
-    assert all(frame <= sent for frame, sent in kept.items())
+    assert len(seen) >= 4
+    assert all(frame <= sent for frame, sent in seen.items())
     # The first was taken before this looked.
-    assert all(sent <= frame + 2 for frame, sent in [*kept.items()][1:])
+    assert all(sent <= frame + 2 for frame, sent in [*seen.items()][1:])
     prompt, last = stream.state_message()["prompt"], max(server.frames())
     await server.kill()
     again = await server.back(stream)
