@@ -24,7 +24,7 @@ _SMOOTHING = 0.1
 
 Timing = Literal["ample", "tight", "late"]
 """How a chunk came: with time to spare, in time though the next would be late at this pace, or too late."""
-Why = Literal["asked", "streams", "slow", "tight", "late"]
+Why = Literal["asked", "machine", "streams", "slow", "tight", "late"]
 """Why a stream is not made at the best rung."""
 
 
@@ -99,7 +99,7 @@ class Capacity:
         self._holding.add(stream_id)
         fitting = self._fitting()
         if fitting > self.level:
-            self._step(fitting, "streams")
+            self._step(fitting, "streams" if self.company else "machine")
 
     def release(self, stream_id: str, keep_state: bool = False) -> None:
         """Free a stream's capacity; with ``keep_state`` its place in the model stays taken. Idempotent."""
@@ -166,7 +166,7 @@ class Capacity:
         logger.info("capacity: quality %s to %s for %s streams, %s", self.level, level, streams, why or "there is room")
         if why is None:
             self._climbed_at = now
-        elif why != "streams":
+        elif why not in ("machine", "streams"):
             was_too_soon = now - self._climbed_at < _HELD_S
             self._patience_s = min(_MOST_PATIENCE_S, 2 * self._patience_s) if was_too_soon else _PATIENCE_S
         self.level = level

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from stream.errors import StreamError
 from stream.live import Director, LiveStream
-from stream.protocol import ClientMessage, Limits, UploadImage, parse
+from stream.parsing import parse
+from stream.protocol import ClientMessage, Limits, UploadImage
 from stream.upload import Complete, Progress, Upload
 
 logger = logging.getLogger(__name__)

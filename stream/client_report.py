@@ -9,7 +9,7 @@ from stream.client_director import Applied, Director
 from stream.client_video import Arrival
 from stream.clock import VIDEO_CLOCK_HZ
 from stream.meter import percentiles
-from stream.protocol import Percentiles
+from stream.server_messages import Percentiles
 
 MADE = "vivant_frames_generated_total"
 # The first is all that the model's time goes into; the second leaves out what is done after a chunk is handed over.

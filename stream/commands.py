@@ -3,13 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeAlias, cast
 
 from pipeline.errors import PipelineError
 from stream.bookmarks import Bookmarks
-from stream.directors import Person
 from stream.errors import StreamError
 from stream.generation import Answer, Generation, Services, Shown
 from stream.last_checkpoint import LastCheckpoint
@@ -18,7 +16,6 @@ from stream.picture import Picture
 from stream.protocol import (
     PROTOCOL,
     Bookmark,
-    ClientMessage,
     Configure,
     Fork,
     HandOver,
@@ -39,11 +36,11 @@ from stream.protocol import (
     UploadImage,
     UseCameraFrame,
     UseFrame,
-    error_message,
-    reply,
 )
 from stream.recorder import PacketSource, Recorder
-from stream.replies import Message, ReplyLine, Turn
+from stream.replies import Message
+from stream.seats import Command, Seats
+from stream.server_messages import error_message, reply
 from stream.session_log import Given, SessionLog
 
 logger = logging.getLogger(__name__)
@@ -69,42 +66,17 @@ TAKES_PICTURE: TypeAlias = UploadImage | UseFrame | UseCameraFrame
 """Commands whose picture is made beside, and is their ``outcome``."""
 
 
-@dataclass(slots=True, eq=False)
-class Command:
-    """A command that has its turn; ``received`` is loop time. A picture's ``outcome`` is missing at first.
-
-    ``by`` is who gave it.
-    """
-
-    message: ClientMessage
-    turn: Turn
-    received: float
-    by: Person
-    outcome: Picture | StreamError | None = None
-
-
 class Stream(Protocol):
     """The part of a stream that commands act on."""
 
     id: str
     generation: Generation
     services: Services
+    seats: Seats
     recorder: Recorder
     bookmarks: Bookmarks
     checkpoint: LastCheckpoint
     log: SessionLog
-
-    def introduce(self, line: ReplyLine, name: str) -> None:
-        """Give the director of this line a name, and tell all who is there."""
-        ...
-
-    def hand_over(self, to: str | None) -> None:
-        """Give the baton to a director, or to nobody, and tell all. Raises StreamError ``not_found``."""
-        ...
-
-    def tell_others(self, line: ReplyLine, message: Message) -> None:
-        """Send a message to every director but the one of this line."""
-        ...
 
     def state_message(self) -> Message:
         """Make the ``state`` message."""
@@ -179,7 +151,7 @@ class Commands:
                 self._settle_later(command, "forked", self._beside(self._fork(bookmark_id)), is_news=False)
 
     def _hand_over(self, command: Command, to: str | None) -> None:
-        self._stream.hand_over(to)
+        self._stream.seats.hand_over(to)
         self._note(command, self._generation.shown)
         self._settle(command, "handed_over", to=to)
 
@@ -230,7 +202,7 @@ class Commands:
         elif error is None:
             self._settle(command, type, **values.result())
             if is_news:
-                self._stream.tell_others(command.turn.line, {"type": type, **values.result()})
+                self._stream.seats.tell_others(command.turn.line, {"type": type, **values.result()})
         else:
             raise error
 
@@ -245,7 +217,7 @@ class Commands:
             command.turn.follow({"type": "bookmarked", **told})
         if (url := self._stream.recorder.url) is not None:
             command.turn.follow({"type": "recording", "url": url})
-        self._stream.introduce(command.turn.line, message.name)
+        self._stream.seats.introduce(command.turn.line, message.name)
 
     def _use_picture(self, command: Command) -> None:
         assert isinstance(command.message, TAKES_PICTURE)

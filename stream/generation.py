@@ -188,6 +188,8 @@ class Generation:
         if self.state in ("live", "paused"):
             self.state = "idle"
             self.playout.clear()
+            if self._producer.checkpoint is not None:
+                self._producer.checkpoint.thrown_away(self.frames_sent)
             self._services.capacity.release(self._id)
             if self._producing is not None:
                 self._producing.cancel()
@@ -352,6 +354,8 @@ class Generation:
             self._after(frame, shown)
 
     def _after(self, frame: DueFrame, shown: Shown) -> None:
+        if self._producer.checkpoint is not None:
+            self._producer.checkpoint.sent(self.frames_sent)
         if frame.opens is not None:
             self.heard = frame.chunk.heard
             if self.on_chunk is not None:

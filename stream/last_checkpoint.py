@@ -34,6 +34,7 @@ class LastCheckpoint:
         self._stream, self._checkpoints, self._timer = stream, checkpoints, timer
         self.is_unattended = False
         self._newest: tuple[Restart[Any], int, int] | None = None
+        self._ahead: tuple[Restart[Any], int, int] | None = None
         self._tries = 0
         self._has_begun = self._has_warned = False
         self._at, self._revision = -checkpoints.interval_s, -1
@@ -54,11 +55,25 @@ class LastCheckpoint:
         self._at = self._timer.time()
 
     def made(self, saved: bytes, frame: int, pts: int) -> None:
-        """Keep the take as it is before the frame of this index and timestamp."""
-        control = self._stream.generation.control
-        self._newest, self._tries = (control.restart(saved), frame, pts), 0
-        self._at, self._revision = self._timer.time(), control.revision
-        self._write()
+        """Keep the take as it is before the frame of this index and timestamp, once all before it was sent.
+
+        Who goes on from there would miss what was made and not sent yet.
+        """
+        generation = self._stream.generation
+        self._ahead = (generation.control.restart(saved), frame, pts)
+        self._at, self._revision = self._timer.time(), generation.control.revision
+        self.sent(generation.frames_sent)
+
+    def sent(self, frames: int) -> None:
+        """Take note that so many frames of the stream were sent."""
+        if self._ahead is not None and frames >= self._ahead[1]:
+            self._newest, self._ahead, self._tries = self._ahead, None, 0
+            self._write()
+
+    def thrown_away(self, frame: int) -> None:
+        """Take note that what was made from this frame on will never be sent."""
+        if self._ahead is not None and self._ahead[1] > frame:
+            self._ahead = None
 
     def changed(self) -> None:
         """Keep what else there is to a stream, its state and its bookmarks, where anything of it is kept."""
@@ -107,7 +122,7 @@ class LastCheckpoint:
             asked = control.restart(b"")
             frame, pts = generation.playout.next_place()
             # The next start begins a take of its own.
-            self._newest = None
+            self._newest = self._ahead = None
         elif state == "ended" or self._newest is None:
             return None
         else:

@@ -3,15 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from functools import partial
 
 from pipeline.types import VideoFormat
 from stream.bookmarks import Bookmarks
 from stream.capture import picture_of_frame, picture_of_pixels
 from stream.clock import Alarm
-from stream.commands import FREE_OF_PICTURES, TAKES_PICTURE, Command, Commands
-from stream.directors import Baton, Person
+from stream.commands import FREE_OF_PICTURES, TAKES_PICTURE, Commands
 from stream.errors import StreamError
 from stream.generation import Generation, Services
 from stream.guests import Guests
@@ -19,22 +18,11 @@ from stream.kept import Kept
 from stream.last_checkpoint import LastCheckpoint
 from stream.picture import Picture, decode_picture
 from stream.playout import DueFrame
-from stream.protocol import (
-    ClientMessage,
-    ImageInfo,
-    Limits,
-    Stats,
-    StreamState,
-    UploadImage,
-    UseCameraFrame,
-    UseFrame,
-    error_message,
-    reply,
-    state_message,
-    stats_message,
-)
+from stream.protocol import ClientMessage, Limits, StreamState, UploadImage, UseCameraFrame, UseFrame
 from stream.recorder import Recorder
-from stream.replies import Director, Message, ReplyLine
+from stream.replies import Director, Message
+from stream.seats import Command, Seat, Seats
+from stream.server_messages import ImageInfo, Stats, error_message, reply, state_message, stats_message
 from stream.session_log import SessionLog
 from stream.sink import FrameSink, MakeSink
 
@@ -43,17 +31,6 @@ __all__ = ["Director", "FrameSink", "LiveStream", "Message", "Services"]
 logger = logging.getLogger(__name__)
 
 STATS_INTERVAL_S = 1.0
-
-
-@dataclass(slots=True, eq=False)
-class _Seat:
-    """A director's place: its replies in order, its commands that wait for an upload."""
-
-    line: ReplyLine
-    person: Person
-    is_peer: bool = True
-    """Whether it counts as a director who is there."""
-    waiting: list[Command] = field(default_factory=list[Command])
 
 
 class LiveStream:
@@ -75,11 +52,9 @@ class LiveStream:
         self.services = services
         self._changed = changed
         self.generation = Generation(stream_id, services, make_sink, self._generation_failed)
-        self._seats: dict[Director, _Seat] = {}
-        self._peers_seated = 0
-        self.baton = Baton()
+        self.seats = Seats()
         self._viewers: set[object] = set()
-        self.recorder = Recorder(stream_id, services.recordings, self._tell_all)
+        self.recorder = Recorder(stream_id, services.recordings, self.seats.tell_all)
         self.bookmarks = Bookmarks(self.generation.save, services.picture_thread, services.config.bookmarks)
         self.log = SessionLog(stream_id, services.sessions, services.timer)
         self.generation.on_chunk = self._chunk_sent
@@ -117,7 +92,7 @@ class LiveStream:
     @property
     def directors(self) -> int:
         """How many directors are attached."""
-        return sum(seat.is_peer for seat in self._seats.values())
+        return self.seats.peers
 
     @property
     def viewers(self) -> int:
@@ -131,20 +106,12 @@ class LiveStream:
         """
         if self._ending is not None:
             raise StreamError("wrong_state", "The stream has ended; make another.")
-        if director not in self._seats:
-            self._peers_seated += is_peer
-            name = f"director-{self._peers_seated}" if is_peer else "http"
-            self._seats[director] = _Seat(ReplyLine(director), Person(name), is_peer)
+        self.seats.take(director, is_peer)
         self._changed(self)
 
     def detach_director(self, director: Director) -> None:
         """Take a director away; what it waits for is dropped, an upload of it too. Idempotent."""
-        seat = self._seats.pop(director, None)
-        if seat is not None:
-            seat.line.close()
-            seat.waiting.clear()
-            self.baton.leave(seat.person)
-            self._tell_directors()
+        if self.seats.leave(director):
             self._changed(self)
 
     def add_viewer(self) -> Callable[[], None]:
@@ -168,7 +135,7 @@ class LiveStream:
         the frames that are taken as pictures, which are those of the moment of this call. Messages of one who
         is not attached are ignored.
         """
-        if (seat := self._seats.get(director)) is not None:
+        if (seat := self.seats.find(director)) is not None:
             turn = seat.line.take_turn(message.id)
             seat.waiting.append(Command(message, turn, self.services.timer.time(), seat.person))
             if isinstance(message, UseFrame | UseCameraFrame):
@@ -195,20 +162,20 @@ class LiveStream:
     def refuse(self, director: Director, error: StreamError, message_id: int | None) -> None:
         """Send an ``error`` reply in the turn of this message.
 
-        For text that :func:`stream.protocol.parse` refused, and for a second ``upload_image`` while one is in
+        For text that :func:`stream.parsing.parse` refused, and for a second ``upload_image`` while one is in
         progress, which must not be passed to :meth:`handle`.
         """
-        if (seat := self._seats.get(director)) is not None:
+        if (seat := self.seats.find(director)) is not None:
             seat.line.take_turn(message_id).settle(error_message(error, message_id))
 
     def upload_progress(self, director: Director, message: UploadImage, received: int) -> None:
         """Send ``upload_progress`` with the bytes received so far."""
-        if (seat := self._seats.get(director)) is not None:
+        if (seat := self.seats.find(director)) is not None:
             seat.line.send(reply("upload_progress", message.id, received=received))
 
     def upload_stalled(self, director: Director, message: UploadImage) -> None:
         """Let later replies pass an upload whose bytes have stopped coming: its sender may be waiting for one."""
-        seat = self._seats.get(director)
+        seat = self.seats.find(director)
         for command in seat.waiting if seat is not None else ():
             if command.message is message:
                 command.turn.step_aside()
@@ -262,16 +229,10 @@ class LiveStream:
 
     async def _end(self, reason: str, forget: bool = False) -> None:
         logger.info("stream %s: ended, %s", self.id, reason)
-        gone = StreamError("internal", reason)
         self.generation.state = "ended"
         # While its directors can still be told of it.
         await self.recorder.close()
-        seats, self._seats = self._seats, {}
-        for director, seat in seats.items():
-            seat.line.settle_all(partial(error_message, gone))
-            seat.line.send(self.state_message())
-            seat.line.close()
-            director.goodbye(reason)
+        self.seats.dismiss(self.state_message(), reason)
         self.guests.dismiss()
         self._reporting.cancel()
         self._commands.close()
@@ -286,7 +247,7 @@ class LiveStream:
             self._ending = asyncio.create_task(self._end(reason), name=f"end-{self.id}")
 
     def _pictured(self, director: Director, message: TAKES_PICTURE, outcome: Picture | StreamError) -> None:
-        seat = self._seats.get(director)
+        seat = self.seats.find(director)
         if seat is None:
             return
         for command in seat.waiting:
@@ -294,7 +255,7 @@ class LiveStream:
                 command.outcome = outcome
         self._advance(seat)
 
-    def _advance(self, seat: _Seat) -> None:
+    def _advance(self, seat: Seat) -> None:
         """Carry out, in order, what no missing picture holds up."""
         picture_missing = False
         for command in list(seat.waiting):
@@ -308,7 +269,7 @@ class LiveStream:
 
     def _carry_out(self, command: Command) -> None:
         try:
-            self.baton.admit(command.by, command.message)
+            self.seats.admit(command)
             self._commands.carry_out(command)
         except StreamError as error:
             logger.info("stream %s: %s refused, %s", self.id, command.message.type, error)
@@ -324,38 +285,8 @@ class LiveStream:
         message = self.state_message()
         if message | {"frame": 0} != self._told | {"frame": 0}:
             self._told = message
-            self._tell_all(message)
+            self.seats.tell_all(message)
             self.checkpoint.changed()
-
-    def _tell_all(self, message: Message) -> None:
-        for seat in self._seats.values():
-            seat.line.send(message)
-
-    def introduce(self, line: ReplyLine, name: str) -> None:
-        """Give the director of this line a name, and tell all who is there."""
-        for seat in self._seats.values():
-            if seat.line is line:
-                seat.person = replace(seat.person, name=name)
-        self._tell_directors()
-
-    def hand_over(self, to: str | None) -> None:
-        """Give the baton to a director, or to nobody, and tell all. Raises StreamError ``not_found``."""
-        self.baton.hand(to, self._present())
-        self._tell_directors()
-
-    def _present(self) -> list[Person]:
-        return [seat.person for seat in self._seats.values() if seat.is_peer]
-
-    def _tell_directors(self) -> None:
-        for seat in self._seats.values():
-            if seat.is_peer:
-                seat.line.send(self.baton.describe(self._present(), seat.person))
-
-    def tell_others(self, line: ReplyLine, message: Message) -> None:
-        """Send a message to every director but the one of this line."""
-        for seat in self._seats.values():
-            if seat.line is not line:
-                seat.line.send(message)
 
     async def _report(self) -> None:
         """Send ``stats`` to the directors every second."""
@@ -365,8 +296,8 @@ class LiveStream:
             due = max(due + STATS_INTERVAL_S, timer.time())
             while timer.time() < due:
                 await alarm.wait(due)
-            if self._seats:
-                self._tell_all(self.stats())
+            if self.seats:
+                self.seats.tell_all(self.stats())
 
     def stats(self) -> Message:
         """Make the ``stats`` message; ``quality`` is the rung in force, ``level`` its number, ``quality_why`` why."""

@@ -5,8 +5,9 @@ from typing import Annotated, Any, ClassVar, Literal, NotRequired, TypedDict
 
 from pipeline.types import Drift, ImageEntry, Mode, PicturePolicy, Policy
 from stream.errors import CODES
-from stream.protocol import Latency, Stats, StreamState
+from stream.protocol import Latency, StreamState
 from stream.rules import choice
+from stream.server_messages import Stats
 
 
 class Image(TypedDict):
@@ -300,14 +301,14 @@ class StatsMessage(Stats):
     """The figures of the last second; `quality` names the rung in force, `level` is its number. Sent every second.
 
     `drift` is there from when a prompt has settled on, `quality_why` while `level` is not 0: a director asked for it
-    (`asked`), other streams share the machine (`streams`), chunks take longer than they did at the start (`slow`),
-    they would soon have come late (`tight`), they came late (`late`).
+    (`asked`), the machine has no time for more (`machine`), other streams share it (`streams`), chunks take longer than
+    they did at the start (`slow`), they would soon have come late (`tight`), they came late (`late`).
     """
 
     type: ClassVar[str] = "stats"
     quality: str
     level: int
-    quality_why: Literal["asked", "streams", "slow", "tight", "late"] | None = None
+    quality_why: Literal["asked", "machine", "streams", "slow", "tight", "late"] | None = None
     drift: Drift | None = None
 
 

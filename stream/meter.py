@@ -6,7 +6,7 @@ from typing import Protocol
 
 from stream.clock import Timer
 from stream.control import Making
-from stream.protocol import ControlStages, Percentiles
+from stream.server_messages import ControlStages, Percentiles
 
 _WINDOW_S = 2.0
 _COMMANDS = 64

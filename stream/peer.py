@@ -12,8 +12,9 @@ from stream.broadcast import Broadcast
 from stream.channel import ChannelLimits, ControlChannel
 from stream.link import RTP_TIMESTAMP_MODULO, LinkEvents, LinkSettings, VideoLink
 from stream.live import LiveStream, Message
-from stream.protocol import dump, goodbye_message
+from stream.parsing import dump
 from stream.sdp import Offer
+from stream.server_messages import goodbye_message
 
 logger = logging.getLogger(__name__)
 

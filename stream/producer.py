@@ -100,6 +100,14 @@ class TakesCheckpoints(Protocol):
         """Take a checkpoint, and where it stands: the index and timestamp of the first frame to come."""
         ...
 
+    def sent(self, frames: int) -> None:
+        """Take note that so many frames of the stream were sent."""
+        ...
+
+    def thrown_away(self, frame: int) -> None:
+        """Take note that what was made from this frame on will never be sent."""
+        ...
+
 
 class ChunkProducer:
     """The one who asks the engine for chunks, from a start to a stop."""
@@ -157,7 +165,7 @@ class ChunkProducer:
         """Throw away what was made before the newest command and can be made again in time."""
         begin = max(self._playout.timer.time(), self._busy_until) + GUARD_S
         if self._control.take != self._take and not self._control.carries:
-            self._playout.drop_unsent(begin + self._estimate() + self._open_s)
+            self._drop(begin + self._estimate() + self._open_s)
             return
         # One chunk more may be in the making; what lies further back than the model can go stays.
         oldest = (
@@ -165,14 +173,20 @@ class ChunkProducer:
         )
         if self._control.take != self._take:
             # The take comes out of the one before, as that is at the last frame which is left of it.
-            latent = self._playout.drop_unsent(begin + self._estimate() + self._open_s, self._take, oldest)
+            latent = self._drop(begin + self._estimate() + self._open_s, self._take, oldest)
             self._rewind = self._rewind if latent is None else latent
             return
         begin += self._rewind_s + (0.0 if self._control.prompt in self._read else self.pace.time.reading_s)
         quality = self._soonest(begin, oldest)
         ready = begin + self.pace.time.estimate(quality)
         if self._playout.place(ready, self._take, oldest) is not None and self.pace.take_spare():
-            self._rewind, self._hurry = self._playout.drop_unsent(ready, self._take, oldest), quality
+            self._rewind, self._hurry = self._drop(ready, self._take, oldest), quality
+
+    def _drop(self, after: float, take: int | None = None, from_latent: int = 0) -> int | None:
+        latent = self._playout.drop_unsent(after, take, from_latent)
+        if latent is not None and self.checkpoint is not None:
+            self.checkpoint.thrown_away(self._playout.next_frame_index)
+        return latent
 
     def _soonest(self, begin: float, oldest: int) -> int:
         """The quality to begin at then: the common one, or the one below where the command shows sooner by that.

@@ -15,9 +15,9 @@ from stream.config import StreamConfig
 from stream.encoder import Codec
 from stream.errors import StreamError
 from stream.muxer import fragmented_mp4
-from stream.protocol import error_message
 from stream.recording import RecordingFile, RecordingFolder, make_name, recording_url
 from stream.replies import Message
+from stream.server_messages import error_message
 from stream.subscription import Overrun, Subscription, SubscriptionEnded, VideoPacket
 
 logger = logging.getLogger(__name__)

@@ -16,6 +16,7 @@ from stream.channel import COMMAND_BURST, COMMANDS_PER_S, TokenBucket
 from stream.config import StreamConfig
 from stream.errors import StreamError
 from stream.live import LiveStream
+from stream.parsing import check, fill, parse, read_json
 from stream.protocol import (
     LATENCY,
     MESSAGE_BYTES,
@@ -28,10 +29,6 @@ from stream.protocol import (
     SetPrompt,
     UploadImage,
     UseFrame,
-    check,
-    fill,
-    parse,
-    read_json,
 )
 from stream.registry import Streams
 from stream.replies import Message

@@ -13,7 +13,8 @@ from stream.congestion import BitrateBounds
 from stream.errors import StreamError
 from stream.guests import Guests
 from stream.live import Director
-from stream.protocol import ClientMessage, Ping, SetPrompt, UploadImage, error_message, reply
+from stream.protocol import ClientMessage, Ping, SetPrompt, UploadImage
+from stream.server_messages import error_message, reply
 
 STEP = 5625
 

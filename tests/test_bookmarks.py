@@ -10,7 +10,8 @@ from PIL import Image
 
 from stream.bookmarks import thumbnail
 from stream.errors import StreamError
-from stream.protocol import MESSAGE_BYTES, Bookmark, Fork, Hello, Pause, Reset, Resume, Rewind, SetPrompt, Stop, dump
+from stream.parsing import dump
+from stream.protocol import MESSAGE_BYTES, Bookmark, Fork, Hello, Pause, Reset, Resume, Rewind, SetPrompt, Stop
 from tests.fakes import FakeDirector, FakePipeline, ResumableFake
 from tests.studio import Studio
 

@@ -256,3 +256,6 @@ def test_why_the_quality_is_what_it_is() -> None:
     machine.capacity.release("a")
     machine.capacity.release("b")
     assert machine.capacity.why is None
+    machine = Machine(0.3, 0.2, 0.05, 0.01)
+    machine.capacity.admit("a")
+    assert (machine.capacity.level > 0, machine.capacity.why) == (True, "machine")

@@ -12,6 +12,7 @@ from stream.checkpoint_folder import Bounds, CheckpointFolder
 from stream.checkpoints import Checkpoints, resume_folder
 from stream.config import StreamConfig
 from stream.errors import StreamError
+from stream.kept import Kept
 from stream.live import LiveStream
 from stream.protocol import Bookmark, Configure, Pause, Reset, Rewind, SetPrompt, Start, Stop, UploadImage
 from stream.registry import Streams
@@ -341,6 +342,56 @@ async def test_what_is_thrown_away_meanwhile_is_not_kept(server: Restarting) -> 
     common = set(told) & set(again)
     assert common
     assert all(told[index] == again[index] for index in common)
+
+
+@pytest.mark.parametrize("latency", ["low", "smooth"])
+async def test_nothing_is_kept_before_what_precedes_it_was_sent(
+    server: Restarting, monkeypatch: pytest.MonkeyPatch, latency: str
+) -> None:
+    """At any moment the stream goes on from a frame that was seen, or the very next: none is passed over."""
+    stream, seen = await server.live(), dict[int, int]()
+    await server.do(stream, Configure, fps=None, bitrate_kbps=None, latency=latency)
+    write = server.folder.write
+
+    def note(one: Kept) -> None:
+        seen.setdefault(one.frame, stream.generation.frames_sent)
+        write(one)
+
+    monkeypatch.setattr(server.folder, "write", note)
+    for number in range(4):
+        await server.do(stream, SetPrompt, prompt=f"wind {number}")
+        await server.play(stream, 2.6)
+    assert len(seen) >= 4
+    assert all(frame <= sent for frame, sent in seen.items())
+    # The first was taken before this looked.
+    assert all(sent <= frame + 2 for frame, sent in [*seen.items()][1:])
+    prompt, last = stream.state_message()["prompt"], max(server.frames())
+    await server.kill()
+    again = await server.back(stream)
+    assert again.state_message()["prompt"] == prompt
+    assert again.state_message()["frame"] <= last
+
+
+@pytest.mark.parametrize(("kind", "values"), [(Reset, {"seed": 9}), (Stop, {})])
+async def test_a_checkpoint_of_what_is_never_seen_is_left(
+    server: Restarting, kind: type, values: dict[str, Any]
+) -> None:
+    """A checkpoint of which frames before it are thrown away, unseen, is never written."""
+    stream = await server.live(seed=7)
+    await server.do(stream, Configure, fps=None, bitrate_kbps=None, latency="smooth")
+    for _ in range(50):
+        if stream.checkpoint._ahead is not None:
+            break
+        await server.play(stream, 0.1)
+    assert stream.checkpoint._ahead is not None
+    _, frame, _ = stream.checkpoint._ahead
+    held, sent = stream.checkpoint._newest, stream.generation.frames_sent
+    assert frame > sent + 4
+    assert held is not None
+    await server.do(stream, kind, **values)
+    assert stream.checkpoint._ahead is None
+    await server.clock.advance(0.2)
+    assert stream.checkpoint._newest in (held, None)
 
 
 async def test_what_cannot_be_saved_is_not_kept(tmp_path: Path) -> None:

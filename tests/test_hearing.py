@@ -77,6 +77,19 @@ def test_what_is_too_long_to_be_read_is_ignored() -> None:
     assert said.ignored == ("add dogs",)
 
 
+def test_wishes_are_read_plainly_and_told_as_they_were_typed() -> None:
+    """What is read asks for the thing, whole and clause by clause; what can't be done is told in the words typed."""
+    texts: list[str] = []
+
+    def read(text: str) -> tuple[Asked, torch.Tensor]:
+        texts.append(text)
+        return asked("pan_left"), roles(*[BEYOND] * 6, *[ASKED] * 5)
+
+    _, said = hear("I wish a dog would bark and pan left", read)
+    assert said == Heard(("the camera pans left",), ("I wish a dog would bark",))
+    assert texts == ["please let a dog now bark and pan left", "please let a dog now bark", "pan left"]
+
+
 def test_clauses_are_read_alone_besides() -> None:
     """Where a whole prompt is read with doubt, what a clause says alone decides; the meaning is the whole prompt's."""
     texts: list[str] = []

@@ -9,28 +9,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream.capacity import Why
 from stream.errors import StreamError
+from stream.parsing import dump, parse
 from stream.protocol import (
     MESSAGE_BYTES,
     ClientMessage,
     Configure,
-    ControlStages,
     Hello,
-    ImageInfo,
     Limits,
     Pause,
-    Percentiles,
     Ping,
     Reset,
     SetMode,
     SetPrompt,
     Start,
-    Stats,
     UploadImage,
-    dump,
+)
+from stream.server_messages import (
+    ControlStages,
+    ImageInfo,
+    Percentiles,
+    Stats,
     error_message,
     goodbye_message,
-    parse,
     reply,
     state_message,
     stats_message,
@@ -255,6 +257,12 @@ def test_replies_have_the_shape_of_the_samples() -> None:
     image = ImageInfo(SAMPLES["image_uploaded"]["sha256"], 4000, 3000)
     assert state_message("live", "i2v", "снег", 31, image) == SAMPLES["state with a picture"]
     assert goodbye_message("The server is shutting down.") == SAMPLES["goodbye"]
+
+
+def test_samples_have_each_reason_for_less_quality() -> None:
+    """The page has a sentence for each reason in them, so they are those that a stream gives."""
+    told = [sample["quality_why"] for sample in SAMPLES.values() if "quality_why" in sample]
+    assert sorted(told) == sorted(get_args(Why))
 
 
 def test_stats_have_the_shape_of_the_samples() -> None:

@@ -17,13 +17,14 @@ from pipeline.pocket.language import CAMERAS, HELD_OUT, NAMED
 from pipeline.pocket.network import PocketConfig, PocketNetwork
 from pipeline.pocket.readings import Reading, readings
 from pipeline.pocket.tokens import tokenizer
+from pipeline.pocket.wishes import plain_wish
 from pipeline.types import Heard
 
 READINGS = [(kind.partition("/")[0], reading) for kind, some in readings().items() for reading in some]
 
 LEAST = {
     "negation": 0.95, "negation_2": 0.9, "negation_3": 0.9, "beyond": 0.95, "beyond_2": 0.85, "beyond_3": 0.9,
-    "mixed": 0.9, "mixed_3": 0.85, "order": 0.9, "together": 0.9,
+    "mixed": 0.9, "mixed_3": 0.85, "order": 0.9, "together": 0.9, "wish": 0.95,
 }  # fmt: skip
 
 
@@ -36,7 +37,7 @@ def network() -> PocketNetwork:
 
 def read_all(network: PocketNetwork, texts: Sequence[str]) -> tuple[Asked, list[Heard]]:
     encode = tokenizer(network.config.text.length)
-    asked, _ = network.read_text(torch.stack([torch.from_numpy(encode(text)) for text in texts]))
+    asked, _ = network.read_text(torch.stack([torch.from_numpy(encode(plain_wish(text))) for text in texts]))
     return asked, [hear(t, lambda text: network.read_text(torch.from_numpy(encode(text))[None]))[1] for t in texts]
 
 

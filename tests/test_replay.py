@@ -248,6 +248,40 @@ async def test_wan_again_byte_for_byte(tmp_path: Path, first_alone: bool) -> Non
     assert {made.prompt for made in remade} == {"a lake", "a lake at night"}
 
 
+async def direct_scenes(studio: Studio) -> None:
+    """Words alone, another scene, a picture, words again, and a frame of theirs; few frames a second."""
+    await studio.do(Configure, fps=4, bitrate_kbps=None, latency=None)
+    await studio.do(SetMode, mode="t2v")
+    await studio.do(SetPrompt, prompt="a lake at night")
+    await studio.do(Start, seed=2)
+    await studio.clock.advance(0.6)
+    await studio.do(SetPrompt, prompt="a forest", policy="blend", over_s=0.8)
+    await studio.clock.advance(0.6)
+    await studio.upload(red=120)
+    await studio.do(SetMode, mode="i2v")
+    await studio.clock.advance(0.6)
+    await studio.do(SetMode, mode="t2v")
+    await studio.do(SetPrompt, prompt="mountains at dawn, snow falls")
+    await studio.clock.advance(0.6)
+    await studio.do(UseFrame)
+    await studio.captured()
+    await studio.do(SetMode, mode="i2v")
+    await studio.clock.advance(0.6)
+
+
+async def test_pocket_from_words_again(tmp_path: Path) -> None:
+    """A stream that began with words alone, was given a picture and went back to words is made again to the byte."""
+    session, sent = await film(tmp_path, pocket_parts.pipeline(), direct_scenes)
+    model = pocket_parts.pipeline()
+    remade = list(replay(model, session))
+    assert np.array_equal(frames(remade), sent)
+    assert all(made.is_same for made in remade)
+    modes = [session.conditionings[chunk.under]["mode"] for chunk in session.chunks]
+    assert [mode for mode, _ in groupby(modes)] == ["t2v", "i2v", "t2v", "i2v"]
+    assert len({chunk.take for chunk in session.chunks}) >= 4
+    assert model._open == 0
+
+
 async def direct_cuts(studio: Studio) -> None:
     """Prompts that come in the middle of chunks of two latents, which are cut between them."""
     await studio.do(SetMode, mode="t2v")

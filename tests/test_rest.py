@@ -381,7 +381,7 @@ async def test_two_directors_one_on_the_channel(site: RealSite) -> None:
     await live.handle(director, Start(7))
     assert (await site.ask("GET", made.path))[1]["directors"] == 1
     assert {id for _, id in director.replies()} <= {5, 6, 7}
-    assert list(live._seats) == [director]
+    assert list(live.seats) == [director]
 
 
 def test_every_command_says_what_answers_it() -> None:

@@ -2,6 +2,7 @@
 /** The figures in the top line, with their graphs, and all of them on request. */
 
 import { byId, hide, say } from "./dom.js";
+import { whyQuality } from "./quality.js";
 import { draw } from "./sparkline.js";
 import { FrameRate } from "./stats.js";
 
@@ -11,7 +12,10 @@ const GRAPH = { width: 240, height: 56 };
 const MOST = { latency: 500, drift: 0.2 };
 const seconds = (/** @type {number} */ ms) => (ms / 1_000).toFixed(2);
 /** @param {number} share @returns {string} such as "+12 %" */
-const percent = (share) => `${share > 0 ? "+" : share < 0 ? "−" : ""}${Math.round(Math.abs(100 * share))} %`;
+const percent = (share) => {
+  const whole = Math.round(100 * share);
+  return `${whole > 0 ? "+" : whole < 0 ? "−" : ""}${Math.abs(whole)} %`;
+};
 const rate = (/** @type {number | undefined} */ fps) => (fps === undefined ? "–" : `${fps.toFixed(1)} fps`);
 
 export class Figures {
@@ -73,6 +77,9 @@ export class Figures {
     if (percentiles) say("percentiles", `${seconds(percentiles.p50)} / ${seconds(percentiles.p95)} s`);
     say("generated", rate(stats?.fps_generated));
     say("quality", quality);
+    const why = whyQuality(stats?.quality_why);
+    hide("quality-why", why === "");
+    say("quality-why", why);
     say("bitrate", stats?.bitrate_kbps === undefined ? "–" : `${Math.round(stats.bitrate_kbps)} kbit/s`);
     say("buffered", stats?.buffered_ms === undefined ? "–" : `${seconds(stats.buffered_ms)} s`);
     say("viewers", String(stats?.viewers ?? "–"));

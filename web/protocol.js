@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * The messages of the data channel `control`, version 1: a mirror of `stream/protocol.py`. Both pass
- * `tests/vectors/protocol.json`.
+ * The messages of the data channel `control`, version 1: a mirror of `stream/protocol.py` and
+ * `stream/parsing.py`. Both sides pass `tests/vectors/protocol.json`.
  */
 
 /** @typedef {{ type: string, id: number } & Record<string, unknown>} Command */

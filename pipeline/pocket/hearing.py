@@ -9,6 +9,7 @@ from pipeline.pocket.intents import CAMERAS, NAMED, REGIONS, Asked
 from pipeline.pocket.language import DEFAULT_REGION
 from pipeline.pocket.roles import ASKED, BEYOND, LEFT_OUT
 from pipeline.pocket.tokens import Token, tokens
+from pipeline.pocket.wishes import plain_wish
 from pipeline.types import Heard
 
 _MOVES = {
@@ -41,12 +42,13 @@ def hear(prompt: str, read: Callable[[str], tuple[Asked, Tensor]]) -> tuple[Aske
 
     Each clause is read alone besides, for its roles: what can't be done is seen more surely without what can.
     """
-    asked, roles = read(prompt)
+    asked, roles = read(plain_wish(prompt))
     found = tokens(prompt)[: roles.shape[1]]
     likely = roles.float().log_softmax(-1)
     parts = _clauses(prompt, found)
     for begin, end in parts[:MOST_CLAUSES] if len(parts) > 1 else []:
-        alone = read(prompt[found[begin].begin : found[end - 1].end])[1].float().log_softmax(-1)
+        part = plain_wish(prompt[found[begin].begin : found[end - 1].end])
+        alone = read(part)[1].float().log_softmax(-1)
         likely[:, begin:end] += alone[:, : end - begin]
     return asked, heard(prompt, asked, likely)
 

@@ -2,7 +2,8 @@
 
 The prompts are data, in ``readings.toml``: a first list, fixed before the training prompts were extended to such, and a
 second (sections that end in ``_2``), fixed when those were done, before the text encoder that they judge was trained. A
-third (``together`` and sections that end in ``_3``) is for effects that are drawn, fixed before any pattern of these.
+third (``together`` and sections that end in ``_3``) is for effects that are drawn, fixed before any pattern of these. A
+fourth (``wish``) is for the rule that says wishes plainly.
 """
 
 import tomllib

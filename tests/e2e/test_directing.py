@@ -309,6 +309,37 @@ async def test_figures_have_graphs(able: Server, open_page: Callable[..., Any]) 
     await expect(page.locator("#generated")).to_be_hidden()
 
 
+async def ask_for_rate(page: Page, server: Server, fps: int) -> None:
+    """Have a director ask for a rate by HTTP, as a script would."""
+    kept = json.loads(await page.evaluate("sessionStorage['vivant.stream']"))
+    told = {"type": "configure", "id": 1, "fps": fps}
+    headers = {"Authorization": f"Bearer {kept['control_token']}"}
+    assert (await page.request.patch(f"{server.url}streams/{kept['stream']}", data=told, headers=headers)).ok
+
+
+async def test_a_lower_quality_says_why(able: Server, open_page: Callable[..., Any]) -> None:
+    """By the quality stands why it is not the best one, for as long as it is so, also on a phone."""
+    page = await open_page(able.url, 390, 844, has_touch=True)
+    await start_with_picture(page)
+    await page.click("#more-figures")
+    await expect(page.locator("#quality")).to_have_text("full", timeout=PATIENCE_MS)
+    await expect(page.locator("#quality-why")).to_be_hidden()
+    await ask_for_rate(page, able, 8)
+    await expect(page.locator("#quality-why")).to_have_text(
+        "Lower because a director asked for it.", timeout=PATIENCE_MS
+    )
+    await expect(page.locator("#quality")).to_have_text("half")
+    row, line = [await page.locator(place).bounding_box() for place in ("#quality", "#quality-why")]
+    assert row is not None
+    assert line is not None
+    assert row["y"] + row["height"] <= line["y"]
+    assert 0 <= line["x"] <= line["x"] + line["width"] <= 390
+    await keep(page, "quality-why")
+    await ask_for_rate(page, able, 16)
+    await expect(page.locator("#quality-why")).to_be_hidden(timeout=PATIENCE_MS)
+    await leave(page)
+
+
 async def test_keys_do_what_buttons_do(able: Server, open_page: Callable[..., Any]) -> None:
     """Keys act where nothing is being written, are listed by `?`, and can be switched off."""
     page = await open_page(able.url)
@@ -386,8 +417,14 @@ async def test_all_text_can_be_read(able: Server, open_page: Callable[..., Any],
     for panel in ("pictures", "queue", "share"):
         await page.click(f"#open-{panel}")
         seen |= dict(await page.evaluate(CONTRASTS))
+    await ask_for_rate(page, able, 8)
+    await page.click("#more-figures")
+    await expect(page.locator("#quality-why")).to_be_visible(timeout=PATIENCE_MS)
+    seen |= dict(await page.evaluate(CONTRASTS))
+    await page.keyboard.press("Escape")
     await page.click("#help")
     seen |= dict(await page.evaluate(CONTRASTS))
+    assert "quality-why" in seen
     assert len(seen) > 40
     assert {what: contrast for what, contrast in seen.items() if contrast < 4.5} == {}
 
