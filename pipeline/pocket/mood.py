@@ -4,13 +4,13 @@ from pipeline.pocket.tokens import tokens
 
 # A prompt of these words alone names a mood. The text encoder was taught that what is calm stands still.
 _MOODS = frozenset({
-    "calm", "calmness", "quiet", "quietness", "silence", "silent", "stillness", "peace", "peaceful", "serene", "serenity",
-    "tranquil", "tranquility", "hush", "hushed", "idyll", "idyllic", "solitude", "meditative", "dreamy",
+    "calm", "calmness", "quiet", "quietness", "silence", "silent", "stillness", "peace", "peaceful", "serene",
+    "serenity", "tranquil", "tranquility", "hush", "hushed", "idyll", "idyllic", "solitude", "meditative", "dreamy",
 })  # fmt: skip
 _BESIDE = frozenset({
-    "a", "an", "the", "of", "in", "and", "my", "our", "this", "that", "such", "so", "very", "moment", "moments", "evening",
-    "morning", "afternoon", "day", "time", "hour", "scene", "place", "picture", "photo", "image", "mood", "atmosphere",
-    "feeling", "world", "here",
+    "a", "an", "the", "of", "in", "and", "my", "our", "this", "that", "such", "so", "very", "moment", "moments",
+    "evening", "morning", "afternoon", "day", "time", "hour", "scene", "place", "picture", "photo", "image", "mood",
+    "atmosphere", "feeling", "world", "here",
 })  # fmt: skip
 
 
