@@ -57,8 +57,11 @@ def take(wanted: Conditioning, count: int = 1) -> list[Chunk]:
 
 @pytest.mark.parametrize(("image", "size"), [(WIDE, SIZES[0]), (TALL, SIZES[1]), (EVEN, SIZES[2])])
 def test_a_picture_keeps_its_shape(image: Pixels, size: tuple[int, int]) -> None:
-    """Its take has the nearest size, and begins with the picture, of which only the difference in shape is cut."""
-    first = take(asked(image))[0].frames[0]
+    """Its take has the nearest size, and shows the picture at rest, of which only the difference in shape is cut."""
+    assert take(asked(image))[0].frames.shape[1:] == (*size[::-1], 3)
+    state = model().open(asked(image))
+    model().close(state)
+    first = state.canvas.rest.numpy()
     left, top, right, bottom = cover_crop(image.shape[1], image.shape[0], size)
     box = (left, top, image.shape[1] - right, image.shape[0] - bottom)
     assert np.array_equal(first, np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC, box=box)))

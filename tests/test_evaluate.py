@@ -41,10 +41,12 @@ def test_a_sparse_decoder_renders_what_the_real_one_does() -> None:
 
 
 def test_the_truth_pans_where_it_is_told() -> None:
-    """Under "the camera pans left" the view goes left, and only the frames asked for are kept."""
-    take = TruthPlayer().play(picture(), script((0, camera_prompt("pan_left")), seconds=1, frames=[0, 15]))
-    assert sorted(take.frames) == [0, 15]
-    assert len(take.poses) == 16
+    """Under "the camera pans left" the view goes left, from the picture, and only the frames asked for are kept."""
+    told = (0, camera_prompt("still")), (0.25, camera_prompt("pan_left"))
+    asked = script(*told, seconds=1.25, frames=[0, 19])
+    take = TruthPlayer().play(picture(), asked)
+    assert sorted(take.frames) == [0, 19]
+    assert len(take.poses) == 20
     assert take.poses[-1].x < -10
     assert np.array_equal(take.frames[0], take.picture)
 

@@ -113,3 +113,10 @@ def test_every_effect_has_words_of_its_own() -> None:
     assert heard("x", asked("still", "fire", "smoke"), roles(ASKED)).understood == (
         "the camera stays still", "flickering fire", "rising smoke",
     )  # fmt: skip
+
+
+def test_a_mood_is_not_a_camera_that_stands_still() -> None:
+    """What the text encoder takes for stillness gets the gentle life when it only tells of calm."""
+    for text, camera in (("a quiet moment", "drift"), ("hold still", "still")):
+        meaning, _ = hear(text, lambda _: (asked("still"), roles(ASKED, ASKED, ASKED)))
+        assert CAMERAS[int(meaning.camera)] == camera

@@ -22,14 +22,14 @@ def canvas() -> Canvas:
 
 # Half a second of each move at its nominal speed, as a pose of the view.
 MOVES = {
-    "pan_left": Pose(x=-20),
-    "pan_right": Pose(x=20),
-    "tilt_up": Pose(y=-11.5),
-    "tilt_down": Pose(y=11.5),
+    "pan_left": Pose(x=-12.5),
+    "pan_right": Pose(x=12.5),
+    "tilt_up": Pose(y=-7.2),
+    "tilt_down": Pose(y=7.2),
     "zoom_in": Pose(zoom=0.0275),
-    "zoom_out": Pose(zoom=-0.0115),
-    "roll_cw": Pose(roll=0.04),
-    "roll_ccw": Pose(roll=-0.04),
+    "zoom_out": Pose(zoom=-0.0075),
+    "roll_cw": Pose(roll=0.025),
+    "roll_ccw": Pose(roll=-0.025),
     "still": Pose(),
 }
 
@@ -45,8 +45,8 @@ def test_each_move_is_read_at_its_speed(canvas: Canvas, name: str, pose: Pose) -
 def test_camera_words_mean_the_camera(canvas: Canvas) -> None:
     """To pan left and to tilt up carry the picture right and down; clockwise turns the picture clockwise."""
     rest = canvas.rest.numpy()
-    assert similarity(rest, view(canvas, MOVES["pan_left"])).right > 15
-    assert similarity(rest, view(canvas, MOVES["tilt_up"])).down > 8
+    assert similarity(rest, view(canvas, MOVES["pan_left"])).right > 10
+    assert similarity(rest, view(canvas, MOVES["tilt_up"])).down > 5
     turned = np.asarray(cv2.warpAffine(rest, cv2.getRotationMatrix2D((415.5, 239.5), -2, 1), (832, 480)), np.uint8)
     assert similarity(rest, turned).turn == pytest.approx(math.radians(2), rel=0.1)
     assert similarity(rest, view(canvas, MOVES["roll_cw"])).turn > 0
@@ -66,16 +66,17 @@ def test_a_part_that_moves_by_itself_is_not_the_camera() -> None:
 @pytest.mark.parametrize(
     ("nominal", "name"),
     [
-        ((-0.48, 0.0, 0.54, 0.0), "pan_left"),
-        ((0.0, 0.0, 0.54, 0.48), "roll_cw"),
+        ((-0.48, 0.0, 0.4, 0.0), "pan_left"),
+        ((0.0, 0.0, 0.4, 0.48), "roll_cw"),
         ((0.0, 0.0, -0.9, 0.0), "zoom_out"),
         ((0.15, 0.15, 0.0, 0.0), "drift"),
-        ((0.02, 0.05, 0.05, 0.02), "still"),
-        ((0.0, 0.0, 0.2, 0.0), "still"),
+        ((0.06, -0.03, 0.13, 0.0), "drift"),
+        ((0.02, 0.03, 0.03, 0.02), "still"),
+        ((0.0, 0.0, 0.05, 0.0), "still"),
     ],
 )
 def test_the_move_that_is_seen_most_is_the_move(nominal: tuple[float, ...], name: str) -> None:
-    """A slow move keeps its name beside the zoom that makes room for it; slow sliding is a drift."""
+    """A slow move keeps its name beside the zoom that makes room for it; what is slower is a drift."""
     assert camera_class(nominal) == name
 
 

@@ -51,7 +51,7 @@ KINDS = (
 FIELDS = sum(kind.count for kind in KINDS)
 # Numbers of a latent: breath (2), wind (2), light, and a hand that holds the camera (right, down, clockwise).
 NUMBERS = 8
-SLOWNESS = 4.0
+SLOWNESS, HAND_SLOWNESS = 4.0, 6.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +85,7 @@ def chance(noise: Noise, seed: int, latent: int) -> Chance:
         fields.append(rows @ (white[:, fields_of(kind)] @ columns).transpose(0, 1).flatten(1, 2))
     numbers = drawn[:, size:]
     a, b, c, d, e = (_swell(SLOWNESS) @ numbers[:, :5]).tolist()
-    right, down, clockwise = (_velocity(SLOWNESS) @ numbers[:, 5:]).tolist()
+    right, down, clockwise = (_velocity(HAND_SLOWNESS) @ numbers[:, 5:]).tolist()
     start = complex(float(kept[1]), float(kept[2]))
     beginning = start / max(abs(start), 1e-6)
     swung = 2**-0.5

@@ -1,12 +1,14 @@
 """Say what was understood of a prompt, in plain words, and which parts of it pocket can't do."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from pipeline.pocket.intents import CAMERAS, NAMED, REGIONS, Asked
 from pipeline.pocket.language import DEFAULT_REGION
+from pipeline.pocket.mood import is_mood
 from pipeline.pocket.roles import ASKED, BEYOND, LEFT_OUT
 from pipeline.pocket.tokens import Token, tokens
 from pipeline.pocket.wishes import plain_wish
@@ -43,6 +45,8 @@ def hear(prompt: str, read: Callable[[str], tuple[Asked, Tensor]]) -> tuple[Aske
     Each clause is read alone besides, for its roles: what can't be done is seen more surely without what can.
     """
     asked, roles = read(plain_wish(prompt))
+    if asked.camera.item() == CAMERAS.index("still") and is_mood(prompt):
+        asked = replace(asked, camera=torch.full_like(asked.camera, CAMERAS.index("drift")))
     found = tokens(prompt)[: roles.shape[1]]
     likely = roles.float().log_softmax(-1)
     parts = _clauses(prompt, found)

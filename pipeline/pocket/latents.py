@@ -31,8 +31,8 @@ DISPLACEMENT_UNIT_PX = 6.0
 FLOW_UNIT_PX_PER_S = 30.0
 # Per unit: pan and tilt in px/s of the 832x480 frame, the same share of one of another shape; zoom in natural log per
 # second (in, out), roll in rad/s.
-# They are the fastest at which three seconds of a move keep the share of invented border under 15 % (README).
-CAMERA_RATES = {"pan": 40.0, "tilt": 23.0, "zoom_in": 0.055, "zoom_out": 0.023, "roll": 0.08}
+# They are as fast as ten seconds of a move can be that goes on: a pan crosses what a picture has at 1.2x (README).
+CAMERA_RATES = {"pan": 25.0, "tilt": 14.4, "zoom_in": 0.055, "zoom_out": 0.015, "roll": 0.05}
 
 
 def screen_grid(device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:

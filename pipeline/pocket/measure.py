@@ -19,8 +19,9 @@ Plane = npt.NDArray[np.float32]
 REDUCTION = 4
 # Root mean square distance of a pixel from the middle of 832x480: what a turn or growth of 1 moves it by.
 RADIUS_PX = math.hypot(832, 480) / math.sqrt(12)
-# In nominal units: slow moves ask for 0.5, a prompt without motion for a drift of 0.25.
-DRIFT_FROM, MOVE_FROM = 0.1, 0.36
+# In nominal units, slow moves ask for 0.5; in px/s that a pixel of the frame moves (root mean square), what asks for no
+# motion for 2 to 3.
+MOVE_FROM, DRIFT_FROM_PX_PER_S = 0.36, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Similarity:
     def nominal(self, seconds: float) -> tuple[float, float, float, float]:
         """The camera's velocities (pan right, tilt down, zoom in, roll clockwise) in nominal units.
 
-        >>> Similarity(-40.0, 0.0, 0.0, 0.0).nominal(1.0)[0]
+        >>> Similarity(-25.0, 0.0, 0.0, 0.0).nominal(1.0)[0]
         1.0
         """
         zoom = CAMERA_RATES["zoom_in" if self.growth > 0 else "zoom_out"]
@@ -98,9 +99,9 @@ def camera_class(nominal: Sequence[float]) -> str:
     """Name the camera move of velocities (pan right, tilt down, zoom in, roll clockwise) in nominal units.
 
     The component that moves the pixels most names the move, so that the little zoom which makes room for a slow pan
-    is not taken for a zoom. Below :data:`DRIFT_FROM` nothing moves; a pan below :data:`MOVE_FROM` is a drift.
+    is not taken for a zoom. What is slower than :data:`MOVE_FROM` is a drift, or still.
 
-    >>> camera_class((-1.0, 0.0, 0.5, 0.0)), camera_class((0.0, 0.0, 0.05, 0.0)), camera_class((0.2, 0.1, 0, 0))
+    >>> camera_class((-1.0, 0.0, 0.4, 0.0)), camera_class((0.0, 0.0, 0.05, 0.0)), camera_class((0.1, 0.0, 0.1, 0))
     ('pan_left', 'still', 'drift')
     """
     pan, tilt, zoom, roll = nominal
@@ -112,12 +113,10 @@ def camera_class(nominal: Sequence[float]) -> str:
         ("roll_ccw", "roll_cw"): roll * CAMERA_RATES["roll"] * RADIUS_PX,
     }
     names = max(seen, key=lambda pair: abs(seen[pair]))
-    size = abs(nominal[list(seen).index(names)])
     slides = names[0].startswith(("pan", "tilt"))
-    if slides and DRIFT_FROM <= math.hypot(pan, tilt) < MOVE_FROM:
-        return "drift"
-    if size < (MOVE_FROM if not slides else DRIFT_FROM):
-        return "still"
+    size = math.hypot(pan, tilt) if slides else abs(nominal[list(seen).index(names)])
+    if size < MOVE_FROM:
+        return "drift" if math.hypot(*seen.values()) >= DRIFT_FROM_PX_PER_S else "still"
     return names[seen[names] > 0]
 
 

@@ -41,8 +41,11 @@ LEAN = 0.2
 # A swing hardly exceeds so many times its usual size: steeper, a picture would fold. LIMITED is what is then left of
 # the root mean square.
 MOST, LIMITED = 1.7, (0.78, 0.79, 0.81)
-# The hand's velocity in the camera's units: right, down, clockwise.
-HAND = (0.11, 0.14, 0.04)
+# The hand's velocity in the camera's units: right, down, clockwise; it hardly trembles.
+HAND = (0.05, 0.05, 0.006)
+# What it does besides, all the time: it comes closer, by 7 % in ten seconds, and goes to the side that chance chose;
+# never so fast to the side that the view would leave the picture before it is closer.
+PUSH, LEAD = 0.13, (0.06, 0.06)
 # Layers that sway, ripple and breathe, and how much each counts where it is not.
 _LAYERS, ELSEWHERE = (FOLIAGE, WATER, SUBJECT), 0.05
 _PACES = tuple(2 * math.pi * hz / LATENTS_PER_SECOND for hz in SWING_HZ.values())
@@ -53,7 +56,7 @@ class Asking:
     """What was asked for last, at a latent boundary.
 
     Of sway, ripple and breath: how much each counts where they meet, how much chance has its say in it, and its pace
-    (radians a latent); and how much the camera is held by a hand, 0..1.
+    (radians a latent); and how much the camera is held by a hand that comes closer, 0..1.
     """
 
     swings: tuple[float, ...] = (1 / 3, 1 / 3, 1 / 3)
@@ -165,9 +168,10 @@ def _blown(flow: Tensor, chances: Chance, eddies: Tensor, share: float) -> Tenso
 
 
 def _held(camera: Tensor, share: float, chances: Chance) -> Tensor:
-    """A camera's field ``[2, h, w]``, held by a hand to this share."""
-    ways = (size * one for size, one in zip(HAND, chances.hand, strict=True))
+    """A camera's field ``[2, h, w]``, held to this share by a hand that comes slowly closer."""
+    right, down, clockwise = (size * one for size, one in zip(HAND, chances.hand, strict=True))
+    side = chances.beginning
+    ways = right + LEAD[0] * side.real, down + LEAD[1] * side.imag, PUSH * abs(side), clockwise
     # With the camera's dead zone added, what is left of it is the way that comes back; without, it would stray.
-    right, down, clockwise = (hardened(way) for way in ways)
-    hand = torch.tensor([[right, down, 0.0, clockwise]], device=camera.device)
+    hand = torch.tensor([[hardened(way) for way in ways]], device=camera.device)
     return torch.lerp(camera, camera_field(hand)[0], share)
