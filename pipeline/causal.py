@@ -18,7 +18,7 @@ from pipeline.interface import Progress, silent
 from pipeline.pocket.arrival import arrived
 from pipeline.pocket.backdrop import heard_behind, read_behind
 from pipeline.pocket.canvas import Canvas
-from pipeline.pocket.chance import chance
+from pipeline.pocket.chance import Draws
 from pipeline.pocket.decoder import Motion
 from pipeline.pocket.decoders import Decoders, view_of
 from pipeline.pocket.drawn.drawing import wishes_of
@@ -98,7 +98,7 @@ class CausalPipeline:
         self._rungs = ladder(steps, frames_per_latent)
         self._passes = GpuPasses(network) if self._device.type == "cuda" else None
         self._decoders = Decoders(frames_per_latent, self._device)
-        self._noise, self._variety = noise, variety
+        self._noise, self._chances, self._variety = noise, Draws(noise), variety
         self._texts: OrderedDict[str, tuple[Text, Heard]] = OrderedDict()
         self._open = 0
         window = network.config.window
@@ -225,6 +225,9 @@ class CausalPipeline:
                 made.append(here if index else begin)
                 counts = {"latents": here.latents + 1, "frames": here.frames + rung.frames}
                 here = replace(here, **counts, last=clean, motion=motion, asking=asking)
+            if self._passes is not None and self._variety:
+                # While the GPU renders: a host takes two milliseconds for it.
+                self._chances.of(state.seed, here.latents)
             shown = copied(torch.cat(frames) if len(frames) > 1 else frames[0])
             if self._passes is not None:
                 stages.lap("copy")
@@ -334,7 +337,7 @@ class CausalPipeline:
         rest = [torch.zeros_like(past[-1])] * PAST
         seen = [*list(state.known)[-PAST:], *past][-1 - min(PAST, here.latents - here.rested) :]
         newest = [*rest, *seen][: -PAST - 2 : -1]
-        chances = chance(self._noise, state.seed, here.latents)
+        chances = self._chances.of(state.seed, here.latents)
         coarse = state.canvas.layers and state.canvas.layers.coarse
         return moved([latent[0, :, 0] for latent in newest], asking, chances, coarse, self._variety)
 

@@ -3,7 +3,8 @@
 Prints CPU milliseconds of a latent by stage for one prompt after another, and what share they are of the CPU time that
 there is while the latent is shown: its seconds, on as many cores as the model has threads. Prompts take turns, latent
 by latent, and are also told as ratios to the first, so that a busy machine changes them little. CPU time is that of
-all threads, without what they wait for; an encoder and the rest of a server need their part of it, too.
+all threads, without what they wait for; an encoder and the rest of a server need their part of it, too. ``wall`` is
+what a viewer waits for: on a machine that does nothing else, the rate is held where it is under the latent's time.
 """
 
 import argparse
@@ -44,7 +45,7 @@ STAGES = {
     ("pocket/fade.py", "decode"): "decoding",
 }
 WITHIN_DECODING = ("layers", "gain", "weather", "drawn")
-COLUMNS: tuple[str, ...] = ("sampling", "context", "layers", "gain", "weather", "drawn", "frames", "rest", "all")
+COLUMNS: tuple[str, ...] = ("sampling", "context", "layers", "gain", "weather", "drawn", "frames", "rest", "all", "wall")
 
 
 class Take:
@@ -57,6 +58,7 @@ class Take:
         self._asked = Conditioning("i2v", prompt, picture, seed=1)
         self._state = pipeline.open(self._asked)
         self.wholes: list[float] = []
+        self.walls: list[float] = []
         self.stages: list[dict[str, float]] = []
         for _ in range(SETTLED):
             self._make()
@@ -64,9 +66,10 @@ class Take:
     def measure(self) -> None:
         """Make a chunk that counts as a whole, and one that is told apart, which takes a little longer itself."""
         latents = self._pipeline.format.latents_per_chunk
-        begun = time.process_time()
+        begun, since = time.process_time(), time.perf_counter()
         self._make()
         self.wholes.append((time.process_time() - begun) * 1000 / latents)
+        self.walls.append((time.perf_counter() - since) * 1000 / latents)
         # Functions of C are part of what calls them.
         profile = cProfile.Profile(time.process_time, builtins=False)
         profile.runcall(self._make)
@@ -77,8 +80,9 @@ class Take:
         self._pipeline.commit(self._state)
 
     def told(self) -> dict[str, float]:
-        """Medians of each of COLUMNS; ``all`` is of the chunks that were not told apart."""
-        return {name: median(one[name] for one in self.stages) for name in COLUMNS[:-1]} | {"all": median(self.wholes)}
+        """Medians of each of COLUMNS; ``all`` and ``wall`` are of the chunks that were not told apart."""
+        stages = {name: median(one[name] for one in self.stages) for name in COLUMNS[:-2]}
+        return stages | {"all": median(self.wholes), "wall": median(self.walls)}
 
 
 def by_stage(profile: cProfile.Profile) -> dict[str, float]:
@@ -101,7 +105,7 @@ def rows(told: Mapping[str, Mapping[str, float]], budget_ms: float) -> list[str]
     """Write the table: a prompt's milliseconds by stage, its share of the budget, its ratio to the first prompt's.
 
     >>> rows({"still": dict.fromkeys(COLUMNS, 100.0)}, 500.0)[-1]
-    '| still | 100 | 100 | 100 | 100 | 100 | 100 | 100 | 100 | 100 | 20 % | 1.00 |'
+    '| still | 100 | 100 | 100 | 100 | 100 | 100 | 100 | 100 | 100 | 100 | 20 % | 1.00 |'
     """
     head = ["prompt", *COLUMNS, "of the time", "ratio"]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
@@ -154,7 +158,8 @@ def main(words: Sequence[str] | None = None) -> int:
         return 1
     made, threads = pipeline.format, setting.config.model.threads or os.cpu_count() or 1
     budget_ms = 1000 * threads * made.frames_per_latent / float(made.fps)
-    print(f"pocket, {made.width}x{made.height} at {made.fps} frames/s: {budget_ms:.0f} ms of CPU for each latent")
+    size = f"{made.width}x{made.height} at {made.fps} frames/s"
+    print(f"pocket, {size}: {budget_ms:.0f} ms of CPU for each latent, of {threads} threads")
     print("\n".join(rows(told, budget_ms)))
     return 0
 

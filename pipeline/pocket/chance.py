@@ -6,6 +6,7 @@ Gaussian field). So there is no state to keep: going back, saving and making aga
 first minute.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -90,6 +91,23 @@ def chance(noise: Noise, seed: int, latent: int) -> Chance:
     beginning = start / max(abs(start), 1e-6)
     swung = 2**-0.5
     return Chance(torch.cat(fields), side, beginning, complex(a, b) * swung, (c, d), e, (right, down, clockwise))
+
+
+class Draws:
+    """Chance of latents; the last few are remembered, so what is drawn ahead is there when it is needed."""
+
+    def __init__(self, noise: Noise, kept: int = 8) -> None:
+        self._noise, self._kept = noise, kept
+        self._drawn: OrderedDict[tuple[int, int], Chance] = OrderedDict()
+
+    def of(self, seed: int, latent: int) -> Chance:
+        """Draw what :func:`chance` does, or remember it."""
+        key = seed, latent
+        if key not in self._drawn:
+            self._drawn[key] = chance(self._noise, seed, latent)
+            if len(self._drawn) > self._kept:
+                self._drawn.popitem(last=False)
+        return self._drawn[key]
 
 
 def fields_of(kind: int) -> slice:

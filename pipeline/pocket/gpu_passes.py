@@ -114,7 +114,7 @@ class GpuPasses:
         sink_place = self._places[: network.config.tokens]
         window = list(zip(rotate(self._sink[:, 0], sink_place), self._sink[:, 1], strict=True))
         tokens = network.tokens(clean, clean, self._add)
-        _, own = network.transformer(tokens, time + self._silence.pooled, window, cross, self._place)
+        own = network.transformer.read(tokens, time + self._silence.pooled, window, cross, self._place)
         return torch.stack([torch.stack(pair) for pair in own])
 
     def _take_in(self, scene: Scene, text: Text, cache: KVCache) -> None:

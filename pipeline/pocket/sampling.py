@@ -14,6 +14,8 @@ from pipeline.pocket.view import View
 # Nodes of the coarse map; linear between them.
 NODES = (61, 105)
 WHOLE = slice(None)
+# Numbers of a grid from which on its bands are read by threads of their own.
+WORTH_BANDS = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +46,7 @@ class Place:
         """Values ``[C, rows, columns]`` of one of the canvas's planes, or every ``reduction``-th of all of them."""
         if self.is_rest and plane is canvas.texture and reduction == 1:
             return planes(canvas.rest[rows, columns])
-        grid = self._grid(rows, reduction)[:, :, columns]
-        return F.grid_sample(plane, grid, padding_mode="border", align_corners=False)[0]
+        return gathered(plane, self._grid(rows, reduction)[:, :, columns])
 
     def sample_some(self, plane: Tensor, pixels: Tensor, rows: slice = WHOLE) -> Tensor:
         """Values ``[C, N]`` of one of the canvas's planes at some pixels, by their index ``int64 [N]`` in the rows."""
@@ -96,6 +97,19 @@ class Place:
         step = (size - 1) / (NODES[axis] - 1)
         end = int((found.max() + beyond) * step) + 1
         return slice(max(0, int((found.min() - beyond) * step)), min(size, end))
+
+
+def gathered(plane: Tensor, grid: Tensor) -> Tensor:
+    """Values ``[C, h, w]`` of a plane ``[1, C, H, W]`` where a grid ``[1, h, w, 2]`` looks, by all threads.
+
+    PyTorch gives each picture of a batch one thread, so of one picture there are as many bands as threads.
+    """
+    bands, rows = torch.get_num_threads(), grid.shape[1]
+    if bands == 1 or rows % bands or grid.numel() < WORTH_BANDS:
+        return F.grid_sample(plane, grid, padding_mode="border", align_corners=False)[0]
+    looking = grid[0].unflatten(0, (bands, -1))
+    found = F.grid_sample(plane.expand(bands, -1, -1, -1), looking, padding_mode="border", align_corners=False)
+    return found.transpose(0, 1).flatten(1, 2)
 
 
 def planes(picture: Tensor) -> Tensor:
