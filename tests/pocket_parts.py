@@ -1,6 +1,7 @@
 """Small stand-ins for pocket's parts: random weights of few layers, a drawn picture, made once."""
 
 from functools import cache
+from typing import cast
 
 import numpy as np
 import pytest
@@ -8,12 +9,16 @@ import torch
 
 from pipeline.causal import CausalPipeline
 from pipeline.networks.text_words import TextConfig
+from pipeline.pocket.camera import Camera, glide
 from pipeline.pocket.canvas import CPU, Canvas, prepare
 from pipeline.pocket.decoder import AnchoredDecoder
 from pipeline.pocket.intents import EFFECTS, LOGITS, NAMED, SPLIT
+from pipeline.pocket.latents import CAMERA, CHANNELS, GRID, fit_camera
 from pipeline.pocket.network import PocketConfig, PocketNetwork
+from pipeline.pocket.reach import everything
 from pipeline.pocket.view import View
 from pipeline.session import picture_sha256
+from pipeline.state import StreamState
 from pipeline.types import Conditioning, Pixels
 
 TEXT = TextConfig(vocabulary=300, table_dim=8, dim=32, num_layers=1, num_heads=2, length=12, outputs=LOGITS)
@@ -99,3 +104,11 @@ def picture(seed: int = 0, height: int = 500, width: int = 900) -> Pixels:
 def conditioning(prompt: str = "pan left", seed: int = 3, quality: int = 0, picture_seed: int = 0) -> Conditioning:
     """A conditioning in i2v."""
     return Conditioning("i2v", prompt, picture(picture_seed), seed, quality=quality)
+
+
+def beginning(model: CausalPipeline, state: StreamState) -> np.ndarray:
+    """The picture from where a take began whose first latent was made last: where that latent's move has room."""
+    pan, tilt, zoom, roll = fit_camera(state.now.motion.recent[:1, CAMERA])[0].tolist()
+    pose = glide(Camera(), (pan, tilt, zoom, roll), state.canvas.view)[0][0]
+    decoder = cast(AnchoredDecoder, model._decoders.of(state.canvas.view))
+    return decoder._frame(torch.zeros(CHANNELS, *GRID), pose, state.canvas, 0.0, everything()).numpy()

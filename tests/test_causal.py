@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.errors import CapacityError, ConditioningError, TruncationError
 from pipeline.types import Chunk, Conditioning, Mode
-from tests.pocket_parts import conditioning, pipeline
+from tests.pocket_parts import beginning, conditioning, pipeline
 from tests.pocket_parts import made_once as made_once
 
 pytestmark = pytest.mark.usefixtures("made_once")
@@ -38,10 +38,10 @@ def frames(chunks: list[Chunk]) -> np.ndarray:
 
 
 def test_the_first_frame_is_the_picture() -> None:
-    """A take begins at rest: its first frame is the scaled and cropped picture, to the grey level."""
+    """A take begins with the scaled and cropped picture, to the grey level, seen from where its first move has room."""
     model = pipeline()
     state = model.open(conditioning())
-    assert np.array_equal(model.generate_chunk(state, conditioning()).frames[0], state.canvas.rest.numpy())
+    assert np.array_equal(model.generate_chunk(state, conditioning()).frames[0], beginning(model, state))
 
 
 def test_frames_are_the_same_however_latents_are_chunked() -> None:

@@ -10,7 +10,7 @@ from pipeline.pocket.switch import blended
 from pipeline.schedule import sigmas
 from pipeline.state import StreamState
 from pipeline.types import Chunk, Conditioning, Policy
-from tests.pocket_parts import conditioning, pipeline
+from tests.pocket_parts import beginning, conditioning, pipeline
 from tests.pocket_parts import made_once as made_once
 
 pytestmark = pytest.mark.usefixtures("one_thread", "made_once")
@@ -40,13 +40,13 @@ def frames(chunks: list[Chunk]) -> np.ndarray:
 
 
 def test_a_cut_begins_at_rest() -> None:
-    """Its first frame is the picture, under a camera that is home; of the past nothing is seen, and what comes then
+    """Its first frame is the picture, from where a take begins; of the past nothing is seen, and what comes then
     sees what came since alone."""
     model = pipeline(max_streams=9)
     state = running(model)
     assert state.now.motion.camera.pose != REST
     (chunk,) = go_on(model, state, 1, to("cut"))
-    assert np.array_equal(chunk.frames[0], state.canvas.rest.numpy())
+    assert np.array_equal(chunk.frames[0], beginning(model, state))
     assert state.cache.seen() == [-1, -1, -1, -1]
     fresh = model.open(OLD)
     fresh.cache.latents = fresh.cache.floor = 6

@@ -20,7 +20,7 @@ SWING, TURNS = 0.3, 0.05
 # Of the view from outside the picture: where a move ends, and where even one that just began is held.
 OUTSIDE_SHARE, OUTSIDE_LIMIT, HELD_S = 0.04, 0.12, 0.6
 # Log zoom to which a sideways move or a roll comes closer to have more room, and to which while it shows border.
-CLOSE, CLOSEST = math.log(1.4), math.log(1.5)
+CLOSE, CLOSEST = math.log(1.3), math.log(1.5)
 # Log zoom between which a zoom in, and a zoom out, swing once they have been to their end.
 ZOOM_IN_LIMITS = (0.0, 0.62)
 ZOOM_OUT_LIMITS = (-1.0, 0.25)

@@ -42,10 +42,10 @@ LEAN = 0.2
 # the root mean square.
 MOST, LIMITED = 1.7, (0.78, 0.79, 0.81)
 # The hand's velocity in the camera's units: right, down, clockwise; it hardly trembles.
-HAND = (0.05, 0.05, 0.006)
+HAND = (0.02, 0.02, 0.002)
 # What it does besides, all the time: it comes closer, by 7 % in ten seconds, and goes to the side that chance chose;
 # never so fast to the side that the view would leave the picture before it is closer.
-PUSH, LEAD = 0.13, (0.06, 0.06)
+PUSH, LEAD = 0.13, (0.03, 0.03)
 # Layers that sway, ripple and breathe, and how much each counts where it is not.
 _LAYERS, ELSEWHERE = (FOLIAGE, WATER, SUBJECT), 0.05
 _PACES = tuple(2 * math.pi * hz / LATENTS_PER_SECOND for hz in SWING_HZ.values())
