@@ -196,9 +196,9 @@ def test_only_the_beginning_of_a_take_is_elsewhere() -> None:
 
 @pytest.mark.parametrize("view", SHAPES)
 def test_a_pull_back_begins_near_and_never_ends_nearer(view: View) -> None:
-    """At the beginning of a take from 1.35x to the whole picture; from the whole picture, less far and not back."""
+    """At the beginning of a take from 1.45x to the whole picture; from the whole picture, less far and not back."""
     poses, _ = way(Camera(), MOVES["zoom out"], 40, view)
-    assert poses[0].zoom == pytest.approx(math.log(1.35))
+    assert poses[0].zoom == pytest.approx(math.log(1.45))
     assert outside_share(poses[0], view) == 0
     assert abs(poses[-1].zoom) < 0.06
     poses, _ = way(rested(view), MOVES["zoom out"], 48, view)

@@ -45,7 +45,7 @@ STAGES = {
     ("pocket/fade.py", "decode"): "decoding",
 }
 WITHIN_DECODING = ("layers", "gain", "weather", "drawn")
-COLUMNS: tuple[str, ...] = ("sampling", "context", "layers", "gain", "weather", "drawn", "frames", "rest", "all", "wall")
+COLUMNS: tuple[str, ...] = ("sampling", "context", *WITHIN_DECODING, "frames", "rest", "all", "wall")
 
 
 class Take:

@@ -21,7 +21,7 @@ from pipeline.pocket.view import NOMINAL, View
 # would lie outside soon, and eases before the view is as close as it comes.
 ASSIST_PER_S, ASSIST_SHARE, CLOSE_EASE, ASSIST_EASE_S = 0.048, 0.05, 0.06, 0.5
 # Log zoom at which a take begins that pans, or rolls, or pulls back.
-BEGIN, BEGIN_OUT = math.log(1.2), math.log(1.35)
+BEGIN, BEGIN_OUT = math.log(1.2), math.log(1.45)
 SUBSTEPS = 24
 DEAD_ZONE = 0.03
 # What the network says of a whole velocity: 0.94 to 0.99 by one step, 0.96 to 1.01 by two.

@@ -19,6 +19,8 @@ FREE_S, WHOLE_S, LAST_S, BACK_S = 3.0, 12.0, 2.0, 14.0
 SWING, TURNS = 0.3, 0.05
 # Of the view from outside the picture: where a move ends, and where even one that just began is held.
 OUTSIDE_SHARE, OUTSIDE_LIMIT, HELD_S = 0.04, 0.12, 0.6
+# The same where a pull back ends: a rim of border around a picture that stands still is seen.
+PULLED_BACK = 0.005
 # Log zoom to which a sideways move or a roll comes closer to have more room, and to which while it shows border.
 CLOSE, CLOSEST = math.log(1.3), math.log(1.5)
 # Log zoom between which a zoom in, and a zoom out, swing once they have been to their end.
@@ -87,7 +89,7 @@ def _seconds_left(pose: Pose, index: int, axis: Axis, goal: tuple[float, ...], v
         speed = abs(moved(pose, ahead, 0.0, 1.0, view).zoom - pose.zoom)
         if ahead[ZOOM] > 0:
             return max(0.0, high - pose.zoom) / speed
-        within = _seconds_within(pose, index, tuple(ahead), OUTSIDE_SHARE, view)
+        within = _seconds_within(pose, index, tuple(ahead), PULLED_BACK, view)
         return min(max(0.0, pose.zoom - low) / speed, within)
     if goal[ZOOM] > -MOVES_FROM:
         pose = replace(pose, zoom=max(pose.zoom, CLOSE))
