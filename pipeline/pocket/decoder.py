@@ -5,6 +5,7 @@ second whatever the frame rate: frames are taken from the continuous motion betw
 """
 
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -201,11 +202,18 @@ def _whole_cells(band: slice, view: View) -> slice:
 
 def calm(latent: Tensor) -> Tensor:
     """Take out what is too small to be meant, smoothly: the network's rest is not exactly zero."""
-    out = latent.clone()
-    for channels, zone in DEAD_ZONES:
-        out[channels] = torch.sign(out[channels]) * (out[channels].abs() - zone).clamp(min=0)
-    out[WEATHER] = out[WEATHER].clamp(min=0)
+    out = latent.sign() * (latent.abs() - _zones(latent.device)).clamp_(min=0)
+    out[WEATHER].clamp_(min=0)
     return out
+
+
+@cache
+def _zones(device: torch.device) -> Tensor:
+    """The dead zone of each channel, ``[12, 1, 1]``; 0 of the camera's, whose own is taken out of its velocity."""
+    zones = torch.zeros(CHANNELS, 1, 1)
+    for channels, zone in DEAD_ZONES:
+        zones[channels] = zone
+    return zones.to(device)
 
 
 def between(recent: Tensor, latent: Tensor, share: float | Tensor) -> Tensor:
