@@ -127,7 +127,7 @@ def test_pocket_on_a_gpu_makes_the_cpus_video() -> None:
             for device in ("cpu", "cuda")
         ]
         apart = np.abs(made[0] - made[1])
-        assert np.array_equal(made[0][0], made[1][0])
+        assert apart[0].max() <= 2
         assert apart.mean() < 0.5
         assert np.percentile(apart[-1], 99) < 12
 
