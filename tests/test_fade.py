@@ -9,7 +9,9 @@ import torch
 from pipeline.causal import CausalPipeline
 from pipeline.errors import PipelineError, TruncationError
 from pipeline.interface import Swapping
+from pipeline.pocket.arrival import arrived
 from pipeline.pocket.canvas import Canvas
+from pipeline.pocket.decoder import Motion
 from pipeline.pocket.fade import Fade, fade_from
 from pipeline.state import StreamState
 from pipeline.types import Chunk, PicturePolicy
@@ -41,6 +43,13 @@ def go_on(model: CausalPipeline, state: StreamState, chunks: int) -> list[Chunk]
     return made
 
 
+def shown(model: CausalPipeline, state: StreamState, motion: Motion, canvas: Canvas) -> np.ndarray:
+    """The frames of the latent made last from a state of the decoder, over a picture."""
+    asked = model._text(AFTER.prompt)[0].asked
+    latent = arrived(state.now.last[0, :, 0], motion, asked, canvas)
+    return model._decoders.of(VIEW).decode(motion, latent, canvas, 4)[0].numpy()
+
+
 def test_flush_keeps_what_moves() -> None:
     """The other picture is seen at once, from where the camera is; latents and frames count on."""
     model = pipeline()
@@ -52,8 +61,7 @@ def test_flush_keeps_what_moves() -> None:
     assert motion.camera.pose != type(motion.camera.pose)()
     (chunk,) = go_on(model, state, 1)
     assert (chunk.first_latent, chunk.first_frame) == (3, 12)
-    shown, _ = model._decoders.of(VIEW).decode(motion, state.now.last[0, :, 0], state.canvas, 4)
-    assert np.array_equal(chunk.frames, shown.numpy())
+    assert np.array_equal(chunk.frames, shown(model, state, motion, state.canvas))
     anew = model.generate_chunk(model.open(AFTER), AFTER)
     assert not np.array_equal(chunk.frames[0], anew.frames[0])
 
@@ -81,11 +89,7 @@ def test_a_blend_goes_from_one_picture_to_the_other() -> None:
     shares: list[float] = []
     for _ in range(3):
         (chunk,) = go_on(model, state, 1)
-        clean = state.now.last[0, :, 0]
-        sides = [
-            model._decoders.of(VIEW).decode(motion, clean, canvas, 4)[0].numpy().astype(float)
-            for canvas in (old, state.canvas)
-        ]
+        sides = [shown(model, state, motion, canvas).astype(float) for canvas in (old, state.canvas)]
         motion = state.now.motion
         for frame, before, after in zip(chunk.frames, *sides, strict=True):
             apart = after - before
