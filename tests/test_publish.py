@@ -443,13 +443,15 @@ async def test_what_ffmpeg_lacks_is_said(studio: Studio, monkeypatch: pytest.Mon
 async def test_a_far_end_that_says_nothing_holds_up_nobody(studio: Studio) -> None:
     """Who accepts the connection and then is silent is waited for, and all else goes on; it may be ended meanwhile."""
     loop = asyncio.get_running_loop()
-    accepted, looked = asyncio.Event(), asyncio.Event()
+    accepted, looked, gone = asyncio.Event(), asyncio.Event(), asyncio.Event()
     gaps: list[float] = []
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         accepted.set()
         await reader.read()
         writer.close()
+        await writer.wait_closed()
+        gone.set()
 
     async def tick() -> None:
         while True:
@@ -472,6 +474,8 @@ async def test_a_far_end_that_says_nothing_holds_up_nobody(studio: Studio) -> No
         assert await studio.delete() == 204
         assert loop.time() - began < 6
         assert (await posting)[0] == 409
+        # Else the connection would be found open by whichever test comes when it is forgotten.
+        await asyncio.wait_for(gone.wait(), 20)
     ticking.cancel()
 
 
