@@ -13,8 +13,8 @@ const MOST = { latency: 500, drift: 0.2 };
 const seconds = (/** @type {number} */ ms) => (ms / 1_000).toFixed(2);
 /** @param {number} share @returns {string} such as "+12 %" */
 const percent = (share) => {
-  const whole = Math.round(100 * share);
-  return `${whole > 0 ? "+" : whole < 0 ? "−" : ""}${Math.abs(whole)} %`;
+  const whole = Math.round(Math.abs(100 * share));
+  return `${whole === 0 ? "" : share > 0 ? "+" : "−"}${whole} %`;
 };
 const rate = (/** @type {number | undefined} */ fps) => (fps === undefined ? "–" : `${fps.toFixed(1)} fps`);
 
