@@ -1,5 +1,7 @@
 """Drawn effects in a running stream of pocket's, whatever its prompts are read as."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -110,3 +112,34 @@ def test_a_cut_draws_anew() -> None:
     chunks(pipeline, state, 4)
     chunks(pipeline, state, 1, replace(UNDER, prompt="pan right", policy="cut"))
     assert state.now.motion.drawn.amounts[0] == pytest.approx(0.3)
+
+
+LIVE = """
+import sys
+from dataclasses import replace
+import numpy as np
+from pipeline import factory
+from pipeline.config import ModelConfig
+from pipeline.pocket.examples import EXAMPLES
+from pipeline.pocket.names import DRAWN
+from pipeline.types import Conditioning
+
+model = factory.build(ModelConfig(width=208, height=120, threads=1, shapes=[]))
+model.warm_up()
+picture = np.random.default_rng(0).integers(0, 256, (120, 208, 3), dtype=np.uint8)
+asked = Conditioning("i2v", "", picture, 0)
+state, known = model.open(asked), set(sys.modules)
+for revision, prompt in enumerate([*EXAMPLES, *DRAWN], 1):
+    asked = replace(asked, prompt=prompt, revision=revision)
+    for _ in range(2):
+        model.generate_chunk(state, asked)
+        model.commit(state)
+print(sorted(set(sys.modules) - known))
+"""
+
+
+@pytest.mark.slow
+def test_no_prompt_imports_anything_while_it_plays() -> None:
+    """In a process of its own, whatever is asked for after the warm-up is there: an import may take a second."""
+    done = subprocess.run([sys.executable, "-c", LIVE], capture_output=True, text=True, check=True, timeout=300)
+    assert done.stdout.splitlines()[-1] == "[]"

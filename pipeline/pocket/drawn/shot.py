@@ -116,7 +116,8 @@ class Shot:
 
     def _read(self, plane: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Values ``[h, w]`` of one of the canvas's planes ``[1, 1, H, W]`` at places on the screen that broadcast."""
-        shape = torch.broadcast_shapes(x.shape, y.shape)
+        # By NumPy: PyTorch's own brings in a symbolic algebra, over a second in the midst of a stream.
+        shape = np.broadcast_shapes(x.shape, y.shape)
         grid = plane.new_empty(1, *shape, 2, dtype=torch.float32)
         if not all(shape):
             return grid[0, :, :, 0]
@@ -147,7 +148,7 @@ class Shot:
             for name, weight in zip(REGIONS, places, strict=True)
             if weight > 0.002
         ]
-        shape = torch.broadcast_shapes(x.shape, y.shape)
+        shape = np.broadcast_shapes(x.shape, y.shape)
         if len(parts) == 1 and parts[0][0] == 1 and isinstance(parts[0][1], Tensor):
             return parts[0][1].expand(shape)
         total: Tensor | float = 0.0
