@@ -39,7 +39,7 @@ def tables(results: Results) -> str:
     """All tables for which there are results."""
     parts = [
         _classes(results, "camera", "Camera moves by optical flow, 3 s after the switch"),
-        _classes(results, "effect", "Effects by statistics of frames, 1.5 s to 4.5 s after the switch"),
+        _classes(results, "effect", "Effects by 3 s of frames, 1.5 s after the switch; light and fog, 6.5 s after"),
         _classes(results, "drawn", "Effects that are drawn, by statistics of frames, 2 s to 5 s after the beginning"),
         _classes(results, "phrase", "Held-out phrasings"),
         _still(results),

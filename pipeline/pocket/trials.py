@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.geometry import cover_crop
+from pipeline.pocket.arrival import ARRIVING
 from pipeline.pocket.camera import outside_share
 from pipeline.pocket.drawn.judge import SHOWN, drawn_class, shown
 from pipeline.pocket.effects import effect_class, level, read
@@ -123,15 +124,18 @@ def _effect(player: Player, image: Pixels, trial: Trial) -> Result:
 
 
 def _appear(player: Player, image: Pixels, prompt: Prompt, name: str) -> Result:
-    """Ask for an effect after a second of rest; read 1.5 s to 4.5 s after the switch, and how soon half is there."""
-    switch = round(EFFECT_SWITCH_S * FPS)
-    frames = range(switch, switch + round(4.5 * FPS), 2)
-    scripted = script((0, camera_prompt("still")), (EFFECT_SWITCH_S, prompt), seconds=5.5, frames=frames)
+    """Ask for an effect after a second of rest; read 1.5 s to 4.5 s after the switch, and how soon half is there.
+
+    What comes little by little is read when it has come, 6.5 s to 9.5 s after.
+    """
+    switch, later = round(EFFECT_SWITCH_S * FPS), 5 if name in ARRIVING else 0
+    frames = range(switch, switch + round((4.5 + later) * FPS), 2)
+    scripted = script((0, camera_prompt("still")), (EFFECT_SWITCH_S, prompt), seconds=5.5 + later, frames=frames)
     take = player.play(image, scripted)
-    reading = read(take.picture, [take.frames[f] for f in frames[12:]], FPS / 2)
+    reading = read(take.picture, [take.frames[f] for f in frames[-24:]], FPS / 2)
     levels = [level(name, take.picture, take.frames[max(switch, f - 4)], take.frames[f]) for f in frames]
     # A swing passes through rest, so its size is the farthest it goes.
-    goal = max(levels[12:]) if name in ("sway", "ripple", "breathe") else float(np.median(levels[24:]))
+    goal = max(levels[12:]) if name in ("sway", "ripple", "breathe") else float(np.median(levels[-12:]))
     half = half_way(levels, goal)
     return {
         "class": effect_class(reading),
