@@ -63,7 +63,7 @@ def test_nothing_that_is_drawn_is_left_on_the_host() -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", ["all", "placed", *DRAWN])
 def test_a_gpu_draws_as_the_cpu_does(name: str) -> None:
-    """Compiled and recorded, each alone and all together; and the same once more."""
+    """Over recorded frames, each alone and all together; and the same once more."""
     device = torch.device("cuda")
     decoder = GpuDecoder(VIEW, 2, device)
     seen = on(canvas(), device)
