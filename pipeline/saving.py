@@ -13,11 +13,13 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from pipeline.errors import PipelineError
-from pipeline.pocket.camera import Axis, Camera, Pose
+from pipeline.pocket.camera import Camera
 from pipeline.pocket.decoder import Motion
 from pipeline.pocket.drawn.drawing import Drawing
+from pipeline.pocket.governor import Axis
 from pipeline.pocket.own_motion import Asking
 from pipeline.pocket.painter.scenery import Scenery
+from pipeline.pocket.pose import Pose
 from pipeline.state import Boundary, StreamState
 from pipeline.travel import Travel
 

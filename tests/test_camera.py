@@ -3,9 +3,10 @@ import math
 
 import pytest
 
-from pipeline.pocket.camera import REST, SUBSTEPS, Camera, Pose, glide, outside_share
+from pipeline.pocket.camera import SUBSTEPS, Camera, glide
 from pipeline.pocket.governor import CLOSEST, OUTSIDE_LIMIT
 from pipeline.pocket.latents import CAMERA_RATES, LATENTS_PER_SECOND
+from pipeline.pocket.pose import REST, Pose, outside_share
 from pipeline.pocket.view import NOMINAL, View
 
 Move = tuple[float, float, float, float]

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from pipeline.causal import CausalPipeline
-from pipeline.pocket.camera import REST, Pose
 from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.decoder import nodes
 from pipeline.pocket.depth import CELLS, STEEPEST, STEP, Depth, sureness, with_depth
@@ -17,6 +16,7 @@ from pipeline.pocket.latents import CHANNELS, GRID
 from pipeline.pocket.layers import with_layers
 from pipeline.pocket.layers_network import LayersNetwork
 from pipeline.pocket.parallax import seen
+from pipeline.pocket.pose import REST, Pose
 from pipeline.pocket.reach import everything
 from pipeline.pocket.sampling import Place
 from pipeline.pocket.view import NOMINAL, View

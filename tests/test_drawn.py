@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from pipeline.errors import PipelineError
-from pipeline.pocket.camera import REST as REST_POSE
 from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
 from pipeline.pocket.drawn.draw import draw
@@ -22,6 +21,7 @@ from pipeline.pocket.intents import Asked
 from pipeline.pocket.latents import CHANNELS, GRID, LATENTS_PER_SECOND, camera_field
 from pipeline.pocket.layers import FOLIAGE, REST, SKY, SUBJECT, WATER, with_layers
 from pipeline.pocket.names import CAMERAS, DEFAULT_REGION, DRAWN, NAMED, REGIONS
+from pipeline.pocket.pose import REST as REST_POSE
 from pipeline.pocket.view import View
 from pipeline.types import Pixels
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from pipeline.pocket import endless
-from pipeline.pocket.camera import Pose
 from pipeline.pocket.canvas import prepare
 from pipeline.pocket.latents import CHANNELS, FLOW, GRID
+from pipeline.pocket.pose import Pose
 from pipeline.pocket.takes import FPS, Take, TruthPlayer, script, strength
 
 FINE = {"soon": None, "late": [0.0] * 4, "speed": {}, "jump": 1.0, "block_jump": 1.0, "hitch_px": 0.1, "pulse": 0.0}

@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 
 from pipeline.pocket import evaluate, film
-from pipeline.pocket.camera import REST, Pose
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
 from pipeline.pocket.labels import label
 from pipeline.pocket.language import held_out_prompts
 from pipeline.pocket.latents import CHANNELS, GRID
 from pipeline.pocket.measure import psnr
+from pipeline.pocket.pose import REST, Pose
 from pipeline.pocket.reach import everything
 from pipeline.pocket.tables import tables
 from pipeline.pocket.takes import SparseDecoder, TruthPlayer, script, view

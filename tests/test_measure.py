@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.pocket.camera import Pose
 from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.measure import camera_class, fit_similarity, half_way, look, psnr, similarity
+from pipeline.pocket.pose import Pose
 from pipeline.pocket.takes import view
 from pipeline.types import Pixels
 from stream.encoder_bench import draw_photo

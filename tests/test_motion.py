@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pipeline.pocket import motion
-from pipeline.pocket.camera import Pose
 from pipeline.pocket.canvas import prepare
 from pipeline.pocket.labels import label
+from pipeline.pocket.pose import Pose
 from pipeline.pocket.takes import FPS, Take
 from tests.pocket_parts import picture
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pipeline.causal import CausalPipeline
-from pipeline.pocket.camera import REST
+from pipeline.pocket.pose import REST
 from pipeline.pocket.switch import blended
 from pipeline.schedule import sigmas
 from pipeline.state import StreamState

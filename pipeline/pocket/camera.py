@@ -11,10 +11,7 @@ from dataclasses import dataclass
 
 from pipeline.pocket.governor import CLOSE, CLOSEST, FREE_S, MOVES_FROM, OUTSIDE_SHARE, ZOOM, Axis, planned
 from pipeline.pocket.latents import LATENTS_PER_SECOND
-from pipeline.pocket.pose import REST as REST
-from pipeline.pocket.pose import Pose as Pose
-from pipeline.pocket.pose import between, moved
-from pipeline.pocket.pose import outside_share as outside_share
+from pipeline.pocket.pose import REST, Pose, between, moved, outside_share
 from pipeline.pocket.view import NOMINAL, View
 
 # Zooming in a little while a pan would show border: slow enough to stay a pan to the eye. It is whole where so much

@@ -10,7 +10,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from pipeline.pocket.camera import REST, Camera, Pose, glide, pose_at
+from pipeline.pocket.camera import Camera, glide, pose_at
 from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.crossfade import cell, mixed
 from pipeline.pocket.drawn.draw import draw
@@ -33,6 +33,7 @@ from pipeline.pocket.latents import (
 )
 from pipeline.pocket.moving import ALL, displaced, gain, set_off, under
 from pipeline.pocket.parallax import seen
+from pipeline.pocket.pose import REST, Pose
 from pipeline.pocket.reach import LIGHT, MOTION, RATE, everything
 from pipeline.pocket.reach import WEATHER as COVER
 from pipeline.pocket.sampling import NODES, Place, pixels

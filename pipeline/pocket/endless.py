@@ -12,10 +12,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline.pocket.camera import Pose, outside_share
 from pipeline.pocket.language import DEFAULT_REGION, Effect, Intents, Prompt
 from pipeline.pocket.latents import LATENTS_PER_SECOND
 from pipeline.pocket.measure import Plane, look, reduced_grey
+from pipeline.pocket.pose import Pose, outside_share
 from pipeline.pocket.takes import FPS, STRENGTHS, Player, Script, Take, script, view
 from pipeline.pocket.view import HEIGHT, NOMINAL, WIDTH
 from pipeline.types import Pixels

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pipeline.pocket.camera import Pose
 from pipeline.pocket.depth import Depth
+from pipeline.pocket.pose import Pose
 from pipeline.pocket.sampling import Place
 
 # Units from home at which a seventh of the way, and half at most twice as far, is left out.

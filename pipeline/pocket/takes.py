@@ -20,7 +20,7 @@ from torch import Tensor
 from pipeline.causal import CausalPipeline
 from pipeline.config import ModelConfig
 from pipeline.factory import build
-from pipeline.pocket.camera import Pose, soften
+from pipeline.pocket.camera import soften
 from pipeline.pocket.canvas import MARGIN, SCALE, Canvas, prepare, repainted, with_sky
 from pipeline.pocket.data import encode_intents
 from pipeline.pocket.decoder import AnchoredDecoder, Motion, calm
@@ -41,6 +41,7 @@ from pipeline.pocket.latents import (
 )
 from pipeline.pocket.masks import guess
 from pipeline.pocket.network import MASKS
+from pipeline.pocket.pose import Pose
 from pipeline.pocket.truth import Intents, advance, target
 from pipeline.pocket.view import HEIGHT, NOMINAL, WIDTH
 from pipeline.schedule import noise

@@ -10,13 +10,13 @@ from PIL import Image
 
 from pipeline.geometry import cover_crop
 from pipeline.pocket.arrival import ARRIVING
-from pipeline.pocket.camera import outside_share
 from pipeline.pocket.drawn.judge import SHOWN, drawn_class, shown
 from pipeline.pocket.effects import effect_class, level, read
 from pipeline.pocket.endless import judge as judge_endless
 from pipeline.pocket.language import DEFAULT_REGION, Effect, Intents, Prompt, held_out_prompts
 from pipeline.pocket.measure import Look, camera_class, half_way, look, psnr, similarity
 from pipeline.pocket.motion import judge as judge_motion
+from pipeline.pocket.pose import outside_share
 from pipeline.pocket.takes import FPS, Player, Take, TruthPlayer, script, view
 from pipeline.pocket.view import HEIGHT, WIDTH
 from pipeline.pocket.where import judge

@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from pipeline import weights
 from pipeline.factory import LAYERS_WEIGHTS
 from pipeline.picture import read_picture
-from pipeline.pocket.camera import Pose
 from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.drawn.draw import draw
 from pipeline.pocket.drawn.drawing import Drawing, Wish
@@ -24,6 +23,7 @@ from pipeline.pocket.drawn.shot import Shot
 from pipeline.pocket.layers import asked_of, looked_for, with_layers
 from pipeline.pocket.layers_network import LayersNetwork
 from pipeline.pocket.names import DEFAULT_REGION, DRAWN
+from pipeline.pocket.pose import Pose
 from pipeline.pocket.view import HEIGHT, WIDTH
 from pipeline.types import Pixels
 

@@ -4,10 +4,10 @@ import math
 from dataclasses import replace
 from typing import NamedTuple
 
-from pipeline.pocket.camera import Pose
 from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.drawn.dice import flicker
 from pipeline.pocket.drawn.drawing import Drawn
+from pipeline.pocket.pose import Pose
 
 SHAKE = 300
 SHAKE_HZ = (0.9, 1.5, 2.4, 3.7, 5.6)

@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.pocket.camera import REST, Pose
 from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.drawn.dice import Numbers
 from pipeline.pocket.drawn.marks import Marks
 from pipeline.pocket.layers import FOLIAGE, SKY, SUBJECT, WATER
 from pipeline.pocket.names import REGIONS
+from pipeline.pocket.pose import REST, Pose
 from pipeline.pocket.view import View
 
 # What is soft is computed on every fourth pixel each way.
