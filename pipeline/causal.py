@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -15,10 +15,8 @@ from pipeline.cache import KVCache
 from pipeline.drift import Seen, follow
 from pipeline.errors import CapacityError, ConditioningError, TruncationError
 from pipeline.interface import Progress, silent
-from pipeline.pocket.arrival import arrived
 from pipeline.pocket.backdrop import heard_behind, read_behind
 from pipeline.pocket.canvas import Canvas
-from pipeline.pocket.chance import Draws
 from pipeline.pocket.decoder import Motion
 from pipeline.pocket.decoders import Decoders, view_of
 from pipeline.pocket.drawn.drawing import wishes_of
@@ -29,12 +27,12 @@ from pipeline.pocket.latents import LATENTS_PER_SECOND
 from pipeline.pocket.layers_network import LayersNetwork
 from pipeline.pocket.looks import fade_s, forget, turn, turn_back
 from pipeline.pocket.network import PocketNetwork, Scene, Text
-from pipeline.pocket.own_motion import PAST, Asking, moved
 from pipeline.pocket.painter.hearing import hear_painted, told_unnamed
 from pipeline.pocket.painter.lexicon import SCENES
 from pipeline.pocket.painter.scenery import Scenery
 from pipeline.pocket.painter.words import painted, read_wish
 from pipeline.pocket.reach import goal as reach_goal
+from pipeline.pocket.showing import Showing
 from pipeline.pocket.sight import Eye, Subject
 from pipeline.pocket.switch import POLICIES, blended, turned
 from pipeline.pocket.view import NOMINAL, View
@@ -98,7 +96,7 @@ class CausalPipeline:
         self._rungs = ladder(steps, frames_per_latent)
         self._passes = GpuPasses(network) if self._device.type == "cuda" else None
         self._decoders = Decoders(frames_per_latent, self._device)
-        self._noise, self._chances, self._variety = noise, Draws(noise), variety
+        self._noise, self._showing = noise, Showing(noise, variety, self._device)
         self._texts: OrderedDict[str, tuple[Text, Heard]] = OrderedDict()
         self._open = 0
         window = network.config.window
@@ -214,20 +212,18 @@ class CausalPipeline:
                 clean = self._sample(state, here, text, sigmas(rung.steps))
                 cleans.append(clean)
                 stages.lap("denoise")
-                aimed = self._aimed(here.motion, text, state), here.latents
-                seen, asking = (state.canvas, state.fade), here.asking.after(text.asked)
-                latent = self._lively(state, cleans, here, asking)
-                latent = arrived(latent, aimed[0], text.asked, state.canvas)
-                pixels, motion = decode(decoder, aimed, latent, seen, rung.frames)
+                aimed = self._aimed(here, text, state)
+                latent = self._showing.of(state, cleans, aimed, text.asked)
+                seen = state.canvas, state.fade
+                pixels, motion = decode(decoder, (aimed.motion, here.latents), latent, seen, rung.frames)
                 stages.lap("decode")
                 # A GPU makes the next ones in the same place.
                 frames.append(pixels if index + 1 == self.format.latents_per_chunk else pixels.clone())
                 made.append(here if index else begin)
                 counts = {"latents": here.latents + 1, "frames": here.frames + rung.frames}
-                here = replace(here, **counts, last=clean, motion=motion, asking=asking)
-            if self._passes is not None and self._variety:
-                # While the GPU renders: a host takes two milliseconds for it.
-                self._chances.of(state.seed, here.latents)
+                here = replace(aimed, **counts, last=clean, motion=motion)
+            if self._passes is not None:
+                self._showing.draw_ahead(state.seed, here.latents)
             shown = copied(torch.cat(frames) if len(frames) > 1 else frames[0])
             if self._passes is not None:
                 stages.lap("copy")
@@ -324,22 +320,12 @@ class CausalPipeline:
         window, spare = self._network.config.window, self.capabilities.truncatable_latents
         return canvas, scene, KVCache(scene.sink, rest, window, spare)
 
-    def _aimed(self, motion: Motion, text: Text, state: StreamState) -> Motion:
-        motion, layers = motion.wishing(wishes_of(text.asked), state.seed), state.canvas.layers
-        if layers is None:
-            return motion
-        return motion.aimed(reach_goal(text.asked, text.is_behind, layers, motion.reach))
-
-    def _lively(self, state: StreamState, past: Sequence[Tensor], here: Boundary, asking: Asking) -> Tensor:
-        """What of the latent after ``here`` is shown, ``[C, h, w]``; ``past`` are all that the chunk has made."""
-        if not self._variety:
-            return past[-1][0, :, 0]
-        rest = [torch.zeros_like(past[-1])] * PAST
-        seen = [*list(state.known)[-PAST:], *past][-1 - min(PAST, here.latents - here.rested) :]
-        newest = [*rest, *seen][: -PAST - 2 : -1]
-        chances = self._chances.of(state.seed, here.latents)
-        coarse = state.canvas.layers and state.canvas.layers.coarse
-        return moved([latent[0, :, 0] for latent in newest], asking, chances, coarse, self._variety)
+    def _aimed(self, here: Boundary, text: Text, state: StreamState) -> Boundary:
+        """The boundary from which the next latent goes a part of the way to what is asked for."""
+        motion, layers = here.motion.wishing(wishes_of(text.asked), state.seed), state.canvas.layers
+        if layers is not None:
+            motion = motion.aimed(reach_goal(text.asked, text.is_behind, layers, motion.reach))
+        return replace(here, motion=motion, asking=here.asking.after(text.asked))
 
     def _heard(self, state: StreamState, conditioning: Conditioning) -> tuple[str, Heard]:
         """Give the words that move the picture; without a picture, paint another scene where a prompt asks for one."""

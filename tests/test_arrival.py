@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.pocket.arrival import LEAST, arrived, dusk_of, pace
+from pipeline.pocket import arrival
+from pipeline.pocket.arrival import LEAST, dusk_of, pace, told
 from pipeline.pocket.camera import Camera
 from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.decoder import Motion, calm
@@ -29,6 +30,11 @@ def asked(name: str, speed: float = 1.0) -> Asked:
     row = torch.tensor([[one == name for one in NAMED]])
     ones = torch.ones(1, len(NAMED))
     return Asked(torch.zeros(1).long(), torch.ones(1), row, torch.zeros_like(row).long(), ones, speed * ones)
+
+
+def arrived(latent: torch.Tensor, motion: Motion, meaning: Asked | None, picture: Canvas) -> torch.Tensor:
+    coarse = torch.zeros(5, *GRID) if picture.layers is None else picture.layers.coarse
+    return arrival.arrived(latent, motion.recent, coarse, told(motion.drawing, meaning, picture))
 
 
 def shown(*wants: tuple[float, str], seconds: float = 10.0, speed: float = 1.0) -> torch.Tensor:
@@ -114,13 +120,13 @@ def test_light_on_one_layer_is_as_strong_as_asked_for() -> None:
     """Where the transformer says two thirds of it, all of it comes; a light all about, and more than asked, stay."""
     whole, on_water = asked("warm"), replace(asked("warm"), region=torch.full((1, len(NAMED)), REGIONS.index("water")))
     gain = torch.tensor(LOG_GAINS["warm"])
-    for told, said, comes in ((on_water, 0.66, 1.0), (on_water, 1.2, 1.2), (on_water, 0.2, 0.34), (whole, 0.66, 0.66)):
+    for meant, said, comes in ((on_water, 0.66, 1.0), (on_water, 1.2, 1.2), (on_water, 0.2, 0.34), (whole, 0.66, 0.66)):
         latent = torch.zeros(CHANNELS, *GRID)
         latent[GAIN] = (said * gain + 0.012 * gain.sign())[:, None, None]
         motion = Motion.at_rest()
         for _ in range(60):
             motion = motion.after(
-                Camera(), torch.cat([calm(arrived(latent, motion, told, canvas()))[None], motion.recent[:2]])
+                Camera(), torch.cat([calm(arrived(latent, motion, meant, canvas()))[None], motion.recent[:2]])
             )
         torch.testing.assert_close(motion.recent[0, GAIN, -1, 3], comes * gain, rtol=0.03, atol=0.005)
 

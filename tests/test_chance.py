@@ -113,7 +113,7 @@ def test_what_is_drawn_ahead_is_the_same_and_drawn_once() -> None:
         keys.append(latent)
         return noise(seed, latent, step, shape)
 
-    draws = Draws(counted, kept=2)
+    draws = Draws(counted, torch.device("cpu"), kept=2)
     for _ in range(2):
         for seed in (1, 2):
             assert torch.equal(draws.of(seed, 5).fields, drawn(seed, 5).fields)

@@ -9,10 +9,11 @@ import torch
 from pipeline.causal import CausalPipeline
 from pipeline.errors import PipelineError, TruncationError
 from pipeline.interface import Swapping
-from pipeline.pocket.arrival import arrived
+from pipeline.pocket.arrival import arrived, told
 from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.decoder import Motion
 from pipeline.pocket.fade import Fade, fade_from
+from pipeline.pocket.latents import GRID
 from pipeline.state import StreamState
 from pipeline.types import Chunk, PicturePolicy
 from tests.pocket_parts import VIEW, conditioning, pipeline
@@ -45,8 +46,8 @@ def go_on(model: CausalPipeline, state: StreamState, chunks: int) -> list[Chunk]
 
 def shown(model: CausalPipeline, state: StreamState, motion: Motion, canvas: Canvas) -> np.ndarray:
     """The frames of the latent made last from a state of the decoder, over a picture."""
-    asked = model._text(AFTER.prompt)[0].asked
-    latent = arrived(state.now.last[0, :, 0], motion, asked, canvas)
+    row = told(motion.drawing, model._text(AFTER.prompt)[0].asked, canvas)
+    latent = arrived(state.now.last[0, :, 0], motion.recent, torch.zeros(5, *GRID), row)
     return model._decoders.of(VIEW).decode(motion, latent, canvas, 4)[0].numpy()
 
 

@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from pipeline.pocket import own_motion
 from pipeline.pocket.camera import soften
 from pipeline.pocket.chance import Chance, chance
 from pipeline.pocket.decoder import calm
 from pipeline.pocket.intents import CAMERAS, NAMED, Asked
 from pipeline.pocket.latents import CAMERA, DISPLACEMENT, FLOW, GAIN, GRID, WEATHER, camera_field, fit_camera
-from pipeline.pocket.own_motion import HAND, LEAD, PUSH, Asking, moved
+from pipeline.pocket.own_motion import HAND, LEAD, PUSH, Asking, told
 from pipeline.schedule import noise
 from tests.pocket_parts import conditioning, pipeline
 from tests.pocket_parts import made_once as made_once
@@ -42,6 +43,12 @@ def drawn(seed: int, latent: int = 9) -> Chance:
     return chance(noise, seed, latent)
 
 
+def moved(latents: list[Tensor], asking: Asking, chances: Chance, share: float) -> Tensor:
+    """What is shown of a latent of a picture without layers."""
+    row = told(asking, chances, share)
+    return own_motion.moved(torch.stack(latents), chances.fields, torch.zeros(5, *GRID), row)
+
+
 def swing(pace: float, latent: float, size: float = 0.5) -> Tensor:
     """A latent ``[12, h, w]`` whose whole displacement swings."""
     out = torch.zeros(12, *GRID)
@@ -54,7 +61,7 @@ def shown(seed: int, latent: int, asking: Asking, share: float = 1.0, size: floa
     """What is seen of a swing of a kind at a latent."""
     pace = asking.paces[index]
     latents = [swing(pace, latent - age, size) for age in range(3)]
-    return calm(moved(latents, asking, drawn(seed, latent), None, share))
+    return calm(moved(latents, asking, drawn(seed, latent), share))
 
 
 @pytest.mark.parametrize(("name", "index"), [("sway", 0), ("ripple", 1), ("breathe", 2)])
@@ -80,7 +87,7 @@ def test_a_swing_keeps_its_pace() -> None:
         half = replace(drawn(1), fields=torch.zeros(8, *GRID), side=0, beginning=1j, breath=0j)
         asking = replace(asking, swings=(0.0, 0.0, 1.0), say=(1.0, 1.0, 1.0), paces=(asking.paces[0],) * 3)
         latents = [swing(asking.paces[0], 5 - age) for age in range(3)]
-        turned = calm(moved(latents, asking, half, None, 1.0))[DISPLACEMENT.start]
+        turned = calm(moved(latents, asking, half, 1.0))[DISPLACEMENT.start]
         x = torch.linspace(-1, 1, GRID[1])
         wanted = torch.sin(5 * asking.paces[0] + 4 * x).expand(GRID)
         assert float(torch.corrcoef(torch.stack([turned.flatten(), -wanted.flatten()]))[0, 1]) > 0.99
@@ -91,7 +98,7 @@ def test_rest_stays_rest_to_the_bit() -> None:
     rest = 0.9 * torch.full((12, *GRID), 0.012)
     rest[CAMERA] = camera_field(torch.tensor([[0.5, -0.2, 0.1, 0.0]]))[0]
     for seed in SEEDS:
-        made = moved([rest, rest, rest], settled("pan_left"), drawn(seed), None, 1.0)
+        made = moved([rest, rest, rest], settled("pan_left"), drawn(seed), 1.0)
         assert torch.equal(calm(made), calm(rest))
         assert torch.equal(made[CAMERA], rest[CAMERA])
 
@@ -101,7 +108,7 @@ def test_flow_light_and_weather_keep_their_mean() -> None:
     latent = torch.zeros(12, *GRID)
     latent[FLOW.start], latent[GAIN], latent[WEATHER.start] = 0.9, -0.8, 0.7
     plain, asking = calm(latent), settled("none", "clouds", "night", "rain")
-    made = torch.stack([calm(moved([latent] * 3, asking, drawn(seed), None, 1.0)) for seed in SEEDS])
+    made = torch.stack([calm(moved([latent] * 3, asking, drawn(seed), 1.0)) for seed in SEEDS])
     speed = made[:, FLOW].norm(dim=1)
     assert float(speed.square().mean().sqrt()) == pytest.approx(float(plain[FLOW.start].mean()), rel=0.1)
     sides = made[:, FLOW.start].mean((1, 2)).sign()
@@ -117,7 +124,7 @@ def test_flow_light_and_weather_keep_their_mean() -> None:
 def test_a_hand_holds_the_camera_that_drifts_and_no_other() -> None:
     """It comes with the drift, comes slowly closer, goes elsewhere by seed, and goes with the next move."""
     latent = torch.zeros(12, *GRID)
-    ways = [fit_camera(moved([latent] * 3, settled("drift"), drawn(s), None, 1.0)[None, CAMERA])[0] for s in SEEDS]
+    ways = [fit_camera(moved([latent] * 3, settled("drift"), drawn(s), 1.0)[None, CAMERA])[0] for s in SEEDS]
     way = torch.stack(ways)
     assert 0.05 < float(way[:, 0].std()) < 0.2
     assert 0.05 < float(way[:, 1].std()) < 0.2
@@ -172,7 +179,7 @@ def test_without_noise_nothing_lives() -> None:
     silent = chance(lambda *key: 0 * noise(*key), 1, 3)
     latent = swing(0.7, 3)
     latent[FLOW.start] = 1
-    made = calm(moved([latent] * 3, settled("drift", "sway"), silent, None, 1.0))
+    made = calm(moved([latent] * 3, settled("drift", "sway"), silent, 1.0))
     assert made[DISPLACEMENT].abs().max() < 0.01
     assert not made[FLOW].any()
     assert made[CAMERA].abs().max() < 1e-3

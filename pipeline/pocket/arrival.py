@@ -6,12 +6,13 @@ without a corner, never overshoot what stays, and are the same share of the way 
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from pipeline.pocket.canvas import Canvas
-from pipeline.pocket.decoder import DEAD_ZONES, Motion, calm
+from pipeline.pocket.decoder import calm, zones
 from pipeline.pocket.drawn.drawing import Drawing
 from pipeline.pocket.drawn.marks import brightness
 from pipeline.pocket.intents import EFFECTS, Asked
@@ -35,33 +36,59 @@ LEAST = 0.004
 DUSK = 0.9
 
 
-def arrived(latent: Tensor, motion: Motion, asked: Asked | None, canvas: Canvas) -> Tensor:
+class Numbers(NamedTuple):
+    """What the host says of a latent, as one row, so that a recorded function finds it in one place.
+
+    ``dusk``: log gains that no light may exceed; ``where``: which of the five layers a light is meant for, and how
+    strong it is ``wanted`` there, 0 where it is meant for all; ``lag``: the logarithm of what a lag keeps in a latent.
+    """
+
+    dusk: Tensor
+    where: Tensor
+    wanted: Tensor
+    lag: Tensor
+
+
+SIZES = (3, 5, 1, 1)
+
+
+def told(drawing: Drawing, asked: Asked | None, canvas: Canvas) -> Tensor:
+    """Give a latent's numbers ``float32 [10]``.
+
+    Args:
+        drawing: what is drawn at its end: stars over a bright sky bring dusk along.
+        asked: the prompt's meaning on the host, for how fast, and where.
+        canvas: the picture.
+    """
+    dusk, (kind, wanted) = DUSK * dusk_of(drawing, canvas), _meant(asked, canvas.layers)
+    most = [dusk * one for one in LOG_GAINS["night"]] if dusk else [math.inf] * 3
+    lag = -PACE_PER_S * pace(asked) / LATENTS_PER_SECOND
+    return torch.tensor([*most, *(float(kind == one) for one in range(SIZES[1])), wanted, lag])
+
+
+def arrived(latent: Tensor, recent: Tensor, coarse: Tensor, row: Tensor) -> Tensor:
     """What the decoder is shown of a latent once light and fog take their time.
 
     Args:
         latent: ``float32 [12, h, w]`` as the decoder would be shown it; what is within its dead zone stays so.
-        motion: the decoder's state at the latent's beginning, which knows the latents shown before.
-        asked: the prompt's meaning on the host, for how fast.
-        canvas: the picture: stars over a bright sky bring dusk along.
+        recent: the latents shown before, newest first, ``[3, 12, h, w]`` (:class:`pipeline.pocket.decoder.Motion`).
+        coarse: the picture's layers ``[5, h, w]``, 0 where it has none.
+        row: the latent's numbers (:func:`told`).
 
     Returns:
         ``float32 [12, h, w]``.
     """
+    say = Numbers(*row.split(SIZES))
     goal, out = calm(latent), latent.clone()
-    dusk = DUSK * dusk_of(motion.drawing, canvas)
-    if dusk:
-        night = goal.new_tensor(LOG_GAINS["night"])[:, None, None]
-        goal[GAIN] = torch.minimum(goal[GAIN], dusk * night)
-    if asked is not None and canvas.layers is not None:
-        goal[GAIN] *= _lack(goal[GAIN], asked, canvas.layers)
-    lag = -PACE_PER_S * pace(asked) / LATENTS_PER_SECOND
-    rolling = (lag * torch.linspace(*ROLLS, latent.shape[-1], device=latent.device)).exp()
-    for channels, kept in ((GAIN, math.exp(lag)), (FOG, rolling)):
-        now, before, there = motion.recent[0, channels], motion.recent[1, channels], goal[channels]
+    goal[GAIN] = torch.minimum(goal[GAIN], say.dusk[:, None, None])
+    goal[GAIN] *= _lack(goal[GAIN], say, coarse)
+    rolling = (say.lag * torch.linspace(*ROLLS, latent.shape[-1], device=latent.device)).exp()
+    for channels, kept in ((GAIN, say.lag.exp()), (FOG, rolling)):
+        now, before, there = recent[0, channels], recent[1, channels], goal[channels]
         shown = 2 * kept * now - kept**2 * before + (1 - kept) ** 2 * there
         shown = shown * ((shown.abs() > LEAST) | (there != 0))
         # The decoder takes its dead zone out of it.
-        out[channels] = shown + _zone(channels) * shown.sign()
+        out[channels] = shown + zones(latent.device)[channels] * shown.sign()
     return out
 
 
@@ -72,19 +99,23 @@ def pace(asked: Asked | None) -> float:
     return max(paces, default=1.0)
 
 
-def _lack(gain: Tensor, asked: Asked, layers: Layers) -> Tensor | float:
-    """What makes a light as strong as is asked for on one layer: the transformer says it softer where that is small."""
-    told = [name for name in LOG_GAINS if bool(asked.present[0, EFFECTS.index(name)])]
-    if len(told) != 1:
-        return 1.0
+def _meant(asked: Asked | None, layers: Layers | None) -> tuple[int, float]:
+    """The one layer that a light is meant for, and how strong it is wanted there; -1 and 0 for none."""
+    told = [] if asked is None else [name for name in LOG_GAINS if bool(asked.present[0, EFFECTS.index(name)])]
+    if asked is None or layers is None or len(told) != 1:
+        return -1, 0.0
     index = EFFECTS.index(told[0])
     kind = PLACES.get(REGIONS[int(asked.region[0, index])])
     if kind is None or not layers.has(kind):
-        return 1.0
-    weights = layers.coarse[kind].square()
-    there = (gain * weights).sum((1, 2)).abs().sum() / weights.sum()
-    wanted = float(asked.strength[0, index]) * sum(map(abs, LOG_GAINS[told[0]]))
-    return (wanted / there.clamp(min=1e-3)).clamp(1.0, MOST_LACK)
+        return -1, 0.0
+    return kind, float(asked.strength[0, index]) * sum(map(abs, LOG_GAINS[told[0]]))
+
+
+def _lack(gain: Tensor, say: Numbers, coarse: Tensor) -> Tensor:
+    """What makes a light as strong as is asked for on one layer: the transformer says it softer where that is small."""
+    weights = (say.where[:, None, None] * coarse).sum(0).square()
+    there = (gain * weights).sum((1, 2)).abs().sum() / weights.sum().clamp(min=1e-6)
+    return torch.where(say.wanted > 0, (say.wanted / there.clamp(min=1e-3)).clamp(1.0, MOST_LACK), 1.0)
 
 
 def dusk_of(drawing: Drawing, canvas: Canvas) -> float:
@@ -94,7 +125,3 @@ def dusk_of(drawing: Drawing, canvas: Canvas) -> float:
         return 0.0
     share = min(1.0, drawing.amounts[index]) * drawing.places[index][REGIONS.index("sky")]
     return share * brightness(canvas.marks.sky_luma)
-
-
-def _zone(channels: slice) -> float:
-    return next(zone for part, zone in DEAD_ZONES if part.start <= channels.start < part.stop)

@@ -8,7 +8,7 @@ first minute.
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
@@ -94,17 +94,18 @@ def chance(noise: Noise, seed: int, latent: int) -> Chance:
 
 
 class Draws:
-    """Chance of latents; the last few are remembered, so what is drawn ahead is there when it is needed."""
+    """Chance of latents, its fields on a device; the last few are remembered, so what is drawn ahead is there later."""
 
-    def __init__(self, noise: Noise, kept: int = 8) -> None:
-        self._noise, self._kept = noise, kept
+    def __init__(self, noise: Noise, device: torch.device, kept: int = 8) -> None:
+        self._noise, self._device, self._kept = noise, device, kept
         self._drawn: OrderedDict[tuple[int, int], Chance] = OrderedDict()
 
     def of(self, seed: int, latent: int) -> Chance:
         """Draw what :func:`chance` does, or remember it."""
         key = seed, latent
         if key not in self._drawn:
-            self._drawn[key] = chance(self._noise, seed, latent)
+            made = chance(self._noise, seed, latent)
+            self._drawn[key] = replace(made, fields=made.fields.to(self._device))
             if len(self._drawn) > self._kept:
                 self._drawn.popitem(last=False)
         return self._drawn[key]

@@ -203,13 +203,13 @@ def _whole_cells(band: slice, view: View) -> slice:
 
 def calm(latent: Tensor) -> Tensor:
     """Take out what is too small to be meant, smoothly: the network's rest is not exactly zero."""
-    out = latent.sign() * (latent.abs() - _zones(latent.device)).clamp_(min=0)
+    out = latent.sign() * (latent.abs() - zones(latent.device)).clamp_(min=0)
     out[WEATHER].clamp_(min=0)
     return out
 
 
 @cache
-def _zones(device: torch.device) -> Tensor:
+def zones(device: torch.device) -> Tensor:
     """The dead zone of each channel, ``[12, 1, 1]``; 0 of the camera's, whose own is taken out of its velocity."""
     zones = torch.zeros(CHANNELS, 1, 1)
     for channels, zone in DEAD_ZONES:

@@ -6,15 +6,15 @@ nothing can build up, a camera move and what is at rest stay as they are, and th
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from pipeline.pocket.camera import hardened
 from pipeline.pocket.chance import EDDIES, GUST, PATCHES, SWAY, WAVES, Chance, fields_of
-from pipeline.pocket.decoder import DEAD_ZONES, calm
+from pipeline.pocket.decoder import calm, zones
 from pipeline.pocket.intents import CAMERAS, EFFECTS, Asked
 from pipeline.pocket.latents import (
     CAMERA,
@@ -80,31 +80,80 @@ class Asking:
         return Asking(swings, say, tuple(paces), hand if hand > LEAST_HAND else 0.0)
 
 
-def moved(latents: Sequence[Tensor], asking: Asking, chances: Chance, coarse: Tensor | None, share: float) -> Tensor:
+class Numbers(NamedTuple):
+    """What the host says of a latent, as one row, so that a recorded function finds it in one place.
+
+    Of sway, ripple and breath: ``weights``, what stays of the transformer's swing (``plain``), what chance makes of it
+    (``chancy``) and ``paces``; the ``breath`` (complex), by how much leaves ``lean``; a flow's ``wind`` (complex) and
+    ``eddies``; the factor of light and how ``patchy`` weather is; the ``hand`` and its four ``ways``.
+    """
+
+    weights: Tensor
+    plain: Tensor
+    chancy: Tensor
+    paces: Tensor
+    breath: Tensor
+    lean: Tensor
+    wind: Tensor
+    eddies: Tensor
+    flicker: Tensor
+    patchy: Tensor
+    hand: Tensor
+    ways: Tensor
+
+
+SIZES = (3, 3, 3, 3, 2, 1, 2, 1, 1, 1, 1, 4)
+
+
+def told(asking: Asking, chances: Chance, share: float) -> Tensor:
+    """Give a latent's numbers ``float32 [25]``.
+
+    Args:
+        asking: what was asked for.
+        chances: chance at this latent.
+        share: how much of all motion is by chance, above 0 and at most 1.
+    """
+    say = [share * one for one in asking.say]
+    sizes = [math.hypot(1 - one, one) for one in say]
+    breath = chances.beginning * math.sqrt(1 - BREATH**2) + BREATH * chances.breath
+    rows = (
+        asking.swings,
+        [(1 - one) / size for one, size in zip(say, sizes, strict=True)],
+        [one / size for one, size in zip(say, sizes, strict=True)],
+        asking.paces,
+        (breath.real, breath.imag),
+        (LEAN * chances.side * say[0],),
+        *_wind(chances, share),
+        (1 + FLICKER * share * chances.light,),
+        (PATCHY * share,),
+        (asking.hand * share,),
+        _ways(chances),
+    )
+    return torch.tensor([number for row in rows for number in row])
+
+
+def moved(latents: Tensor, fields: Tensor, coarse: Tensor, row: Tensor) -> Tensor:
     """What the decoder is shown of a latent.
 
     Args:
-        latents: the transformer's, and the PAST before it, newest first, each ``float32 [12, h, w]``.
-        asking: what was asked for.
-        chances: chance at this latent.
-        coarse: the picture's layers ``[5, h, w]``, if it has any.
-        share: how much of all motion is by chance, above 0 and at most 1.
+        latents: the transformer's and the PAST before it, newest first, ``float32 [3, 12, h, w]``.
+        fields: chance's, ``[8, h, w]``.
+        coarse: the picture's layers ``[5, h, w]``, 0 where it has none.
+        row: the latent's numbers (:func:`told`).
 
     Returns:
         ``float32 [12, h, w]``. What is within the decoder's dead zone stays so.
     """
-    latent, out = latents[0], calm(latents[0])
-    past = torch.stack([calm(before)[DISPLACEMENT] for before in latents[1:]])
-    fields = chances.fields.to(latent.device)
-    out[DISPLACEMENT] = _swung(out[DISPLACEMENT], past, _gains(asking, chances, fields, coarse, share))
-    out[FLOW] = _blown(out[FLOW], chances, fields[fields_of(EDDIES)], share)
-    out[GAIN] *= 1 + FLICKER * share * chances.light
-    out[WEATHER] *= (1 + PATCHY * share * fields[fields_of(PATCHES)]).clamp(min=0.5)
+    say = Numbers(*row.split(SIZES))
+    out, past = calm(latents[0]), torch.stack([calm(before)[DISPLACEMENT] for before in latents[1:]])
+    out[DISPLACEMENT] = _swung(out[DISPLACEMENT], past, _gains(say, fields, coarse))
+    out[FLOW] = _blown(out[FLOW], say, fields[fields_of(EDDIES)])
+    out[GAIN] *= say.flicker
+    out[WEATHER] *= (1 + say.patchy * fields[fields_of(PATCHES)]).clamp(min=0.5)
     # The decoder takes the dead zone out once more.
-    for channels, zone in DEAD_ZONES:
-        out[channels] += zone * out[channels].sign()
-    if asking.hand:
-        out[CAMERA] = _held(latent[CAMERA], asking.hand * share, chances)
+    out += zones(out.device) * out.sign()
+    held = camera_field(say.ways[None])[0]
+    out[CAMERA] = torch.lerp(latents[0, CAMERA], held, say.hand)
     return out
 
 
@@ -117,25 +166,21 @@ class _Gains:
     pace: Tensor
 
 
-def _gains(asking: Asking, chances: Chance, fields: Tensor, coarse: Tensor | None, share: float) -> _Gains:
+def _gains(say: Numbers, fields: Tensor, coarse: Tensor) -> _Gains:
     gusts = ((1 + GUSTS * fields[fields_of(GUST)][0]) / math.hypot(1, GUSTS)).clamp(min=0.15)
-    breath = chances.beginning * math.sqrt(1 - BREATH**2) + BREATH * chances.breath
-    each = torch.stack([
-        _complex(fields[fields_of(SWAY)]) * gusts,
-        _complex(fields[fields_of(WAVES)]),
-        torch.full_like(gusts, breath.real) + 1j * torch.full_like(gusts, breath.imag),
-    ])  # fmt: skip
-    limited = torch.tensor(LIMITED, device=fields.device)[:, None, None]
-    each = each / (limited * (1 + each.abs().square() / MOST**2).sqrt())
-    weights = torch.tensor(asking.swings, device=fields.device)[:, None, None].expand(3, *gusts.shape)
-    if coarse is not None:
-        weights = weights * (torch.stack([coarse[kind] for kind in _LAYERS]) + ELSEWHERE)
-    paces, say = (torch.tensor(row, device=fields.device)[:, None, None] for row in (asking.paces, asking.say))
-    say = share * say
-    gains = (1 - say + say * each) / torch.hypot(1 - say, say)
+    breath = torch.complex(say.breath[0], say.breath[1]).expand_as(gusts)
+    each = torch.stack([_complex(fields[fields_of(SWAY)]) * gusts, _complex(fields[fields_of(WAVES)]), breath])
+    each = torch.stack(
+        [
+            swing / (left * (1 + swing.abs().square() / MOST**2).sqrt())
+            for swing, left in zip(each, LIMITED, strict=True)
+        ]
+    )
+    weights = say.weights[:, None, None] * (torch.stack([coarse[kind] for kind in _LAYERS]) + ELSEWHERE)
     weights = weights / weights.sum(0)
-    lean = LEAN * chances.side * gusts * say[0] * weights[0]
-    return _Gains((weights * gains).sum(0), lean, (weights * paces).sum(0))
+    gains = say.plain[:, None, None] + say.chancy[:, None, None] * each
+    pace = (weights * say.paces[:, None, None]).sum(0)
+    return _Gains((weights * gains).sum(0), say.lean * gusts * weights[0], pace)
 
 
 def _complex(pair: Tensor) -> Tensor:
@@ -149,7 +194,7 @@ def _swung(now: Tensor, past: Tensor, by: _Gains) -> Tensor:
     That is ``past [PAST, 2, h, w]``. It is fitted to two latents by least squares: to one alone, the transformer's own
     trembling would be twice as large.
     """
-    ages = by.pace * torch.arange(1, len(past) + 1, device=now.device)[:, None, None]
+    ages = torch.stack([age * by.pace for age in range(1, len(past) + 1)])
     cos, sin = ages.cos()[:, None], ages.sin()[:, None]
     other = (sin * (past - now * cos)).sum(0) / sin.square().sum(0)
     swing = torch.complex(now, other)
@@ -158,20 +203,27 @@ def _swung(now: Tensor, past: Tensor, by: _Gains) -> Tensor:
     return out
 
 
-def _blown(flow: Tensor, chances: Chance, eddies: Tensor, share: float) -> Tensor:
-    """A flow ``[2, h, w]`` turned to where the wind blows, and in eddies."""
+def _wind(chances: Chance, share: float) -> tuple[tuple[float, float], tuple[float]]:
+    """What multiplies a flow everywhere (complex), and how much more of it goes in eddies."""
     along, across = (part * one for part, one in zip(WIND, chances.wind, strict=True))
-    wind = complex(chances.side * (1 + along), across) + EDDY * _complex(eddies)
-    gain = (1 - share + share * wind / math.hypot(1, *WIND, EDDY)) / math.hypot(1 - share, share)
+    whole, blown = math.hypot(1 - share, share), share / math.hypot(1, *WIND, EDDY)
+    straight = (1 - share + blown * chances.side * (1 + along)) / whole
+    return (straight, blown * across / whole), (blown * EDDY / whole,)
+
+
+def _blown(flow: Tensor, say: Numbers, eddies: Tensor) -> Tensor:
+    """A flow ``[2, h, w]`` turned to where the wind blows, and in eddies."""
+    gain = torch.complex(say.wind[0], say.wind[1]) + say.eddies * _complex(eddies)
     turned = torch.complex(flow[0], flow[1]) * gain
     return torch.stack([turned.real, turned.imag])
 
 
-def _held(camera: Tensor, share: float, chances: Chance) -> Tensor:
-    """A camera's field ``[2, h, w]``, held to this share by a hand that comes slowly closer."""
+def _ways(chances: Chance) -> list[float]:
+    """The velocity of a hand that comes slowly closer.
+
+    With the camera's dead zone added, what is left of it is the way that comes back; without, it would stray.
+    """
     right, down, clockwise = (size * one for size, one in zip(HAND, chances.hand, strict=True))
     side = chances.beginning
     ways = right + LEAD[0] * side.real, down + LEAD[1] * side.imag, PUSH * abs(side), clockwise
-    # With the camera's dead zone added, what is left of it is the way that comes back; without, it would stray.
-    hand = torch.tensor([[hardened(way) for way in ways]], device=camera.device)
-    return torch.lerp(camera, camera_field(hand)[0], share)
+    return [hardened(way) for way in ways]

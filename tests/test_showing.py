@@ -1,0 +1,51 @@
+"""What a latent is shown as can be recorded: all that differs from one to the next goes in by tensors."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from pipeline.pocket import showing
+from pipeline.types import Conditioning
+from tests.pocket_parts import conditioning, pipeline
+from tests.pocket_parts import made_once as made_once
+
+PROMPTS = ("leaves sway", "night", "drift", "waves, gold")
+
+
+class Traced:
+    """Stands in for a CUDA graph: what was done with the first inputs is done with all others, and nothing else."""
+
+    made = 0
+
+    def __init__(self, function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> None:
+        Traced.made += 1
+        # By a function of its own: of a method, the tracer counts the object among the inputs.
+        self.graph = make_fx(lambda a, b, c, d, e: function(a, b, c, d, e))(*(given.clone() for given in inputs))
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        return self.graph(*inputs)
+
+
+def frames(variety: float, asked: Sequence[Conditioning]) -> list[np.ndarray]:
+    """What two streams see, by turns."""
+    model = pipeline(variety=variety)
+    states = [model.open(asked[0]), model.open(replace(asked[0], seed=4))]
+    return [model.generate_chunk(state, one).frames for one in asked for state in states]
+
+
+@pytest.mark.usefixtures("made_once")
+@pytest.mark.parametrize("variety", [0.0, 1.0])
+def test_a_recording_shows_what_is_shown_step_by_step(variety: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One recording serves all streams, prompts and moments."""
+    asked = [conditioning(prompt) for prompt in PROMPTS for _ in range(2)]
+    plain = frames(variety, asked)
+    monkeypatch.setattr(showing, "Recorded", Traced)
+    monkeypatch.setattr(showing, "may_record", lambda device: True)
+    before = Traced.made
+    assert np.array_equal(plain, frames(variety, asked))
+    assert Traced.made == before + 1
