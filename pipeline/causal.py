@@ -14,6 +14,7 @@ from torch import Tensor
 from pipeline.cache import KVCache
 from pipeline.drift import Seen, follow
 from pipeline.errors import CapacityError, ConditioningError, TruncationError
+from pipeline.host_copy import HostCopy
 from pipeline.interface import Progress, silent
 from pipeline.pocket.backdrop import heard_behind, read_behind
 from pipeline.pocket.canvas import Canvas
@@ -41,7 +42,6 @@ from pipeline.schedule import noise, renoise, sigmas
 from pipeline.stages import Stages
 from pipeline.state import Boundary, StreamState
 from pipeline.types import Capabilities, Chunk, Conditioning, Heard, QualityLevel, VideoFormat
-from pipeline.wan.frames import copied
 
 logger = logging.getLogger(__name__)
 
@@ -222,11 +222,13 @@ class CausalPipeline:
                 made.append(here if index else begin)
                 counts = {"latents": here.latents + 1, "frames": here.frames + rung.frames}
                 here = replace(aimed, **counts, last=clean, motion=motion)
+            copy = HostCopy(torch.cat(frames) if len(frames) > 1 else frames[0])
             if self._passes is not None:
+                stages.lap("copy", copy.stream)
+                # Read while its frames are copied and looked at, when a GPU has nothing else to do.
+                self._write(state, clean)
                 self._showing.draw_ahead(state.seed, here.latents)
-            shown = copied(torch.cat(frames) if len(frames) > 1 else frames[0])
-            if self._passes is not None:
-                stages.lap("copy")
+            shown = copy.wait()
         except BaseException:
             turn_back(state, begin.latents)
             state.cache.truncate(begin.latents)
@@ -237,7 +239,7 @@ class CausalPipeline:
         here = replace(here, chunks=begin.chunks + 1, watch=watch)
         state.past = deque([*state.past, *made], maxlen=self.capabilities.truncatable_latents)
         state.known = deque([*state.known, *cleans], maxlen=state.cache.slots)
-        state.now, state.pending = here, clean
+        state.now, state.pending = here, clean if self._passes is None else None
         return Chunk(
             index=begin.chunks,
             first_frame=begin.frames,

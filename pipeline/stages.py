@@ -26,10 +26,10 @@ class Stages:
         self._names: list[str] = []
         self._marks: list[Mark] = [self._now()]
 
-    def lap(self, stage: str) -> None:
-        """Count the time since the last lap, or since the beginning, to a stage."""
+    def lap(self, stage: str, stream: torch.cuda.Stream | None = None) -> None:
+        """Count the time since the last lap, or since the beginning, to a stage, which may end on another stream."""
         self._names.append(stage)
-        self._marks.append(self._now())
+        self._marks.append(self._now(stream))
 
     @property
     def ms(self) -> dict[str, float]:
@@ -42,11 +42,11 @@ class Stages:
             added[name] = added.get(name, 0.0) + _between(since, until)
         return added
 
-    def _now(self) -> Mark:
+    def _now(self, stream: torch.cuda.Stream | None = None) -> Mark:
         if self._device.type != "cuda":
             return time.perf_counter_ns()
         event = torch.cuda.Event(enable_timing=True)
-        event.record(torch.cuda.current_stream(self._device))
+        event.record(stream or torch.cuda.current_stream(self._device))
         return event
 
 

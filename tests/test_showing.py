@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 

@@ -57,6 +57,8 @@ class Axis:
 
     def eased(self, wanted: float, seconds: float) -> "Axis":
         """The same a little later, when the way follows what is wanted without a corner in its speed."""
+        if not self.pace and wanted == self.way:
+            return self
         pace = self.pace + ((wanted - self.way) / LAG_S - self.pace) * seconds / EASE_S
         return replace(self, way=self.way + pace * seconds, pace=pace)
 

@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from pipeline.host_copy import HostCopy
 from pipeline.networks.frame_decoder import FrameDecoder, VAEMemory
 from pipeline.networks.vae_tiny import TinyVAE
 from pipeline.networks.vae_tiny_live import TinyLive
@@ -19,7 +20,7 @@ from pipeline.networks.vae_wan_live import WanLive
 from pipeline.preprocess import to_bytes
 from pipeline.recorded import Recorded, may_record
 from pipeline.types import Pixels
-from pipeline.wan.frames import copied, frames_of
+from pipeline.wan.frames import frames_of
 
 
 class LiveNetwork(Protocol):
@@ -88,8 +89,8 @@ class LiveDecoder:
         return frames[self._network.frames_to_trim if memory.is_beginning else 0 :], seen
 
     def to_host(self, frames: Tensor) -> Pixels:
-        """Copy frames to host memory that is the array's own (:func:`pipeline.wan.frames.copied`)."""
-        return copied(frames.contiguous())
+        """Copy frames to host memory that is the array's own (:class:`pipeline.host_copy.HostCopy`)."""
+        return HostCopy(frames.contiguous()).wait()
 
     def _go_on(self, network: LiveNetwork, latents: Tensor, memory: VAEMemory) -> tuple[Tensor, VAEMemory]:
         count = latents.shape[2]
