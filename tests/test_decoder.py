@@ -9,7 +9,7 @@ from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.decoder import AnchoredDecoder, Motion, between, calm
 from pipeline.pocket.latents import CHANNELS, DISPLACEMENT, FLOW, GAIN, GRID, WEATHER, camera_field
 from pipeline.pocket.view import NOMINAL, View
-from pipeline.pocket.weather import Weather, rain_shifts, snow_shifts
+from pipeline.pocket.weather import Weather, rain_shifts
 from tests.pocket_parts import picture
 
 SMALL, LARGE = View(208, 120), View(416, 240)
@@ -94,16 +94,15 @@ def test_a_frame_of_twice_the_size_shows_the_same() -> None:
 
 
 def test_weather_has_one_look_at_every_size() -> None:
-    """Drops and flakes are as many, as large and as fast as shares of the frame."""
+    """Drops and banks are as many, as large and as fast as shares of the frame."""
 
     def shares(size: View) -> list[float]:
         weather = Weather(0, size)
-        return [float(sheet.mean()) for sheet in (*weather.rain, *weather.snow, weather.fog)]
+        return [float(sheet.mean()) for sheet in (*weather.rain, weather.fog)]
 
     for small, nominal in zip(shares(View(416, 240)), shares(View(832, 480)), strict=True):
         assert small == pytest.approx(nominal, rel=0.5)
     assert rain_shifts(0.5, 2.0)[0][1] == pytest.approx(2 * rain_shifts(0.5, 1.0)[0][1], abs=1)
-    assert snow_shifts(0.7, 2.0) == [pytest.approx((2 * x, 2 * y)) for x, y in snow_shifts(0.7, 1.0)]
 
 
 def test_a_pan_to_the_left_moves_the_picture_to_the_right() -> None:

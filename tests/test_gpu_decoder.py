@@ -146,6 +146,7 @@ EFFECTS = [
     ("rain",),
     ("snow",),
     ("fog",),
+    ("camera", "rain", "fog"),
     ("camera", "swing", "flow", "snow"),
 ]
 

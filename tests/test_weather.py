@@ -1,21 +1,21 @@
-import cv2
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from pipeline.pocket.latents import GRID
+from pipeline.pocket.pose import REST, Pose
 from pipeline.pocket.view import View
-from pipeline.pocket.weather import RAIN_COLOUR, SNOW, Weather, fog_colour, fog_shifts, thinned, veil
+from pipeline.pocket.weather import RAIN_COLOUR, Weather, fog_colour, fog_shifts, rain_shifts, slid, thinned, turn, veil
 
 VIEW = View(416, 240)
 WEATHER = Weather(0, VIEW)
 SUNSET = torch.tensor([230.0, 140.0, 60.0])[:, None, None].expand(3, VIEW.height, VIEW.width).contiguous()
 
 
-def over(frame: torch.Tensor, time_s: float = 2.0, **amounts: float) -> torch.Tensor:
+def over(frame: torch.Tensor, time_s: float = 2.0, pose: Pose = REST, **amounts: float) -> torch.Tensor:
     told = torch.tensor([amounts.get(name, 0.0) for name in ("rain", "snow", "fog")])
-    return WEATHER.over(frame, told[:, None, None].expand(3, *GRID), time_s)
+    return WEATHER.over(frame, told[:, None, None].expand(3, *GRID), time_s, pose)
 
 
 def between_drops(frame: torch.Tensor) -> np.ndarray:
@@ -44,23 +44,35 @@ def test_drops_are_brighter_than_what_is_behind() -> None:
     assert float(wet.amax()) <= max(RAIN_COLOUR)
 
 
-def spread(sheet: torch.Tensor) -> np.ndarray:
-    """Areas of the flakes on a sheet, in pixels, one overlap or another among them."""
-    spots = (sheet[: VIEW.height, : VIEW.width].numpy() > 0.08).astype(np.uint8)
-    return cv2.connectedComponentsWithStats(spots)[2][1:, cv2.CC_STAT_AREA]
+def test_rain_and_fog_go_past_a_camera_the_near_faster() -> None:
+    """In a pan to the right they go left, where near by more than the picture; a tilt moves them up or down."""
+    for shifts, pose in ((rain_shifts, Pose(x=50.0)), (fog_shifts, Pose(x=50.0))):
+        ways = [now[0] - before[0] for now, before in zip(shifts(2.0, 1.0, pose), shifts(2.0, 1.0), strict=True)]
+        assert ways == sorted(ways, reverse=True)
+        assert ways[0] <= -49
+        assert ways[-1] < -70
+    assert rain_shifts(2.0, 1.0, Pose(y=50.0))[0][1] == rain_shifts(2.0, 1.0)[0][1] - 60
 
 
-def test_near_flakes_vary_in_size() -> None:
-    """Of the nearest flakes the large are three times as large as the small."""
-    small, large = np.quantile(spread(WEATHER.snow[-1]), (0.15, 0.85))
-    assert large > 3 * small
+def test_a_sheet_turns_with_the_picture() -> None:
+    """A quarter of a turn clockwise takes what is above to the right; what repeats goes on beyond its edge."""
+    sheet = torch.rand(8, 8)
+    lapped = F.pad(sheet[None, None], (0, 1, 0, 1), mode="circular")[0, 0]
+    turned = slid(lapped, torch.zeros(1, 2), turn(np.pi / 2)[None])[0]
+    assert torch.allclose(turned, sheet.rot90(-1), atol=1e-4)
+    shifted = slid(lapped, torch.tensor([[3.0, 0.0]]), turn(np.pi / 2)[None])[0]
+    assert torch.allclose(shifted, sheet.roll(-3, 1).rot90(-1), atol=1e-4)
 
 
-def test_near_flakes_are_soft_and_far_ones_faint() -> None:
-    """No pixel of a near flake differs from the next by two fifths of it; the farthest flakes are the faintest."""
-    near = Weather(0, View(832, 480)).snow[-1]
-    assert float(near.diff(dim=1).abs().max()) < 0.38 * float(near.max())
-    assert SNOW[0].opacity < min(layer.opacity for layer in SNOW[1:])
+def test_a_rolled_camera_sees_rain_fall_aslant() -> None:
+    """Streaks are steep at rest, and slant by the roll."""
+
+    def slope(roll: float) -> float:
+        grey = over(torch.full_like(SUNSET, 60.0), pose=Pose(roll=roll), rain=1.0)[1].numpy()
+        dy, dx = np.gradient(grey - np.median(grey))
+        return 0.5 * np.arctan2(2 * (dx * dy).sum(), (dx * dx - dy * dy).sum())
+
+    assert slope(0.4) - slope(0.0) == pytest.approx(0.4, abs=0.15)
 
 
 def test_thick_fog_leaves_the_lower_part_readable() -> None:
@@ -100,7 +112,7 @@ def test_thin_fog_is_its_thickest_banks() -> None:
 def test_banks_of_fog_stand_out_and_drift() -> None:
     """A fog is not flat, and within three seconds it is another place that is thick."""
     black = torch.zeros_like(SUNSET) + 20
-    early, late = (over(black, second, fog=1.0)[1, : VIEW.height // 3].numpy() for second in (2.0, 5.0))
+    early, late = (over(black, time_s=second, fog=1.0)[1, : VIEW.height // 3].numpy() for second in (2.0, 5.0))
     assert early.std() > 0.15 * early.mean()
     assert np.abs(late - early).mean() > 0.4 * early.std()
 
@@ -131,5 +143,5 @@ def test_no_weather_leaves_the_frame_as_it_is() -> None:
     assert torch.equal(over(frame), SUNSET)
     for name in ("rain", "snow", "fog"):
         given = frame.clone()
-        over(given, **{name: 1.0})
+        over(given, 2.0, REST, **{name: 1.0})
         assert torch.equal(given, frame)

@@ -138,7 +138,7 @@ class AnchoredDecoder:
             image = graded(image, place.enlarge(light(place.local(fields[GAIN]))))
         if weather:
             covered = None if layers is None else under(canvas, layers, place, ahead, reach[COVER])
-            wet = self._weather.over(image, fields[WEATHER], time_s)
+            wet = self._weather.over(image, fields[WEATHER], time_s, eye.around)
             image = wet if covered is None else torch.lerp(image, wet, covered)
         if effects and canvas.marks is not None:
             image = draw(image, Shot(self._view, eye.around, canvas, canvas.marks, seed), effects)

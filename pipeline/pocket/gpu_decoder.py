@@ -4,6 +4,7 @@ Its pictures are those of :class:`pipeline.pocket.decoder.AnchoredDecoder` but f
 it would change nothing is computed here and changes nothing, since asking the GPU costs more.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -19,9 +20,10 @@ from pipeline.pocket.depth import CELLS
 from pipeline.pocket.drawn.draw import draw
 from pipeline.pocket.drawn.eye import Eye, looking
 from pipeline.pocket.drawn.shot import Shot
+from pipeline.pocket.flakes import slots
 from pipeline.pocket.gpu_layers import Planes, Seen, displaced, gain, planes, under
 from pipeline.pocket.gpu_sampling import Reader
-from pipeline.pocket.gpu_weather import GpuWeather
+from pipeline.pocket.gpu_weather import LEAST_WEATHER, Fallen, GpuWeather
 from pipeline.pocket.grade import graded, light
 from pipeline.pocket.latents import (
     CAMERA,
@@ -40,18 +42,20 @@ from pipeline.pocket.parallax import STEPS, Travel, eased, moved
 from pipeline.pocket.reach import KINDS
 from pipeline.pocket.sampling import NODES
 from pipeline.pocket.view import View
-from pipeline.pocket.weather import fog_shifts, rain_shifts, snow_shifts
+from pipeline.pocket.weather import fog_shifts, rain_shifts
 from pipeline.recorded import Recorded, may_record
 
 Floats = npt.NDArray[np.float32]
 LEAST_FLOW = 0.02
+# Of a latent's channels.
+SNOW = WEATHER.start + 1
 # Pixels rendered at once: all frames of 832x480, four of 1920x1080, which bounds the memory of a frame's parts.
 AT_ONCE = 8_300_000
 # Columns of a frame's numbers: its share of the latent, the camera's six, the flow's two phases and their mix; then how
-# far each sheet has moved, in pixels right and down; then the reach; then the
+# far each sheet has moved, in pixels right and down, and the cosine and sine of the roll; then the reach; then the
 # part of the camera's way that counts for depth.
 SHARE, POSE, PHASES, MIX = 0, slice(1, 7), slice(7, 9), 9
-RAIN, SNOW, FOG, REACH = slice(10, 16), slice(16, 24), slice(24, 28), slice(28, 28 + 3 * KINDS)
+RAIN, FOG, TURN, REACH = slice(10, 16), slice(16, 20), slice(20, 22), slice(22, 22 + 3 * KINDS)
 EASED = slice(REACH.stop, REACH.stop + 3)
 # The camera's six and the part that counts for depth once more, for what keeps its size while all else zooms.
 KEPT, KEPT_EASED = slice(EASED.stop, EASED.stop + 6), slice(EASED.stop + 6, EASED.stop + 9)
@@ -80,6 +84,7 @@ class GpuDecoder:
         self._view, self._frames, self._device = view, frames, device
         self._reader, self._weather = Reader(view), GpuWeather(view, device, seed)
         self._x, self._y = (places.contiguous().to(device) for places in nodes(view))
+        self._no_flakes = torch.from_numpy(np.stack([slots([])] * frames)).to(device)
         self._held: Canvas | None = None
         self._given: tuple[Tensor, ...] = ()
         self._settled: Recorded[tuple[Tensor, Tensor]] | None = None
@@ -93,7 +98,7 @@ class GpuDecoder:
         """
         given = self._place(canvas)
         calmed, velocity = self._calm(latent, motion.recent[0])
-        pan, tilt, zoom, roll, uneven = velocity.tolist()
+        pan, tilt, zoom, roll, uneven, snow = velocity.tolist()
         poses, camera = glide(motion.camera, (pan, tilt, zoom, roll), self._view)
         after = torch.cat([calmed[None], motion.recent[:2]])
         eyes = [
@@ -101,7 +106,7 @@ class GpuDecoder:
             for frame in range(frames)
         ]
         told = torch.from_numpy(self._numbers(motion, eyes)).to(self._device, non_blocking=True)
-        inputs = (motion.recent, after[0], told)
+        inputs = (motion.recent, after[0], told, self._flakes(motion, eyes, snow > LEAST_WEATHER))
         if canvas.layers is not None and not self._knows_layers:
             # Both ways are made ready with the first picture, so that no prompt waits for one later.
             self._shown(inputs, given, by_layers=True)
@@ -111,6 +116,15 @@ class GpuDecoder:
         by_layers = canvas.layers is not None and (least <= ALL or uneven >= EVEN_GAIN or is_set_off)
         made = self._shown(inputs, given, by_layers)
         return self._drawn_on(made[:frames], motion, eyes, canvas), motion.after(camera, after)
+
+    def _flakes(self, motion: Motion, eyes: list[Eye], snows: bool) -> Tensor:
+        """Where flakes are, ``[F, N, 4]``, in as many frames as the graph has; found on the host, as on a CPU."""
+        if not snows:
+            return self._no_flakes
+        times = [(motion.latent + frame / len(eyes)) / LATENTS_PER_SECOND for frame in range(len(eyes))]
+        rows = [slots(self._weather.snow.seen(t, eye.around)) for t, eye in zip(times, eyes, strict=True)]
+        rows += [rows[-1]] * (self._frames - len(rows))
+        return torch.from_numpy(np.stack(rows)).to(self._device, non_blocking=True)
 
     def _drawn_on(self, made: Tensor, motion: Motion, eyes: list[Eye], canvas: Canvas) -> Tensor:
         """Frames with what is drawn by rule, which is not recorded: it is seldom all of it."""
@@ -151,14 +165,16 @@ class GpuDecoder:
             self._settled = Recorded(settled, [latent, before])
         return self._settled(latent, before)
 
-    def _shown(self, inputs: tuple[Tensor, Tensor, Tensor], given: tuple[Tensor, ...], by_layers: bool) -> Tensor:
+    def _shown(
+        self, inputs: tuple[Tensor, Tensor, Tensor, Tensor], given: tuple[Tensor, ...], by_layers: bool
+    ) -> Tensor:
         seen = given if by_layers else given[: len(Pictures._fields)]
         if not may_record(self._device):
             return self._rendered(*inputs, *seen)
         if by_layers not in self._recorded:
 
-            def render(recent: Tensor, latent: Tensor, told: Tensor) -> Tensor:
-                return self._rendered(recent, latent, told, *seen)
+            def render(recent: Tensor, latent: Tensor, told: Tensor, flakes: Tensor) -> Tensor:
+                return self._rendered(recent, latent, told, flakes, *seen)
 
             self._recorded[by_layers] = Recorded(render, inputs)
         return self._recorded[by_layers](*inputs)
@@ -174,21 +190,24 @@ class GpuDecoder:
             time_s = (motion.latent + share) / LATENTS_PER_SECOND
             phase = (time_s / FLOW_PERIOD_S) % 1
             row = [share, *sum(eye.around.affine(), ()), phase, (phase + 0.5) % 1, abs(2 * phase - 1)]
-            for right, down in (*rain_shifts(time_s, scale), *snow_shifts(time_s, scale), *fog_shifts(time_s, scale)):
+            pose = eye.around
+            for right, down in (*rain_shifts(time_s, scale, pose), *fog_shifts(time_s, scale, pose)):
                 row += [-right % self._view.width, -down % self._view.height]
+            row += [math.cos(pose.roll), math.sin(pose.roll)]
             rows.append([*row, *reaches[frame], *eased(eye.around), *sum(eye.kept.affine(), ()), *eased(eye.kept)])
         # Of nested lists NumPy makes an array in a fifth of PyTorch's time.
         return np.array(rows + [rows[-1]] * (self._frames - frames), np.float32)
 
-    def _rendered(self, recent: Tensor, latent: Tensor, told: Tensor, *given: Tensor) -> Tensor:
-        """Frames ``uint8 [F, H, W, 3]`` of calm fields and of each frame's numbers; by layers, where they are given."""
+    def _rendered(self, recent: Tensor, latent: Tensor, told: Tensor, flakes: Tensor, *given: Tensor) -> Tensor:
+        """Frames ``uint8 [F, H, W, 3]`` of calm fields, of each frame's numbers and flakes; by layers, where given."""
         at_once = max(1, AT_ONCE // (self._view.width * self._view.height))
-        parts = [self._some(recent, latent, some, given) for some in told.split(at_once)]
+        each = zip(told.split(at_once), flakes.split(at_once), strict=True)
+        parts = [self._some((recent, latent), some, snow, given) for some, snow in each]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _some(self, recent: Tensor, latent: Tensor, told: Tensor, given: tuple[Tensor, ...]) -> Tensor:
+    def _some(self, latents: tuple[Tensor, Tensor], told: Tensor, flakes: Tensor, given: tuple[Tensor, ...]) -> Tensor:
         pictures, reader = Pictures(*given[: len(Pictures._fields)]), self._reader
-        fields = between(recent, latent, told[:, SHARE, None, None, None])
+        fields = between(*latents, told[:, SHARE, None, None, None])
         here, ahead = self._set_apart(told, pictures)
         near = reader.local(fields[:, 2:9], here)
         if len(given) > len(pictures):
@@ -204,7 +223,8 @@ class GpuDecoder:
             before, covered = torch.zeros_like(image[:, :1]), None
         drifting, share = self._drift(near[:, 2:4], at, told, pictures), self._flowing(near[:, 2:4], at, pictures)
         image = graded(torch.lerp(image, drifting, share * (1 - before)), factors)
-        shown = self._weather.over(image, fields[:, WEATHER], [told[:, fall] for fall in (RAIN, SNOW, FOG)], covered)
+        fallen = Fallen(told[:, RAIN], told[:, FOG], told[:, TURN], flakes)
+        shown = self._weather.over(image, fields[:, WEATHER], fallen, covered)
         return shown.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
     def _set_apart(self, told: Tensor, pictures: Pictures) -> tuple[Tensor, Tensor]:
@@ -259,10 +279,11 @@ def _depth(canvas: Canvas, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def settled(latent: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-    """Give the calm fields of a latent ``[12, h, w]``; and the camera's velocities in them, and how uneven the light
-    is in them and in the calm fields before, ``[5]``."""
+    """Give the calm fields of a latent ``[12, h, w]``; and the camera's velocities in them, how uneven the light is in
+    them and in the calm fields before, and the most snow in either, ``[6]``."""
     assert latent.shape == (CHANNELS, *GRID)
     out = calm(latent)
     light = torch.stack([before[GAIN], out[GAIN]])
     uneven = (light.amax((2, 3)) - light.amin((2, 3))).amax()
-    return out, torch.cat([fit_camera(out[None, CAMERA])[0], uneven[None]])
+    snow = torch.maximum(before[SNOW], out[SNOW]).amax()
+    return out, torch.cat([fit_camera(out[None, CAMERA])[0], uneven[None], snow[None]])

@@ -1,4 +1,8 @@
-"""Rain, snow and fog over a frame: sheets of drops and flakes at several depths, moved by the time alone."""
+"""Rain, snow and fog over a frame, moved by the time and the camera alone.
+
+Drops and fog are sheets at several depths, flakes have each their own (:mod:`pipeline.pocket.flakes`). In a pan or tilt
+all of them go past, the nearer the faster, and with the picture they turn.
+"""
 
 import math
 from collections.abc import Sequence
@@ -10,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline.pocket import flakes
+from pipeline.pocket.pose import REST, Pose
 from pipeline.pocket.view import NOMINAL, View
 
 RAIN_COLOUR = (205.0, 213.0, 226.0)
@@ -19,6 +25,7 @@ RAIN_SLANT = -0.12
 # One sheet of banks, seen twice: where each begins, and how it drifts. What is nearer passes sooner, and they change.
 FOG_BEGINS = ((0.0, 0.0), (310.0, 170.0))
 FOG_DRIFTS_PER_S = ((11.0, 2.0), (44.0, -3.0))
+FOG_FROM = 5944
 # Under rain the light goes by this share of its amount towards a dim and cool grey, so much of the luma in each colour.
 RAIN_DULLS = 0.46
 OVERCAST = (0.58, 0.635, 0.71)
@@ -29,22 +36,23 @@ LIT_LUMA = 95.0
 
 Shift = tuple[float, float]
 """Pixels to the right and down."""
+# By how much drops and fog go past faster than the picture, by their depth.
+RAIN_BEFORE, FOG_BEFORE = (1.2, 1.6, 2.3), (1.0, 1.5)
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Particles of one depth: how many, how big (units), how opaque, how fast (units/s), how long a streak."""
+    """Drops of one depth: how many, how wide (units), how opaque, how fast (units/s), how long a streak."""
 
     count: int
     radius: float
     opacity: float
     speed: float
-    length: int = 0
+    length: int
 
 
-# Far to near: what is near is bigger, faster, fainter for its blur.
+# Far to near: what is near is wider, faster, fainter for its blur.
 RAIN = (Layer(900, 0.55, 0.28, 620, 15), Layer(380, 0.8, 0.38, 900, 28), Layer(84, 2.0, 0.34, 1250, 62))
-SNOW = (Layer(900, 0.85, 0.52, 42), Layer(400, 1.5, 0.72, 68), Layer(130, 2.8, 0.74, 105), Layer(56, 5.8, 0.66, 150))
 # From this radius on it is out of focus.
 BLURRED = 1.8
 
@@ -52,35 +60,45 @@ BLURRED = 1.8
 class Weather:
     """Sheets of a frame's size, made once from a seed; :meth:`over` lays them on a frame.
 
-    ``rain``, ``snow`` and ``fog`` are ``float32 [2H, 2W]``: a sheet repeats, and lies there twice each way.
+    ``rain`` and ``fog`` are ``float32 [2H, 2W]``: a sheet repeats, and lies there twice each way.
     """
 
     def __init__(self, seed: int, view: View = NOMINAL) -> None:
         rng = np.random.default_rng(seed)
         self._view = view
         self.rain = [_sheet(rng, layer, view) for layer in RAIN]
-        self.snow = [_sheet(rng, layer, view) for layer in SNOW]
+        self.snow = flakes.Flakes(np.random.default_rng([seed, 1]), view)
+        # On to the banks that were chosen for what they leave readable.
+        rng.random(FOG_FROM)
         self.fog = _fog_sheet(rng, view)
 
-    def over(self, frame: Tensor, amounts: Tensor, time_s: float) -> Tensor:
-        """Lay weather on ``frame float32 [3, H, W]`` (0..255) by coarse ``amounts [3, h, w]`` of rain, snow, fog."""
+    def over(self, frame: Tensor, amounts: Tensor, time_s: float, pose: Pose = REST) -> Tensor:
+        """Lay weather on ``frame float32 [3, H, W]`` (0..255) by coarse ``amounts [3, h, w]`` of rain, snow, fog.
+
+        It is seen by a camera at a pose.
+        """
         scale = self._view.scale
         falls = [float(amount.max()) > 0.01 for amount in amounts]
         amounts = thinned(amounts)
         rain, snow, fog = (self._full(amount) if some else amount for amount, some in zip(amounts, falls, strict=True))
         if falls[2]:
-            far, near = (self._slide(self.fog, *shift) for shift in fog_shifts(time_s, scale))
+            far, near = (self._slide(self.fog, *shift) for shift in fog_shifts(time_s, scale, pose))
             frame = laid(frame, fog_colour(frame), veil(far, near, fog))
         if falls[0]:
-            frame = rained(frame, rain, self._falling(self.rain, rain_shifts(time_s, scale)))
+            frame = rained(frame, rain, self._falling(rain_shifts(time_s, scale, pose), pose.roll))
         if falls[1]:
-            frame = laid(frame, SNOW_COLOUR, self._falling(self.snow, snow_shifts(time_s, scale)) * snow.clamp(0, 1.5))
+            tables = [torch.from_numpy(table)[None] for table in self.snow.seen(time_s, pose)]
+            frame = laid(frame, SNOW_COLOUR, flakes.cover(tables, self._view)[0] * snow.clamp(0, 1.5))
         return frame
 
-    def _falling(self, sheets: list[Tensor], shifts: list[Shift]) -> Tensor:
-        total = torch.zeros(self._view.height, self._view.width)
-        for sheet, (across, down) in zip(sheets, shifts, strict=True):
-            total += self._slide(sheet, across, down)
+    def _falling(self, shifts: list[Shift], roll: float) -> Tensor:
+        height, width = self._view.height, self._view.width
+        total = torch.zeros(height, width)
+        for sheet, (across, down) in zip(self.rain, shifts, strict=True):
+            if roll:
+                total += slid(sheet[: height + 1, : width + 1], torch.tensor([[-across, -down]]), turn(roll)[None])[0]
+            else:
+                total += self._slide(sheet, across, down)
         return total.clamp_(0, 0.95)
 
     def _full(self, amount: Tensor) -> Tensor:
@@ -103,29 +121,61 @@ class Weather:
         return torch.lerp(top, torch.lerp(tap(1, 0), tap(1, 1), fx), fy)
 
 
-def rain_shifts(time_s: float, scale: float) -> list[Shift]:
-    """How far each depth's streaks have fallen, along themselves; whole pixels.
+def rain_shifts(time_s: float, scale: float, pose: Pose = REST) -> list[Shift]:
+    """How far each depth's streaks have fallen, along themselves, and gone past a camera; whole pixels.
 
     A streak falls 40 units in a sixteenth of a second: nobody sees it land between two pixels.
     """
-    falls = [layer.speed * time_s for layer in RAIN]
-    return [(round(RAIN_SLANT * fall * scale), round(fall * scale)) for fall in falls]
+    ways = zip((layer.speed * time_s for layer in RAIN), past(pose, RAIN_BEFORE), strict=True)
+    return [(round((RAIN_SLANT * fall - x) * scale), round((fall - y) * scale)) for fall, (x, y) in ways]
 
 
-def snow_shifts(time_s: float, scale: float) -> list[Shift]:
-    """How far each depth's flakes have fallen and swung."""
-    shifts: list[Shift] = []
-    for index, layer in enumerate(SNOW):
-        down = layer.speed * time_s
-        swing = math.sin(0.9 * time_s + 1.7 * index) * layer.speed * 0.22
-        shifts.append(((swing + 0.15 * down) * scale, down * scale))
-    return shifts
+def fog_shifts(time_s: float, scale: float, pose: Pose = REST) -> list[Shift]:
+    """How far each of the two looks at the sheet of fog has drifted, and gone past a camera."""
+    ways = zip(FOG_BEGINS, FOG_DRIFTS_PER_S, past(pose, FOG_BEFORE), strict=True)
+    return [
+        ((x + time_s * right - across) * scale, (y + time_s * down - below) * scale)
+        for (x, y), (right, down), (across, below) in ways
+    ]
 
 
-def fog_shifts(time_s: float, scale: float) -> list[Shift]:
-    """How far each of the two looks at the sheet of fog has drifted."""
-    ways = zip(FOG_BEGINS, FOG_DRIFTS_PER_S, strict=True)
-    return [((x + time_s * right) * scale, (y + time_s * down) * scale) for (x, y), (right, down) in ways]
+def past(pose: Pose, before: Sequence[float]) -> list[Shift]:
+    """How far a camera has gone past things so much nearer than the picture, right and down in units of the screen."""
+    close = math.exp(pose.zoom)
+    return [(one * close * pose.x, one * close * pose.y) for one in before]
+
+
+def turn(roll: float) -> Tensor:
+    """What :func:`slid` has for a camera's roll."""
+    return torch.tensor([math.cos(roll), math.sin(roll)])
+
+
+def slid(sheet: Tensor, shift: Tensor, turns: Tensor) -> Tensor:
+    """A sheet from a place on, turned about the frame's middle.
+
+    Args:
+        sheet: that repeats, with its first row and column once more at its end, ``[H + 1, W + 1]``.
+        shift: where it begins, in pixels, x before y, ``[F, 2]``.
+        turns: cosine and sine of the picture's roll, ``[F, 2]``.
+
+    Returns:
+        ``[F, H, W]``.
+    """
+    frames, (height, width) = len(shift), (side - 1 for side in sheet.shape)
+    x = torch.arange(width, device=sheet.device) - (width - 1) / 2
+    y = (torch.arange(height, device=sheet.device) - (height - 1) / 2)[:, None]
+    cos, sin = turns[:, 0, None, None], turns[:, 1, None, None]
+    at = torch.stack(
+        [
+            (part + middle + begin[:, None, None]) % side * (2 / side) - 1
+            for part, side, middle, begin in (
+                (cos * x + sin * y, width, (width - 1) / 2, shift[:, 0]),
+                (cos * y - sin * x, height, (height - 1) / 2, shift[:, 1]),
+            )
+        ],
+        -1,
+    )
+    return F.grid_sample(sheet.expand(frames, 1, -1, -1), at, padding_mode="border", align_corners=True)[:, 0]
 
 
 def thinned(amounts: Tensor) -> Tensor:
@@ -200,31 +250,25 @@ def _tile(sheet: npt.NDArray[np.float32]) -> Tensor:
 
 
 def _sheet(rng: np.random.Generator, layer: Layer, view: View) -> Tensor:
-    """Draw one depth's particles, anti-aliased, on a tile that repeats."""
+    """Draw one depth's streaks, anti-aliased, on a tile that repeats."""
     height, width = view.height, view.width
     sheet = np.zeros((height, width), np.float32)
     x, y = rng.random(layer.count) * width, rng.random(layer.count) * height
     weight = layer.opacity * (0.5 + 0.5 * rng.random(layer.count))
-    # Most are small, a few twice as wide: no two flakes are alike, nor as near.
+    # Most are small, a few twice as wide: no two are alike, nor as near.
     radius = layer.radius * view.scale * (0.65 + 0.95 * rng.random(layer.count) ** 2)
     length = round(layer.length * view.scale)
     reach = math.ceil(2 * float(radius.max()) + 1)
     for step in range(max(1, length)):
-        fade = math.sin(math.pi * (step + 0.5) / length) if length else 1.0
-        cx, cy = x + RAIN_SLANT * step, y + step
-        for dy in range(-reach, reach + 1) if not length else (0,):
-            for dx in range(-reach, reach + 1):
-                px, py = np.floor(cx) + dx, np.floor(cy) + dy
-                far = np.hypot(px - cx, py - cy if not length else 0.0)
-                sharp = np.clip(1.5 - far / np.maximum(radius, 0.6 * view.scale), 0, 1)
-                cover = sharp if layer.radius < BLURRED else _blurred(far, radius)
-                np.maximum.at(sheet, (py.astype(int) % height, px.astype(int) % width), cover * weight * fade)
+        fade = math.sin(math.pi * (step + 0.5) / max(1, length))
+        cx, row = x + RAIN_SLANT * step, np.floor(y + step).astype(int) % height
+        for dx in range(-reach, reach + 1):
+            px = np.floor(cx) + dx
+            far = np.abs(px - cx)
+            sharp = np.clip(1.5 - far / np.maximum(radius, 0.6 * view.scale), 0, 1)
+            cover = sharp if layer.radius < BLURRED else np.clip(1 - (far / (1.6 * radius)) ** 2, 0, 1)
+            np.maximum.at(sheet, (row, px.astype(int) % width), cover * weight * fade)
     return _tile(sheet)
-
-
-def _blurred(far: npt.NDArray[np.float64], radius: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """A disc that has no edge, as an unfocused flake's has none."""
-    return np.clip(1 - (far / (1.6 * radius)) ** 2, 0, 1)
 
 
 def _fog_sheet(rng: np.random.Generator, view: View) -> Tensor:

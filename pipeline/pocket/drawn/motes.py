@@ -68,14 +68,15 @@ def _leaf(
 ) -> tuple[Tensor, Tensor]:
     """Pixels ``[M]`` of one depth's leaves at a moment, and there cover, and red, green, blue in 0..1, ``[4, M]``."""
     near, lengths, fall, time_s = told
-    u, v, size, spin, phase, tint = (dice(shot.seed, kind, numbers, part) for part in range(1, 7))
+    u, v, size, spin, phase, tint, depth = (dice(shot.seed, kind, numbers, part) for part in range(1, 8))
     width, height = (ROOM * side for side in shot.view.extent)
     wind = 1 if dice(shot.seed, 16 * LEAVES, np.zeros(1, np.int64))[0] < 0.5 else -1
     swing = 2 * np.pi * ((0.22 + 0.2 * spin) * time_s + phase)
     gust = 18 * math.sin(0.7 * time_s) + 9 * math.sin(1.7 * time_s + 1.0)
     x = u * width + wind * ((26 + 34 * near) * time_s + gust * (1 + near)) + (10 + 14 * near) * np.sin(swing)
     y = v * height + fall * (0.75 + 0.5 * v) * time_s + 0.22 * (10 + 14 * near) * np.cos(2 * swing)
-    px, py, larger = shot.floating(x, y, np.full(len(numbers), near))
+    px, py, larger, there = shot.floating(x, y, near, depth)
+    shares = shares * there
     length = (lengths[0] + (lengths[1] - lengths[0]) * size) * larger * shot.view.scale
     turn = 2 * np.pi * (phase + (0.10 + 0.22 * spin) * time_s * np.where(tint < 0.5, 1, -1)) + 0.7 * np.cos(swing)
     flip = np.cos(2 * np.pi * ((0.25 + 0.4 * size) * time_s + spin))
@@ -145,12 +146,13 @@ def _motes(
     """Pixels and light, 0..1, of one depth's motes, each in what light there is about it."""
     numbers, shares = which
     near, radii, light, t, dark = told
-    u, v, size, a, b, c = (dice(shot.seed, kind, numbers, part) for part in range(1, 7))
+    u, v, size, a, b, c, depth = (dice(shot.seed, kind, numbers, part) for part in range(1, 8))
     width, height = (ROOM * side for side in shot.view.extent)
     way = 7 + 13 * near
     x = u * width + way * ((a - 0.3) * t + 1.6 * np.sin(0.5 * t * (0.6 + b) + 6.3 * c))
     y = v * height + way * ((b - 0.62) * 0.7 * t + 1.2 * np.sin(0.6 * t * (0.6 + a) + 6.3 * u))
-    px, py, larger = shot.floating(x, y, np.full(len(numbers), near))
+    px, py, larger, there = shot.floating(x, y, near, depth)
+    shares = shares * there
     radius = (radii[0] + (radii[1] - radii[0]) * size**2) * larger * shot.view.scale * (1 + 0.5 * dark)
     # Dust gleams as it turns; a firefly is dark for a while.
     gleam = 0.5 + 0.5 * np.sin(2 * np.pi * ((0.10 + 0.25 * c) * t + v))

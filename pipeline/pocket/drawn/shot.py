@@ -26,7 +26,9 @@ PARTS = 1 << 14
 # What of a sprite nobody sees.
 LEAST = 1 / 400
 # Screens across which what floats comes round again: wider than any view that the camera has of it.
-ROOM = 1.35
+ROOM = 1.38
+# The nearest of what floats at one depth are e**DEPTH times as near as the farthest; shares of it that fade.
+DEPTH, ENDS = 0.5, 0.12
 WHOLE = slice(None)
 
 
@@ -191,19 +193,24 @@ class Shot:
         right, down = (e * x - b * y) / area, (a * y - d * x) / area
         return self._pixels(right, down)
 
-    def floating(self, x: Numbers, y: Numbers, near: Numbers) -> tuple[Numbers, Numbers, Numbers]:
-        """Pixels of what floats before the picture, the nearer the faster it goes past, and how much larger it is seen.
+    def floating(
+        self, x: Numbers, y: Numbers, near: float, depth: Numbers
+    ) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+        """Pixels of what floats before the picture, how much larger it is seen, and how much of it, 0..1.
 
-        It comes round again beyond the view.
+        The nearer, the faster it goes past; a zoom in brings it closer, out of the view. It comes round again
+        beyond it, and by its own ``depth`` in 0..1 from where it is nearest to where it is farthest, unseen at both.
         """
         width, height = (ROOM * side for side in self.view.extent)
-        x, y = x - self.pose.x * (1 + near), y - self.pose.y * (1 + near)
+        share = (depth + (1 + 0.4 * near) / DEPTH * self.pose.zoom) % 1
+        larger = np.exp(DEPTH * (share - 0.5))
+        past = (1.1 + near) * math.exp(self.pose.zoom)
+        x, y = x - self.pose.x * past, y - self.pose.y * past
         x, y = (x / width + 0.5) % 1 * width - width / 2, (y / height + 0.5) % 1 * height - height / 2
-        larger = np.exp(0.5 * near * max(-0.4, min(0.8, self.pose.zoom)))
         cos, sin = math.cos(self.pose.roll), math.sin(self.pose.roll)
         # The picture turns clockwise by the roll.
         right, down = (cos * x - sin * y) * larger, (sin * x + cos * y) * larger
-        return *self._pixels(right, down), larger
+        return *self._pixels(right, down), larger, np.clip(np.minimum(share, 1 - share) / ENDS, 0, 1)
 
     def _pixels(self, right: Numbers, down: Numbers) -> tuple[Numbers, Numbers]:
         scale, width, height = self.view.scale, self.view.width, self.view.height
