@@ -16,6 +16,7 @@ from pipeline.errors import PipelineError
 from pipeline.pocket.camera import Camera
 from pipeline.pocket.decoder import Motion
 from pipeline.pocket.drawn.drawing import Drawing
+from pipeline.pocket.drawn.wet import Wetness
 from pipeline.pocket.governor import Axis
 from pipeline.pocket.own_motion import Asking
 from pipeline.pocket.painter.scenery import Scenery
@@ -90,6 +91,7 @@ def _numbers(boundary: Boundary) -> dict[str, Any]:
         "chunks": boundary.chunks,
         "motion": motion.latent,
         "reach": motion.reach.tolist(),
+        "wet": [*motion.wet],
         "drawn": None if motion.drawn.is_empty else asdict(motion.drawn),
         "camera": asdict(motion.camera),
         "travel": asdict(boundary.travel),
@@ -109,9 +111,9 @@ def _boundary(told: dict[str, Any], last: Tensor, trail: Tensor) -> Boundary:
     before = tuple((prompt, share) for prompt, share in travel["before"])
     recent = trail.flip(0)
     recent[max(0, told["latents"] - rested) :] = 0
-    # What was kept before effects were drawn tells of none.
+    # What was kept before effects were drawn, or rain wetted, tells of none.
     drawn = Drawing.from_json(told.get("drawn"))
-    motion = Motion(eye, recent, told["motion"], reach, reach, drawn, drawn)
+    motion = Motion(eye, recent, told["motion"], reach, reach, drawn, drawn, Wetness(*told.get("wet", [])))
     way = Travel(**travel | {"before": before})
     kept = told.get("asking", asdict(Asking()))
     asking = Asking(tuple(kept["swings"]), tuple(kept["say"]), tuple(kept["paces"]), kept["hand"])

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.causal import CausalPipeline
 from pipeline.pocket.drawn.drawing import Wish
+from pipeline.pocket.drawn.wet import Wetness
 from pipeline.pocket.names import DEFAULT_REGION, DRAWN
 from pipeline.pocket.view import View
 from pipeline.state import StreamState
@@ -65,12 +66,17 @@ def test_going_back_and_on_again_draws_the_same() -> None:
 
 
 def test_a_saved_stream_goes_on_drawing() -> None:
-    """Saved in the midst of it and restored, the next frames have the same bytes, as does going back behind that."""
+    """Saved in the midst of it and restored, the next frames have the same bytes, as does going back behind that.
+
+    The ground is as wet as it was.
+    """
     pipeline = made()
     state, again = pipeline.open(UNDER), pipeline.open(UNDER)
     shown = chunks(pipeline, state, 4)
+    state.now = replace(state.now, motion=replace(state.now.motion, wet=Wetness(0.2, 0.5)))
     pipeline.restore(again, pipeline.save(state))
     assert again.now.motion.drawn == state.now.motion.drawn
+    assert again.now.motion.wet == Wetness(0.2, 0.5)
     went_on, restored = (frames(chunks(pipeline, one, 2)) for one in (state, again))
     assert np.array_equal(went_on, restored)
     pipeline.truncate(again, 2)

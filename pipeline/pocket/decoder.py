@@ -17,6 +17,7 @@ from pipeline.pocket.drawn.draw import draw
 from pipeline.pocket.drawn.drawing import NOTHING, Drawing, Drawn, Wish
 from pipeline.pocket.drawn.eye import Eye, looking
 from pipeline.pocket.drawn.shot import Shot
+from pipeline.pocket.drawn.wet import Wetness, wetted
 from pipeline.pocket.grade import graded, light
 from pipeline.pocket.latents import (
     CAMERA,
@@ -52,7 +53,7 @@ class Motion:
 
     The camera, the last three latents, newest first, ``[3, 12, h, w]``, the latent's number; and what motion, light and
     weather reach, ``[3, 5]`` (:mod:`pipeline.pocket.reach`), and what is drawn by rule, now and at the end of the next
-    latent.
+    latent; and how wet it is.
     """
 
     camera: Camera
@@ -62,6 +63,7 @@ class Motion:
     heading: Tensor = field(default_factory=everything)
     drawn: Drawing = field(default_factory=Drawing)
     drawing: Drawing = field(default_factory=Drawing)
+    wet: Wetness = field(default_factory=Wetness)
 
     @classmethod
     def at_rest(cls, device: torch.device | None = None) -> "Motion":
@@ -76,9 +78,10 @@ class Motion:
         """The state from which the next latent goes a part of the way to what is to be drawn; None changes nothing."""
         return replace(self, drawing=self.drawn.after(wishes, seed))
 
-    def after(self, camera: Camera, recent: Tensor) -> "Motion":
-        """The state a latent later."""
-        return Motion(camera, recent, self.latent + 1, self.heading, self.heading, self.drawing, self.drawing)
+    def after(self, camera: Camera, recent: Tensor, rain: float = 0.0) -> "Motion":
+        """The state a latent later, at whose end so much rain falls."""
+        here, there, wet = self.heading, self.drawing, self.wet.after(rain)
+        return Motion(camera, recent, self.latent + 1, here, here, there, there, wet)
 
 
 class AnchoredDecoder:
@@ -105,6 +108,7 @@ class AnchoredDecoder:
         velocity = fit_camera(latent[None, CAMERA])[0].tolist()
         poses, camera = glide(motion.camera, (velocity[0], velocity[1], velocity[2], velocity[3]), self._view)
         recent = torch.stack([latent, motion.recent[0], motion.recent[1]])
+        after = motion.after(camera, recent, float(latent[WEATHER.start].max()))
         out = torch.empty(frames, self._view.height, self._view.width, 3, dtype=torch.uint8)
         for frame in range(frames):
             share = frame / frames
@@ -112,8 +116,9 @@ class AnchoredDecoder:
             time_s = (motion.latent + share) / LATENTS_PER_SECOND
             reach = torch.lerp(motion.reach, motion.heading, share)
             drawn = motion.drawn.towards(motion.drawing, share)
-            out[frame] = self._frame(fields, pose_at(poses, frame, frames), canvas, time_s, reach, drawn)
-        return out, motion.after(camera, recent)
+            wet = motion.wet.towards(after.wet, share)
+            out[frame] = self._frame(fields, pose_at(poses, frame, frames), canvas, time_s, reach, (*drawn, wet))
+        return out, after
 
     def _frame(
         self,
@@ -122,13 +127,13 @@ class AnchoredDecoder:
         canvas: Canvas,
         time_s: float,
         reach: Tensor,
-        drawn: tuple[int, dict[str, Drawn]] = NOTHING,
+        drawn: tuple[int, dict[str, Drawn], Wetness] = (*NOTHING, Wetness()),
     ) -> Tensor:
         moved, lit, weather = (bool(fields[c].any()) for c in (slice(2, 6), GAIN, WEATHER))
-        seed, effects = drawn
-        if pose == REST and not (moved or lit or weather or effects):
+        seed, effects, wet = drawn
+        if pose == REST and not (moved or lit or weather or effects or wet.ground):
             return canvas.rest
-        eye, layers = looking(pose, canvas, drawn), canvas.layers
+        eye, layers = looking(pose, canvas, (seed, effects)), canvas.layers
         # Fields live in picture places, but the camera's and the weather's, which live on the screen.
         place, ahead = self._places(eye, canvas)
         image = self._warp(canvas, (place, ahead), fields, time_s, reach[MOTION])
@@ -138,10 +143,11 @@ class AnchoredDecoder:
             image = graded(image, place.enlarge(light(place.local(fields[GAIN]))))
         if weather:
             covered = None if layers is None else under(canvas, layers, place, ahead, reach[COVER])
-            wet = self._weather.over(image, fields[WEATHER], time_s, eye.around)
-            image = wet if covered is None else torch.lerp(image, wet, covered)
-        if effects and canvas.marks is not None:
-            image = draw(image, Shot(self._view, eye.around, canvas, canvas.marks, seed), effects)
+            veiled = self._weather.over(image, fields[WEATHER], time_s, eye.around)
+            image = veiled if covered is None else torch.lerp(image, veiled, covered)
+        if canvas.marks is not None and (effects or wet.ground):
+            shot = Shot(self._view, eye.around, canvas, canvas.marks, seed)
+            image = draw(wetted(image, shot, wet, time_s), shot, effects)
         return pixels(image)
 
     def _places(self, eye: Eye, canvas: Canvas) -> tuple[Place, Place | None]:

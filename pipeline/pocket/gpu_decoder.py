@@ -20,6 +20,7 @@ from pipeline.pocket.depth import CELLS
 from pipeline.pocket.drawn.draw import draw
 from pipeline.pocket.drawn.eye import Eye, looking
 from pipeline.pocket.drawn.shot import Shot
+from pipeline.pocket.drawn.wet import wetted
 from pipeline.pocket.flakes import slots
 from pipeline.pocket.gpu_layers import Planes, Seen, displaced, gain, planes, under
 from pipeline.pocket.gpu_sampling import Reader
@@ -98,7 +99,7 @@ class GpuDecoder:
         """
         given = self._place(canvas)
         calmed, velocity = self._calm(latent, motion.recent[0])
-        pan, tilt, zoom, roll, uneven, snow = velocity.tolist()
+        pan, tilt, zoom, roll, uneven, snow, rain = velocity.tolist()
         poses, camera = glide(motion.camera, (pan, tilt, zoom, roll), self._view)
         after = torch.cat([calmed[None], motion.recent[:2]])
         eyes = [
@@ -115,7 +116,8 @@ class GpuDecoder:
         is_set_off = canvas.depth is not None and canvas.depth.subject is not None
         by_layers = canvas.layers is not None and (least <= ALL or uneven >= EVEN_GAIN or is_set_off)
         made = self._shown(inputs, given, by_layers)
-        return self._drawn_on(made[:frames], motion, eyes, canvas), motion.after(camera, after)
+        then = motion.after(camera, after, rain)
+        return self._drawn_on(made[:frames], (motion, then), eyes, canvas), then
 
     def _flakes(self, motion: Motion, eyes: list[Eye], snows: bool) -> Tensor:
         """Where flakes are, ``[F, N, 4]``, in as many frames as the graph has; found on the host, as on a CPU."""
@@ -126,16 +128,20 @@ class GpuDecoder:
         rows += [rows[-1]] * (self._frames - len(rows))
         return torch.from_numpy(np.stack(rows)).to(self._device, non_blocking=True)
 
-    def _drawn_on(self, made: Tensor, motion: Motion, eyes: list[Eye], canvas: Canvas) -> Tensor:
+    def _drawn_on(self, made: Tensor, motions: tuple[Motion, Motion], eyes: list[Eye], canvas: Canvas) -> Tensor:
         """Frames with what is drawn by rule, which is not recorded: it is seldom all of it."""
-        if canvas.marks is None or (motion.drawn.is_empty and motion.drawing.is_empty):
+        motion, after = motions
+        is_dry = not (motion.wet.ground or after.wet.ground)
+        if canvas.marks is None or (motion.drawn.is_empty and motion.drawing.is_empty and is_dry):
             return made
         out = made.clone()
         for frame, eye in enumerate(eyes):
-            seed, effects = motion.drawn.towards(motion.drawing, frame / len(made))
-            if effects:
+            share = frame / len(made)
+            (seed, effects), wet = motion.drawn.towards(motion.drawing, share), motion.wet.towards(after.wet, share)
+            if effects or wet.ground:
                 pixels = made[frame].permute(2, 0, 1).float().contiguous()
                 shot = Shot(self._view, eye.around, canvas, canvas.marks, seed)
+                pixels = wetted(pixels, shot, wet, (motion.latent + share) / LATENTS_PER_SECOND)
                 pixels = draw(pixels, shot, effects)
                 out[frame] = pixels.round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0)
         return out
@@ -280,10 +286,10 @@ def _depth(canvas: Canvas, device: torch.device) -> tuple[Tensor, Tensor]:
 
 def settled(latent: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
     """Give the calm fields of a latent ``[12, h, w]``; and the camera's velocities in them, how uneven the light is in
-    them and in the calm fields before, and the most snow in either, ``[6]``."""
+    them and in the calm fields before, the most snow in either, and the most rain in them, ``[7]``."""
     assert latent.shape == (CHANNELS, *GRID)
     out = calm(latent)
     light = torch.stack([before[GAIN], out[GAIN]])
     uneven = (light.amax((2, 3)) - light.amin((2, 3))).amax()
     snow = torch.maximum(before[SNOW], out[SNOW]).amax()
-    return out, torch.cat([fit_camera(out[None, CAMERA])[0], uneven[None], snow[None]])
+    return out, torch.cat([fit_camera(out[None, CAMERA])[0], uneven[None], snow[None], out[WEATHER.start].amax()[None]])

@@ -26,6 +26,7 @@ from pipeline.pocket.data import encode_intents
 from pipeline.pocket.decoder import AnchoredDecoder, Motion, calm
 from pipeline.pocket.drawn.drawing import NOTHING, Drawn, wishes_of
 from pipeline.pocket.drawn.marks import with_marks
+from pipeline.pocket.drawn.wet import Wetness
 from pipeline.pocket.intents import dense
 from pipeline.pocket.language import Prompt
 from pipeline.pocket.latents import (
@@ -133,7 +134,7 @@ class SparseDecoder(AnchoredDecoder):
         canvas: Canvas,
         time_s: float,
         reach: Tensor,
-        drawn: tuple[int, dict[str, Drawn]] = NOTHING,
+        drawn: tuple[int, dict[str, Drawn], Wetness] = (*NOTHING, Wetness()),
     ) -> Tensor:
         self.poses.append(pose)
         if len(self.poses) - 1 not in self.wanted:

@@ -116,6 +116,14 @@ class Shot:
         found[band] = self._read(plane, *self.screen(1, band))
         return found
 
+    def mixed(self, weights: dict[int, float], rows: slice) -> Tensor | None:
+        """How much of rows of the frame ``[h, W]`` is of layers, each by its weight; None for a picture without any."""
+        if self.canvas.layers is None:
+            return None
+        shares = self.canvas.layers.shares
+        plane = sum((weight * shares[:, kind : kind + 1] for kind, weight in weights.items()), torch.zeros(()))
+        return self._read(plane, *self.screen(1, rows))
+
     def _read(self, plane: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Values ``[h, w]`` of one of the canvas's planes ``[1, 1, H, W]`` at places on the screen that broadcast."""
         # By NumPy: PyTorch's own brings in a symbolic algebra, over a second in the midst of a stream.
