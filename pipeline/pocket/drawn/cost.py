@@ -20,6 +20,7 @@ from pipeline.pocket.drawn.draw import draw
 from pipeline.pocket.drawn.drawing import Drawing, Wish
 from pipeline.pocket.drawn.marks import with_marks
 from pipeline.pocket.drawn.shot import Shot
+from pipeline.pocket.drawn.wet import Wetness, wetted
 from pipeline.pocket.layers import asked_of, looked_for, with_layers
 from pipeline.pocket.layers_network import LayersNetwork
 from pipeline.pocket.names import DEFAULT_REGION, DRAWN
@@ -70,6 +71,9 @@ def main() -> None:
             _, effects = state.towards(state.after(None, 1), 0.5)
             copying = cpu_ms(frame.clone)
             told.append(f"{name} {cpu_ms(lambda: draw(frame.clone(), shot, effects)) - copying:.1f}")  # noqa: B023
+        for name, wet in (("wet ground", Wetness(0.0, 1.0)), ("rings on water", Wetness(1.0, 0.0))):
+            copying = cpu_ms(frame.clone)
+            told.append(f"{name} {cpu_ms(lambda: wetted(frame.clone(), shot, wet, 3.0)) - copying:.1f}")  # noqa: B023
         print(f"{where}: {', '.join(told)} ms")
 
 

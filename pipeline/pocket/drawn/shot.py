@@ -116,13 +116,12 @@ class Shot:
         found[band] = self._read(plane, *self.screen(1, band))
         return found
 
-    def mixed(self, weights: dict[int, float], rows: slice) -> Tensor | None:
-        """How much of rows of the frame ``[h, W]`` is of layers, each by its weight; None for a picture without any."""
-        if self.canvas.layers is None:
-            return None
-        shares = self.canvas.layers.shares
-        plane = sum((weight * shares[:, kind : kind + 1] for kind, weight in weights.items()), torch.zeros(()))
-        return self._read(plane, *self.screen(1, rows))
+    def mixed(self, weights: dict[int, float], reduction: int, rows: slice) -> Tensor:
+        """How much of every ``reduction``-th pixel of rows ``[h, w]`` is of a picture's layers, each by its weight."""
+        assert self.canvas.layers is not None
+        shares, (x, y) = self.canvas.layers.shares, self.screen(reduction, rows)
+        parts = [self._read(shares[:, kind : kind + 1], x, y) * weight for kind, weight in weights.items()]
+        return torch.stack(parts).sum(0)
 
     def _read(self, plane: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Values ``[h, w]`` of one of the canvas's planes ``[1, 1, H, W]`` at places on the screen that broadcast."""

@@ -5,10 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.pocket.drawn.dice import dice
+from pipeline.pocket.drawn.dice import Numbers, dice
 from pipeline.pocket.drawn.marks import LUMA
 from pipeline.pocket.drawn.noise import noise
 from pipeline.pocket.drawn.shot import COARSE, Shot
@@ -16,15 +15,19 @@ from pipeline.pocket.latents import LATENTS_PER_SECOND
 from pipeline.pocket.layers import FOLIAGE, REST, WATER
 
 WET, RINGS = 400, 500
+GROUND_LAYERS, EDGE = {REST: 1.0, FOLIAGE: 0.65}, 0.25
 # Seconds in which steady rain wets the ground wholly, and in which it dries.
 WETS_S, DRIES_S = 10.0, 20.0
 # Where the ground is taken to begin, and to be seen from above, by shares of the picture's height from its middle.
 GROUND, FLAT = (-0.1, 0.15), (0.02, 0.3)
 # What wet ground loses of its light, and a puddle besides; how much more colour it has; what it mirrors.
 DARKER, POOL_DARKER, RICHER, GLEAM, MIRRORS = 0.24, 0.36, 0.25, 0.4, 0.62
+LIT_LUMA = 70.0
 # Shares of the height over which what stands above is smeared in a puddle.
 SMEAR = 0.16
-RING_COUNT, RING_S, RING_UNITS, RING_LIGHT = 260, 0.9, 15.0, 46.0
+RING_COUNT, RING_S, RING_UNITS, RING_LIGHT, FLATTER = 200, 0.9, 15.0, 46.0, 2.6
+# Radii in units up to which rings are drawn on stamps of one size.
+RING_SIZES = (4.0, 8.0, RING_UNITS)
 
 
 class Wetness(NamedTuple):
@@ -72,19 +75,27 @@ def _soaked(image: Tensor, shot: Shot, ground: float) -> None:
     x, y = shot.places(COARSE, rows)
     low, flat = (((y / height - at) / (to - at)).clamp(0, 1) for at, to in (GROUND, FLAT))
     pool = puddles(shot, x, y, soak) * flat
-    small = F.avg_pool2d(image[None], COARSE)[0]
+    small = _reduced(image)
     above = _smeared(small, len(y))
     small = small[:, -len(y) :]
     luma = _luma(small)
+    if shot.canvas.layers is not None:
+        # An edge is that of every fourth pixel, so it lies within the ground.
+        low = low * ((shot.mixed(GROUND_LAYERS, COARSE, rows) - EDGE) / (1 - EDGE)).clamp(min=0)
     lost = soak * low * (DARKER + POOL_DARKER * pool)
-    gained = small.sub_(luma).mul_(RICHER).add_(GLEAM * (_luma(above) - luma).clamp(min=0)).mul_(soak * low)
-    gained += (MIRRORS * POOL_DARKER * soak) * pool * low * above
-    share = shot.mixed({REST: 1.0, FOLIAGE: 0.5}, rows)
-    kept, part = shot.enlarge(lost).neg_(), image[:, rows]
-    kept = kept.add_(1) if share is None else kept.mul_(share).add_(1)
+    # What is dark stays so: it is seldom ground.
+    lit = (luma / LIT_LUMA).clamp(max=1).mul_(soak * low)
+    gleam = GLEAM * (_luma(above) - luma).clamp(min=0) * lit
+    gained = small.sub_(luma).mul_(RICHER * soak * low).add_(gleam).add_((MIRRORS * POOL_DARKER) * pool * lit * above)
+    kept, part = shot.enlarge(lost).neg_().add_(1), image[:, rows]
     for channel, light in enumerate(gained):
-        light = shot.enlarge(light)
-        part[channel].mul_(kept).add_(light if share is None else light.mul_(share))
+        part[channel].mul_(kept).add_(shot.enlarge(light))
+
+
+def _reduced(image: Tensor) -> Tensor:
+    """Of blocks of COARSE pixels each way the mean of two, ``[3, h, w]``: of all of them takes five times as long."""
+    height, width = (COARSE * (side // COARSE) for side in image.shape[1:])
+    return torch.add(image[:, :height:COARSE, :width:COARSE], image[:, 2:height:COARSE, 2:width:COARSE]).mul_(0.5)
 
 
 def puddles(shot: Shot, x: Tensor, y: Tensor, soak: float) -> Tensor:
@@ -121,15 +132,39 @@ def _ringed(image: Tensor, shot: Shot, rain: float, time_s: float) -> None:
     px, py = u * (shot.view.width - 1), (0.3 + 0.7 * v) * (shot.view.height - 1)
     near = 0.25 + 0.95 * (py / (height * scale) - 0.3)
     radius = RING_UNITS * scale * near * age**0.7
-    reach = 2 * math.ceil(1.15 * RING_UNITS * scale + 2)
-    dx, dy, index = shot.stamp(px, py, reach)
-    size, line, light = shot.numbers(radius, np.maximum(0.8, 1.1 * near) * scale, RING_LIGHT * near**0.5 * (1 - age))
-    far = (dx.square() + (dy * 2.6).square()).sqrt() - size
-    # A bright crest, and a dark trough within.
-    wave = (far / line).square().neg_().exp_() - 0.6 * ((far + 2 * line) / line).square().neg_().exp_()
-    pixels, cover, _ = shot.left(index, wave * light * (1 / 255))
-    (total,) = shot.summed(pixels, cover[None])
+    here = torch.from_numpy((py.round() * shot.view.width + px.round()).astype(np.int64)).to(shot.device)
+    share = shot.share(WATER, here)
+    assert share is not None
+    on_water = share.cpu().numpy() > 0.1
+    parts: list[tuple[Tensor, Tensor]] = []
+    for least, most in zip((0.0, *RING_SIZES[:-1]), RING_SIZES, strict=True):
+        some = on_water & (radius > least * scale) & (radius <= most * scale)
+        if some.any():
+            parts.append(_rings(shot, (px[some], py[some]), (radius[some], near[some], age[some]), most))
+    if not parts:
+        return
+    pixels = torch.cat([where for where, _ in parts])
+    (total,) = shot.summed(pixels, torch.cat([light for _, light in parts])[None])
     share = shot.share(WATER, pixels)
     assert share is not None
     flat = image.view(3, -1)
     flat.index_copy_(1, pixels, flat.index_select(1, pixels) + 255 * share * total * rain)
+
+
+def _rings(
+    shot: Shot, place: tuple[Numbers, Numbers], told: tuple[Numbers, Numbers, Numbers], most: float
+) -> tuple[Tensor, Tensor]:
+    """Pixels of rings of at most a radius in units, and the light there, over 255."""
+    (radius, near, age), scale = told, shot.view.scale
+    reach = 2 * math.ceil((most + 3) * scale)
+    dx, dy, index = shot.stamp(*place, reach)
+    # They are flat: most of a square would be empty.
+    rows = slice(round(reach * (0.5 - 0.5 / FLATTER)) - 1, round(reach * (0.5 + 0.5 / FLATTER)) + 1)
+    dx, dy, index = dx[:, rows], dy[:, rows], index[:, rows].contiguous()
+    size, line, light = shot.numbers(
+        radius, 1 / (np.maximum(0.8, 1.1 * near) * scale), RING_LIGHT / 255 * near**0.5 * (1 - age)
+    )
+    far = ((dx.square() + (dy * FLATTER).square_()).sqrt_() - size).mul_(line)
+    # A bright crest, and a dark trough within.
+    wave = far.square().neg_().exp_().sub_((far + 2).square_().neg_().exp_(), alpha=0.6).mul_(light)
+    return shot.left(index, wave)[:2]
