@@ -1,7 +1,5 @@
 """Weather over all frames of a latent at once, for a GPU; what it looks like is in :mod:`pipeline.pocket.weather`."""
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,6 +8,7 @@ from pipeline.pocket.view import View
 from pipeline.pocket.weather import SNOW_COLOUR, Weather, fog_colour, laid, rained, thinned, veil
 
 LEAST_WEATHER = 0.01
+KINDS = ("rain", "snow", "fog")
 
 
 class GpuWeather:
@@ -22,27 +21,27 @@ class GpuWeather:
             for sheets in (weather.rain, weather.snow, (weather.fog,))
         )
 
-    def over(self, image: Tensor, amounts: Tensor, shifts: Sequence[Tensor], reached: Tensor | None) -> Tensor:
-        """Lay weather over frames.
+    def over(self, image: Tensor, kind: str, amounts: Tensor, shifts: Tensor) -> Tensor:
+        """Lay one kind of weather over frames; fog comes before rain, and rain before snow.
 
         Args:
             image: ``float32 [F, 3, H, W]``, 0..255.
+            kind: "rain", "snow" or "fog".
             amounts: of rain, snow and fog, ``[F, 3, h, w]``.
-            shifts: of rain's sheets, of snow's and of fog's, in pixels, ``[F, 2 * sheets]`` each, x before y.
-            reached: how much of each place weather may cover, ``[F, 1, H, W]`` in 0..1; None for all of it.
+            shifts: of the kind's sheets, in pixels, ``[F, 2 * sheets]``, x before y.
 
         Returns:
             As the image is given.
         """
-        amounts = amounts * (amounts.amax((2, 3), keepdim=True) > LEAST_WEATHER)
-        amounts = F.interpolate(thinned(amounts), size=image.shape[2:], mode="bilinear", align_corners=False)
-        rain, snow, fog = amounts.unbind(1)
-        streaks, flakes = falling(self._rain, shifts[0]), falling(self._snow, shifts[1])
-        far, near = (slid(self._fog[0], shift) for shift in shifts[2].split(2, 1))
-        wet = laid(image, fog_colour(image), veil(far, near, fog))
-        wet = rained(wet, rain, streaks)
-        wet = laid(wet, SNOW_COLOUR, flakes * snow.clamp(0, 1.5))
-        return wet if reached is None else torch.lerp(image, wet, reached)
+        amounts = thinned(amounts * (amounts.amax((2, 3), keepdim=True) > LEAST_WEATHER))
+        only = amounts[:, KINDS.index(kind), None]
+        amount = F.interpolate(only, size=image.shape[2:], mode="bilinear", align_corners=False)[:, 0]
+        if kind == "fog":
+            far, near = (slid(self._fog[0], shift) for shift in shifts.split(2, 1))
+            return laid(image, fog_colour(image), veil(far, near, amount))
+        if kind == "rain":
+            return rained(image, amount, falling(self._rain, shifts))
+        return laid(image, SNOW_COLOUR, falling(self._snow, shifts) * amount.clamp(0, 1.5))
 
 
 def lapped(sheet: Tensor) -> Tensor:
