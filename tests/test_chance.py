@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.pocket.chance import EDDIES, GUST, KINDS, PATCHES, SWAY, WAVES, Chance, Draws, chance, fields_of
+from pipeline.pocket.chance import EDDIES, GUST, KINDS, PATCHES, SWAY, WAVES, Chance, Draws, Noise, chance, fields_of
 from pipeline.schedule import noise
 
 drawn = partial(chance, noise)
@@ -105,20 +105,29 @@ def _correlation(one: Tensor, other: Tensor) -> Tensor:
     return (a * b).mean(1) / (a.std(1) * b.std(1))
 
 
-def test_what_is_drawn_ahead_is_the_same_and_drawn_once() -> None:
-    """Two streams by turns get their own chance, each drawn once; what is long ago is drawn again."""
-    keys: list[int] = []
+def test_what_is_drawn_ahead_is_the_same_and_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two streams by turns get their own chance, each made once, of noise that is drawn once; what is long ago is made
+    again."""
+    keys: list[tuple[int, int, int]] = []
+    made: list[int] = []
 
     def counted(seed: int, latent: int, step: int, shape: tuple[int, ...]) -> torch.Tensor:
-        keys.append(latent)
+        keys.append((seed, latent, step))
         return noise(seed, latent, step, shape)
 
+    def making(of: Noise, seed: int, latent: int) -> Chance:
+        made.append(latent)
+        return chance(of, seed, latent)
+
+    monkeypatch.setattr("pipeline.pocket.chance.chance", making)
     draws = Draws(counted, torch.device("cpu"), kept=2)
     for _ in range(2):
         for seed in (1, 2):
             assert torch.equal(draws.of(seed, 5).fields, drawn(seed, 5).fields)
+    assert made == [5, 5]
     once = len(keys)
     draws.of(1, 6)
-    assert len(keys) == once + once // 2
+    assert keys[once:] == [(1, 6, keys[0][2])]
     draws.of(1, 5)
-    assert len(keys) == 2 * once
+    assert made == [5, 5, 6, 5]
+    assert len(keys) == len(set(keys))

@@ -9,7 +9,7 @@ first minute.
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 
 import torch
 from torch import Tensor
@@ -20,6 +20,8 @@ from pipeline.pocket.latents import GRID
 Noise = Callable[[int, int, int, tuple[int, ...]], Tensor]
 
 MEMORY = 40
+# Latents' noise that is kept, of all streams: 8 kB each.
+REMEMBERED = 1024
 # Steps that no sampler reaches: what a latent brings, and what the whole stream keeps.
 LATENT_STEP, STREAM_STEP = 1000, 1001
 # The coarse grid: a point every 4 cells of 48 x 80, beyond which it repeats, so that what leaves the view is not soon
@@ -94,10 +96,13 @@ def chance(noise: Noise, seed: int, latent: int) -> Chance:
 
 
 class Draws:
-    """Chance of latents, its fields on a device; the last few are remembered, so what is drawn ahead is there later."""
+    """Chance of latents, its fields on a device; the last few are remembered, so what is drawn ahead is there later.
+
+    Noise is remembered longer: of the MEMORY latents' that one is made of, all but its own was drawn for those before.
+    """
 
     def __init__(self, noise: Noise, device: torch.device, kept: int = 8) -> None:
-        self._noise, self._device, self._kept = noise, device, kept
+        self._noise, self._device, self._kept = lru_cache(REMEMBERED)(noise), device, kept
         self._drawn: OrderedDict[tuple[int, int], Chance] = OrderedDict()
 
     def of(self, seed: int, latent: int) -> Chance:
@@ -117,6 +122,7 @@ def fields_of(kind: int) -> slice:
     return slice(first, first + KINDS[kind].count)
 
 
+@cache
 def _swell(slowness: float) -> Tensor:
     """How much of each of the last latents' noise is felt, ``[MEMORY]``: it comes up smoothly and dies smoothly."""
     age = torch.arange(MEMORY) + 0.5
@@ -124,6 +130,7 @@ def _swell(slowness: float) -> Tensor:
     return weights / weights.norm()
 
 
+@cache
 def _velocity(slowness: float) -> Tensor:
     """The same of a velocity whose way stays about a place."""
     weights = torch.diff(_swell(slowness), prepend=torch.zeros(1))

@@ -1,7 +1,5 @@
 """Weather over all frames of a latent at once, for a GPU; what it looks like is in :mod:`pipeline.pocket.weather`."""
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,19 +9,7 @@ from pipeline.pocket.view import View
 from pipeline.pocket.weather import SNOW_COLOUR, Weather, fog_colour, laid, rained, slid, thinned, veil
 
 LEAST_WEATHER = 0.01
-
-
-class Fallen(NamedTuple):
-    """Where weather is in F frames, all float32.
-
-    Shifts of rain's sheets and of fog's in pixels, ``[F, 2 * sheets]`` each, x before y; cosine and sine of the roll
-    ``[F, 2]``; flakes ``[F, N, 4]`` as :func:`pipeline.pocket.flakes.slots` tells them.
-    """
-
-    rain: Tensor
-    fog: Tensor
-    turns: Tensor
-    flakes: Tensor
+KINDS = ("rain", "snow", "fog")
 
 
 class GpuWeather:
@@ -31,35 +17,37 @@ class GpuWeather:
 
     def __init__(self, view: View, device: torch.device, seed: int) -> None:
         weather, size = Weather(seed, view), (slice(view.height), slice(view.width))
-        self._view, self.snow = view, weather.snow
+        self._view, self.flakes = view, weather.snow
         self._rain, self._fog = (
             torch.stack([lapped(sheet[size]) for sheet in sheets]).to(device)
             for sheets in (weather.rain, (weather.fog,))
         )
 
-    def over(self, image: Tensor, amounts: Tensor, fallen: Fallen, reached: Tensor | None) -> Tensor:
-        """Lay weather over frames.
+    def over(self, image: Tensor, kind: str, amounts: Tensor, shifts: Tensor) -> Tensor:
+        """Lay one kind of weather over frames; fog comes before rain, and rain before snow.
 
         Args:
             image: ``float32 [F, 3, H, W]``, 0..255.
+            kind: "rain", "snow" or "fog".
             amounts: of rain, snow and fog, ``[F, 3, h, w]``.
-            fallen: where it is.
-            reached: how much of each place weather may cover, ``[F, 1, H, W]`` in 0..1; None for all of it.
+            shifts: of rain's or fog's sheets, in pixels, ``[F, 2 * sheets]``, x before y, of rain followed by cosine
+                and sine of the roll; of snow the flakes, as :func:`pipeline.pocket.flakes.slots` tells them.
 
         Returns:
             As the image is given.
         """
-        amounts = amounts * (amounts.amax((2, 3), keepdim=True) > LEAST_WEATHER)
-        amounts = F.interpolate(thinned(amounts), size=image.shape[2:], mode="bilinear", align_corners=False)
-        rain, snow, fog = amounts.unbind(1)
-        streaks = falling(self._rain, fallen.rain, fallen.turns)
-        flakes = cover(fallen.flakes.split(MOST, 1), self._view)
-        level = torch.cat([torch.ones_like(fallen.turns[:, :1]), torch.zeros_like(fallen.turns[:, 1:])], 1)
-        far, near = (slid(self._fog[0], shift, level) for shift in fallen.fog.split(2, 1))
-        wet = laid(image, fog_colour(image), veil(far, near, fog))
-        wet = rained(wet, rain, streaks)
-        wet = laid(wet, SNOW_COLOUR, flakes * snow.clamp(0, 1.5))
-        return wet if reached is None else torch.lerp(image, wet, reached)
+        amounts = thinned(amounts * (amounts.amax((2, 3), keepdim=True) > LEAST_WEATHER))
+        only = amounts[:, KINDS.index(kind), None]
+        amount = F.interpolate(only, size=image.shape[2:], mode="bilinear", align_corners=False)[:, 0]
+        if kind == "fog":
+            ones = torch.ones_like(shifts[:, :1])
+            level = torch.cat([ones, 0 * ones], 1)
+            far, near = (slid(self._fog[0], shift, level) for shift in shifts.split(2, 1))
+            return laid(image, fog_colour(image), veil(far, near, amount))
+        if kind == "rain":
+            return rained(image, amount, falling(self._rain, shifts[:, :-2], shifts[:, -2:]))
+        flakes = cover(shifts.unflatten(1, (-1, 4)).split(MOST, 1), self._view)
+        return laid(image, SNOW_COLOUR, flakes * amount.clamp(0, 1.5))
 
 
 def lapped(sheet: Tensor) -> Tensor:
