@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.pocket.flakes import COVERS, MOST, Flakes, cover, slots, stamps
+from pipeline.pocket.flakes import COVERS, MOST, Flakes, cover, stamps
 from pipeline.pocket.pose import Pose
 from pipeline.pocket.view import View
 
@@ -22,7 +22,7 @@ def flakes(view: View = VIEW) -> Flakes:
 
 
 def covered(time_s: float, pose: Pose = Pose(), view: View = VIEW) -> np.ndarray:  # noqa: B008
-    return cover([torch.from_numpy(table)[None] for table in flakes(view).seen(time_s, pose)], view)[0].numpy()
+    return cover([table[None] for table in flakes(view).seen(time_s, pose)], view)[0].numpy()
 
 
 def moved(before: Pose, after: Pose) -> tuple[np.ndarray, np.ndarray]:
@@ -95,12 +95,15 @@ def test_flakes_of_a_moment_are_the_same_in_any_order_and_in_all_rows() -> None:
     """Sums are whole, rows that stand empty cover nothing, and nothing is covered wholly."""
     tables = flakes().seen(1.0, POSES[1])
     plain = covered(1.0, POSES[1])
-    turned = cover([torch.from_numpy(table[::-1].copy())[None] for table in tables], VIEW)[0].numpy()
+    turned = cover([table.flip(0)[None] for table in tables], VIEW)[0].numpy()
     assert np.array_equal(turned, plain)
-    rows = torch.from_numpy(np.stack([slots(tables), slots([])]))
-    both = cover(rows.split(MOST, 1), VIEW).numpy()
-    assert np.array_equal(both[0], plain)
-    assert both[1].max() == 0
+    told = [[1.0, pose.x, pose.y, pose.zoom, pose.roll] for pose in POSES]
+    rows = flakes().slots(torch.tensor(told, dtype=torch.float64))
+    at_once = cover(rows.split(MOST, 1), VIEW).numpy()
+    assert np.array_equal(at_once, [covered(1.0, pose) for pose in POSES])
+    empty = rows[..., 3] == 0
+    assert empty.any()
+    assert (rows[empty] == torch.tensor([0.0, 0, 1, 0])).all()
     assert 0.3 < plain.max() <= COVERS
 
 
@@ -111,7 +114,7 @@ def test_near_flakes_are_large_few_and_soft() -> None:
     assert (sizes < 2.2).mean() > 0.5
     assert (sizes > 6).sum() > 30
     large = [table if kind >= 4 else table[:0] for kind, table in enumerate(flakes(View()).seen(2.0))]
-    alone = cover([torch.from_numpy(table)[None] for table in large], View())[0]
+    alone = cover([table[None] for table in large], View())[0]
     assert float(alone.diff(dim=1).abs().max()) < 0.38 * float(alone.max())
 
 

@@ -2,7 +2,6 @@
 
 import torch
 
-from pipeline.pocket.flakes import slots
 from pipeline.pocket.gpu_weather import GpuWeather, falling, lapped
 from pipeline.pocket.view import View
 from pipeline.pocket.weather import slid
@@ -15,9 +14,8 @@ LEVEL = torch.tensor([[1.0, 0.0]])
 def over(amount: float) -> torch.Tensor:
     """Two frames of a grey picture under so much of everything, ``[F, 3, H, W]``."""
     image, weather = torch.full((2, 3, VIEW.height, VIEW.width), 90.0), GpuWeather(VIEW, CPU, 0)
-    flakes = torch.from_numpy(slots(weather.flakes.seen(0.0))).reshape(1, -1).expand(2, -1)
     rain = torch.cat([torch.zeros(2, 6), LEVEL.expand(2, -1)], 1)
-    for kind, told in (("fog", torch.zeros(2, 4)), ("rain", rain), ("snow", flakes)):
+    for kind, told in (("fog", torch.zeros(2, 4)), ("rain", rain), ("snow", torch.zeros(2, 6))):
         image = weather.over(image, kind, torch.full((2, 3, 32, 56), amount), told)
     return image
 

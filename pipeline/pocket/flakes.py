@@ -7,11 +7,11 @@ come round again as the farthest, where neither is seen. Where a flake is follow
 alone.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -27,6 +27,8 @@ BEFORE, CLOSER = 1.12, 1.2
 RADIUS, FALL, ASIDE, SWING = 0.75, 31.0, 0.15, 6.0
 # What is out of focus is larger than it would be for being near.
 GROWTH = 1.28
+# How many places a flake may have in a view that is turned.
+TURNED = 9
 # How opaque flakes are, by their depth in 0..1; at both ends nothing is seen.
 DEPTHS, OPACITIES = (0.0, 0.07, 0.3, 0.5, 0.85, 1.0), (0.0, 0.56, 0.74, 0.76, 0.64, 0.0)
 # A flake's edge in radii, and in pixels the least of it, under which it would glitter as it goes.
@@ -38,70 +40,102 @@ MOST = (740, 640, 260, 170, 110, 70, 44, 28)
 PARTS = 1 << 14
 COVERS = 0.95
 
-Numbers = npt.NDArray[np.float64]
-Table = npt.NDArray[np.float32]
-
 
 class Flakes:
-    """All flakes that a seed makes for a view."""
+    """All flakes that a seed makes for a view, on a device."""
 
-    def __init__(self, rng: np.random.Generator, view: View) -> None:
+    def __init__(self, rng: np.random.Generator, view: View, device: torch.device | None = None) -> None:
         self._view = view
-        self._x, self._y, self._depth, self._size, self._weight, self._pace, self._phase = rng.random((7, COUNT))
+        self._numbers = torch.from_numpy(rng.random((7, COUNT))).to(device)
+        # Between two of DEPTHS opacity goes straight.
+        self._depths, opacities = (torch.tensor(row, dtype=torch.float64) for row in (DEPTHS, OPACITIES))
+        rises = opacities.diff() / self._depths.diff()
+        self._depths, self._opacities, self._rises = (part.to(device) for part in (self._depths, opacities, rises))
+        self._edges = torch.tensor(EDGES, dtype=torch.float64).to(device)
+        self._kinds = torch.arange(len(MOST)).repeat_interleave(torch.tensor(MOST)).to(device)
+        self._ranks = torch.cat([torch.arange(most) for most in MOST]).to(device)
 
-    def seen(self, time_s: float, pose: Pose = REST) -> list[Table]:
+    def seen(self, time_s: float, pose: Pose = REST) -> list[Tensor]:
         """The flakes of a moment by their kind of stamp, each ``float32 [n, 4]``: x, y and edge in pixels, opacity."""
-        share = (self._depth + CLOSER / DEPTH * pose.zoom) % 1
-        near = np.exp(DEPTH * share)
-        which, x, y = self._placed(near, time_s, pose)
-        share, near = share[which], near[which]
-        size = self._size[which]
-        units = (EDGE * RADIUS) * near**GROWTH * (0.7 + 0.6 * size * size)
-        edge = units * self._view.scale
-        opacity = np.interp(share, DEPTHS, OPACITIES) * (0.5 + 0.5 * self._weight[which])
-        # What would be smaller than a pixel is fainter instead.
-        opacity *= np.minimum(1, edge / LEAST_EDGE) ** 2
-        table = np.stack([x, y, np.maximum(edge, LEAST_EDGE), opacity], 1).astype(np.float32)
-        kinds = np.searchsorted(EDGES, units)
-        return [table[kinds == kind][:most] for kind, most in enumerate(MOST)]
+        told = torch.tensor([[time_s, pose.x, pose.y, pose.zoom, pose.roll]], dtype=torch.float64)
+        share = self._share(told)
+        right, below, is_seen = self._beyond(told, share, bool(pose.roll))
+        there = is_seen[0].nonzero()[:, 0]
+        which = there % COUNT
+        looks = self._looks(share[0, which], self._numbers[3, which], self._numbers[4, which])
+        rows, kinds = self._rows(right[0, there], below[0, there], looks), looks[2]
+        kinds, order = kinds.sort(stable=True)
+        # What is nearer than all kinds is seen no more.
+        counts = torch.bincount(kinds, minlength=len(MOST) + 1).tolist()
+        return [table[:most] for table, most in zip(rows[order].split(counts)[:-1], MOST, strict=True)]
 
-    def _placed(self, near: Numbers, time_s: float, pose: Pose) -> tuple[npt.NDArray[np.int64], Numbers, Numbers]:
-        """Which flakes have a part in the view, some of them twice, and where, in pixels."""
-        view = self._view
-        width, height = (ROOM * side for side in view.extent)
-        past = BEFORE * math.exp(pose.zoom)
-        fall = (FALL * time_s) * (0.8 + 0.4 * self._pace)
-        swing = SWING * np.sin(time_s * (0.6 + 0.6 * self._weight) + 2 * np.pi * self._phase)
-        x = (self._x * width + ASIDE * fall + swing - past * pose.x) % width - width / 2
-        y = (self._y * height + fall - past * pose.y) % height - height / 2
-        x, y = x * near, y * near
-        cos, sin = math.cos(pose.roll), math.sin(pose.roll)
-        half = (view.extent[0] / 2, view.extent[1] / 2)
-        found: list[tuple[npt.NDArray[np.int64], Numbers, Numbers]] = []
-        # Turned, the view reaches beyond where flakes come round again.
-        turns = (-1, 0, 1) if pose.roll else (0,)
-        reach = EDGES[-1]
-        for across in turns:
-            for down in turns:
-                px, py = x + across * width * near, y + down * height * near
-                right, below = (cos * px - sin * py, sin * px + cos * py) if pose.roll else (px, py)
-                which = np.nonzero((np.abs(right) < half[0] + reach) & (np.abs(below) < half[1] + reach))[0]
-                found.append((which, right[which], below[which]))
-        which, right, below = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        return which, right * view.scale + (view.width - 1) / 2, below * view.scale + (view.height - 1) / 2
+    def slots(self, told: Tensor) -> Tensor:
+        """The flakes of F moments in as many rows as there may be, ``float32 [F, sum(MOST), 4]``.
+
+        ``told float64 [F, 5]`` are seconds, and the pose's x, y, zoom and roll. Rows that are left cover nothing. The
+        work is the same whatever is seen, so it can be recorded.
+        """
+        share = self._share(told)
+        right, below, is_seen = self._beyond(told, share, is_turned=True)
+        looks = [part.repeat(1, TURNED) for part in self._looks(share, self._numbers[3], self._numbers[4])]
+        rows, unseen = self._rows(right, below, looks), len(MOST)
+        kinds, order = torch.where(is_seen, looks[2], unseen).clamp(max=unseen).sort(dim=1, stable=True)
+        ends = torch.arange(len(MOST) + 1, device=told.device).expand(len(told), -1).contiguous()
+        begins = torch.searchsorted(kinds, ends)
+        at = begins[:, self._kinds] + self._ranks
+        there = at < begins[:, self._kinds + 1]
+        found = order.gather(1, at.clamp(max=kinds.shape[1] - 1))[..., None].expand(-1, -1, 4)
+        chosen = rows.gather(1, found) * there[..., None]
+        chosen[..., 2] += (~there).float()
+        return chosen
+
+    def _share(self, told: Tensor) -> Tensor:
+        """How near each flake is, 0..1 ``[F, COUNT]``, which nothing but a zoom changes."""
+        return (self._numbers[2] + CLOSER / DEPTH * told[:, 3, None]) % 1
+
+    def _looks(self, share: Tensor, size: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Flakes' edges in pixels, opacities and kinds, in any shape."""
+        units = (EDGE * RADIUS) * (DEPTH * GROWTH * share).exp() * (0.7 + 0.6 * size * size)
+        edge = units * self._view.scale
+        part = torch.bucketize(share, self._depths[1:-1])
+        opacity = self._opacities[part] + self._rises[part] * (share - self._depths[part])
+        # What would be smaller than a pixel is fainter instead.
+        opacity = opacity * (0.5 + 0.5 * weight) * (edge / LEAST_EDGE).clamp(max=1).square()
+        return edge.clamp(min=LEAST_EDGE), opacity, torch.bucketize(units, self._edges)
+
+    def _rows(self, right: Tensor, below: Tensor, looks: Sequence[Tensor]) -> Tensor:
+        scale, middle = self._view.scale, ((self._view.width - 1) / 2, (self._view.height - 1) / 2)
+        return torch.stack([right * scale + middle[0], below * scale + middle[1], *looks[:2]], -1).float()
+
+    def _beyond(self, told: Tensor, share: Tensor, is_turned: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Where flakes are on the screen, in units, ``[F, N]`` right and down, and whether they have a part in it.
+
+        Turned, the view reaches beyond where flakes come round again: there N is TURNED times as many.
+        """
+        x, y, _, _, weight, pace, phase = self._numbers
+        time_s, pose_x, pose_y, zoom, roll = told[:, :, None].unbind(1)
+        width, height = (ROOM * side for side in self._view.extent)
+        past, near = BEFORE * zoom.exp(), (DEPTH * share).exp()
+        fall = FALL * time_s * (0.8 + 0.4 * pace)
+        swing = SWING * (time_s * (0.6 + 0.6 * weight) + 2 * math.pi * phase).sin()
+        x = ((x * width + ASIDE * fall + swing - past * pose_x) % width - width / 2) * near
+        y = ((y * height + fall - past * pose_y) % height - height / 2) * near
+        half_width, half_height = (side / 2 + EDGES[-1] for side in self._view.extent)
+        if not is_turned:
+            return x, y, (x.abs() < half_width) & (y.abs() < half_height)
+        found: list[tuple[Tensor, Tensor, Tensor]] = []
+        for across, down in sorted(itertools.product((-1, 0, 1), repeat=2), key=any):
+            px, py = x + across * width * near, y + down * height * near
+            px, py = roll.cos() * px - roll.sin() * py, roll.sin() * px + roll.cos() * py
+            within = (px.abs() < half_width) & (py.abs() < half_height)
+            found.append((px, py, within & (roll != 0) if across or down else within))
+        right, below, is_seen = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
+        return right, below, is_seen
 
 
 def stamps(view: View) -> list[int]:
     """Sides in pixels of the squares that hold a flake, by its kind."""
     return [math.ceil(2 * max(edge * view.scale, LEAST_EDGE)) for edge in EDGES]
-
-
-def slots(tables: Sequence[Table]) -> Table:
-    """Flakes of a moment in as many rows as there may be, ``float32 [sum(MOST), 4]``; the rest covers nothing."""
-    rows = [np.tile(np.array([[0, 0, 1, 0]], np.float32), (most, 1)) for most in MOST]
-    for row, table in zip(rows, tables, strict=bool(tables)):
-        row[: len(table)] = table
-    return np.concatenate(rows)
 
 
 def cover(tables: Sequence[Tensor], view: View) -> Tensor:

@@ -69,7 +69,7 @@ class GpuDecoder:
 
     def _shown(self, way: GpuFrames, motion: Motion, latent: Tensor, eyes: list[Eye], asked: set[str]) -> Tensor:
         """Frames ``uint8 [F, H, W, 3]``, group by group; the last one is filled up, so that it is of the same size."""
-        rows = torch.from_numpy(told(motion, eyes, self._view, self._weather.flakes if "snow" in asked else None))
+        rows = torch.from_numpy(told(motion, eyes, self._view))
         rows = torch.cat([rows, rows[-1:].expand(-len(rows) % self._group, -1)]).to(self._device, non_blocking=True)
         groups = rows.split(self._group)
         self._make_ready((motion.recent, latent, groups[0]))

@@ -26,7 +26,7 @@ from pipeline.recorded import Recorded, may_record
 
 LEAST_FLOW = 0.02
 Inputs = tuple[Tensor, Tensor, Tensor]
-"""Calm fields before a latent ``[3, 12, h, w]``, its own ``[12, h, w]``, and what is told of each frame ``[F, 61]``."""
+"""Calm fields before a latent ``[3, 12, h, w]``, its own ``[12, h, w]``, and what is told of each frame ``[F, 55]``."""
 
 
 class Pictures(NamedTuple):

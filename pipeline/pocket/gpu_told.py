@@ -8,7 +8,6 @@ import torch
 
 from pipeline.pocket.decoder import FLOW_PERIOD_S, Motion
 from pipeline.pocket.drawn.eye import Eye
-from pipeline.pocket.flakes import MOST, Flakes, slots
 from pipeline.pocket.latents import LATENTS_PER_SECOND
 from pipeline.pocket.parallax import eased
 from pipeline.pocket.reach import KINDS
@@ -16,27 +15,26 @@ from pipeline.pocket.view import View
 from pipeline.pocket.weather import Shift, fog_shifts, rain_shifts
 
 # Columns of a row: its share of the latent, the camera's six, the flow's two phases and their mix; then how far each
-# sheet has moved, in pixels right and down, of rain with the cosine and sine of the roll; then the reach; then the part
-# of the camera's way that counts for depth.
+# sheet has moved, in pixels right and down, of rain with the cosine and sine of the roll; of snow the time in seconds,
+# what that rounds off in an hour, and the pose; then the reach; then the part of the camera's way that counts for
+# depth.
 SHARE, POSE, PHASES, MIX = 0, slice(1, 7), slice(7, 9), 9
-RAIN, FOG, REACH = slice(10, 18), slice(18, 22), slice(22, 22 + 3 * KINDS)
+RAIN, FOG, SNOW = slice(10, 18), slice(18, 22), slice(22, 28)
+REACH = slice(28, 28 + 3 * KINDS)
 EASED = slice(REACH.stop, REACH.stop + 3)
 # The camera's six and the part that counts for depth once more, for what keeps its size while all else zooms.
 KEPT, KEPT_EASED = slice(EASED.stop, EASED.stop + 6), slice(EASED.stop + 6, EASED.stop + 9)
-# Flakes of snow, found on the host as on a CPU.
-SNOW = slice(KEPT_EASED.stop, KEPT_EASED.stop + 4 * sum(MOST))
 
 
-def told(motion: Motion, eyes: list[Eye], view: View, flakes: Flakes | None) -> npt.NDArray[np.float32]:
-    """Tell of each frame what the host knows, ``float32 [F, SNOW.stop]``.
+def told(motion: Motion, eyes: list[Eye], view: View) -> npt.NDArray[np.float32]:
+    """Tell of each frame what the host knows, ``float32 [F, 55]``.
 
     Args:
         motion: state at the latent's beginning.
         eyes: where each frame is seen from.
         view: the frame.
-        flakes: of that view; None where no snow falls.
     """
-    rows, snow = list[list[float]](), list[npt.NDArray[np.float32]]()
+    rows: list[list[float]] = []
     scale, frames = view.scale, len(eyes)
     shares = torch.arange(frames)[:, None, None] / frames
     reaches = torch.lerp(motion.reach, motion.heading, shares).flatten(1).tolist()
@@ -46,11 +44,12 @@ def told(motion: Motion, eyes: list[Eye], view: View, flakes: Flakes | None) -> 
         row = [frame / frames, *sum(eye.around.affine(), ()), phase, (phase + 0.5) % 1, abs(2 * phase - 1)]
         pose = eye.around
         rain, fog = (_lapped(shifts(time_s, scale, pose), view) for shifts in (rain_shifts, fog_shifts))
+        whole_s = float(np.float32(time_s))
         row += [*rain, math.cos(pose.roll), math.sin(pose.roll), *fog]
+        row += [whole_s, time_s - whole_s, pose.x, pose.y, pose.zoom, pose.roll]
         rows.append([*row, *reaches[frame], *eased(pose), *sum(eye.kept.affine(), ()), *eased(eye.kept)])
-        snow.append(slots([] if flakes is None else flakes.seen(time_s, pose)).reshape(-1))
     # Of nested lists NumPy makes an array in a fifth of PyTorch's time.
-    return np.concatenate([np.array(rows, np.float32), np.stack(snow)], 1)
+    return np.array(rows, np.float32)
 
 
 def _lapped(shifts: list[Shift], view: View) -> list[float]:

@@ -16,8 +16,8 @@ class GpuWeather:
     """Sheets of rain and fog of one view's size, and its flakes; holds no stream's state."""
 
     def __init__(self, view: View, device: torch.device, seed: int) -> None:
-        weather, size = Weather(seed, view), (slice(view.height), slice(view.width))
-        self._view, self.flakes = view, weather.snow
+        weather, size = Weather(seed, view, device), (slice(view.height), slice(view.width))
+        self._view, self._snow = view, weather.snow
         self._rain, self._fog = (
             torch.stack([lapped(sheet[size]) for sheet in sheets]).to(device)
             for sheets in (weather.rain, (weather.fog,))
@@ -31,7 +31,7 @@ class GpuWeather:
             kind: "rain", "snow" or "fog".
             amounts: of rain, snow and fog, ``[F, 3, h, w]``.
             shifts: of rain's or fog's sheets, in pixels, ``[F, 2 * sheets]``, x before y, of rain followed by cosine
-                and sine of the roll; of snow the flakes, as :func:`pipeline.pocket.flakes.slots` tells them.
+                and sine of the roll; of snow seconds, what those round off, and the pose, ``[F, 6]``.
 
         Returns:
             As the image is given.
@@ -46,7 +46,9 @@ class GpuWeather:
             return laid(image, fog_colour(image), veil(far, near, amount))
         if kind == "rain":
             return rained(image, amount, falling(self._rain, shifts[:, :-2], shifts[:, -2:]))
-        flakes = cover(shifts.unflatten(1, (-1, 4)).split(MOST, 1), self._view)
+        shifts = shifts.double()
+        seen_from = torch.cat([shifts[:, :2].sum(1, keepdim=True), shifts[:, 2:]], 1)
+        flakes = cover(self._snow.slots(seen_from).split(MOST, 1), self._view)
         return laid(image, SNOW_COLOUR, flakes * amount.clamp(0, 1.5))
 
 

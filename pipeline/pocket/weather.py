@@ -60,14 +60,15 @@ BLURRED = 1.8
 class Weather:
     """Sheets of a frame's size, made once from a seed; :meth:`over` lays them on a frame.
 
-    ``rain`` and ``fog`` are ``float32 [2H, 2W]``: a sheet repeats, and lies there twice each way.
+    ``rain`` and ``fog`` are ``float32 [2H, 2W]``: a sheet repeats, and lies there twice each way. Flakes are
+    found on ``device``.
     """
 
-    def __init__(self, seed: int, view: View = NOMINAL) -> None:
+    def __init__(self, seed: int, view: View = NOMINAL, device: torch.device | None = None) -> None:
         rng = np.random.default_rng(seed)
         self._view = view
         self.rain = [_sheet(rng, layer, view) for layer in RAIN]
-        self.snow = flakes.Flakes(np.random.default_rng([seed, 1]), view)
+        self.snow = flakes.Flakes(np.random.default_rng([seed, 1]), view, device)
         # On to the banks that were chosen for what they leave readable.
         rng.random(FOG_FROM)
         self.fog = _fog_sheet(rng, view)
@@ -87,7 +88,7 @@ class Weather:
         if falls[0]:
             frame = rained(frame, rain, self._falling(rain_shifts(time_s, scale, pose), pose.roll))
         if falls[1]:
-            tables = [torch.from_numpy(table)[None] for table in self.snow.seen(time_s, pose)]
+            tables = [table[None] for table in self.snow.seen(time_s, pose)]
             frame = laid(frame, SNOW_COLOUR, flakes.cover(tables, self._view)[0] * snow.clamp(0, 1.5))
         return frame
 
