@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.decoder import nodes
+from pipeline.pocket.pose import Pose
 from pipeline.pocket.sampling import NODES, WHOLE, Place, enlarged, pixels, planes
 from pipeline.pocket.view import View
 from tests.pocket_parts import picture
@@ -33,6 +34,19 @@ def test_nodes_are_enlarged_as_by_pytorch(size: tuple[int, int], channels: int) 
     torch.testing.assert_close(enlarged(values[..., None], size)[..., 0], wanted, atol=3e-5, rtol=0)
     apart = enlarged(values.permute(1, 2, 0)[None], size)[0].permute(2, 0, 1)
     torch.testing.assert_close(apart, wanted, atol=3e-5, rtol=0)
+
+
+@pytest.mark.parametrize("view", [VIEW, View(832, 480), View(120, 208)])
+@pytest.mark.parametrize("reduction", [1, 2])
+def test_a_camera_looks_straight_where_its_nodes_do(view: View, reduction: int) -> None:
+    """A pose's pixels look where they would by its nodes, to a thousandth of a pixel of the canvas."""
+    affine = (a, b, c), (d, e, f) = Pose(31.0, -12.0, 0.4, 0.2).affine()
+    x, y = nodes(view)
+    bent = Place(a * x + b * y + c, d * x + e * y + f, view)
+    straight = Place(bent.x, bent.y, view, affine=affine)
+    rows = slice(11, 40)
+    made, wanted = (place._grid(rows, reduction) for place in (straight, bent))
+    torch.testing.assert_close(made, wanted, atol=1e-3 / (2 * view.width), rtol=0)
 
 
 def test_some_rows_are_those_of_the_whole() -> None:

@@ -4,6 +4,7 @@ A field of 32 x 56 cells cannot know where a leaf ends. So its motion is told ap
 beyond each layer's coarse edge, and cut by the layer at the frame's full size.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,11 +107,16 @@ def set_off(image: Tensor, canvas: Canvas, ahead: Place, place: Place) -> Tensor
     return image
 
 
-def gain(canvas: Canvas, layers: Layers, place: Place, ahead: Place | None, field: Tensor, reach: Tensor) -> Tensor:
-    """Light ``float32 [4, H, W]`` of a log gain ``[3, h, w]``; what falls on one layer ends where it ends."""
+def gain(
+    canvas: Canvas, layers: Layers | None, place: Place, ahead: Place | None, field: Tensor, reach: Tensor
+) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Light of a log gain ``[3, h, w]``: planes ``float32 [4, ...]``, and what enlarges some to ``[..., H, W]``.
+
+    What falls on one layer ends where it ends.
+    """
     uneven = float((field.amax((1, 2)) - field.amin((1, 2))).max())
-    if uneven < EVEN_GAIN and float(reach.min()) > ALL:
-        return place.enlarge(light(place.local(field)))
+    if layers is None or (uneven < EVEN_GAIN and float(reach.min()) > ALL):
+        return light(place.local(field)), place.enlarge
     own = lit(field[None], layers.coarse, reach[None])[0]
     shares = place.sample(canvas, layers.shares, reduction=GAIN_REDUCTION)
     if ahead is not None:
@@ -119,9 +125,7 @@ def gain(canvas: Canvas, layers: Layers, place: Place, ahead: Place | None, fiel
     for kind, (share, one) in enumerate(zip(shares, own, strict=True)):
         there = ahead if ahead is not None and kind == SUBJECT else place
         total.addcmul_(there.enlarge(there.local(one), reduction=GAIN_REDUCTION), share)
-    # As many pictures of one channel: of more channels it would take as long as all the rest.
-    whole = F.interpolate(light(total)[:, None], scale_factor=GAIN_REDUCTION, mode="bilinear", align_corners=False)
-    return whole[:, 0]
+    return light(total), _unreduced
 
 
 def lit(fields: Tensor, coarse: Tensor, reach: Tensor) -> Tensor:
@@ -189,6 +193,11 @@ def _within(image: Tensor, canvas: Canvas, layer: Layer, places: tuple[Place, Pl
     new.index_copy_(1, bare, new.index_select(1, bare).lerp_(unseen, hole.index_select(0, bare).expand_as(unseen)))
     old = _picked(image, pixels, rows)
     _put(image, old.lerp_(new, cut.expand_as(new)), pixels, rows)
+
+
+def _unreduced(planes: Tensor) -> Tensor:
+    # As many pictures of one channel: of more channels it would take as long as all the rest.
+    return F.interpolate(planes[:, None], scale_factor=GAIN_REDUCTION, mode="bilinear", align_corners=False)[:, 0]
 
 
 def _where(mask: Tensor) -> Tensor:
