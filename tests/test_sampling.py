@@ -59,6 +59,16 @@ def test_some_rows_are_those_of_the_whole() -> None:
     assert torch.equal(here.enlarge(factors, ROWS), here.enlarge(factors)[:, ROWS])
 
 
+def test_at_rest_a_plane_of_the_frames_resolution_is_read_where_it_lies() -> None:
+    """At rest a layer's plane, a number for each pixel, is to a thousandth what is interpolated between its numbers."""
+    x, y = nodes(VIEW)
+    seen = canvas()
+    (above, beside), shape = VIEW.room, (VIEW.height, VIEW.width)
+    plane = torch.rand(1, 2, shape[0] + 2 * above, shape[1] + 2 * beside, generator=torch.Generator().manual_seed(0))
+    made, wanted = (Place(x, y, VIEW, is_rest).sample(seen, plane, ROWS) for is_rest in (True, False))
+    torch.testing.assert_close(made, wanted, atol=1e-3, rtol=0)
+
+
 @pytest.mark.parametrize("rows", [WHOLE, ROWS])
 def test_some_pixels_are_those_of_the_whole(rows: slice) -> None:
     """Pixels that are read by their index have the values that all pixels have there."""
