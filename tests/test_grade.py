@@ -1,8 +1,12 @@
 """What a picture looks like under night and under golden light."""
 
-import torch
+from itertools import product
 
-from pipeline.pocket.grade import graded, light
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pipeline.pocket.grade import graded, is_seen, light, relit
 from pipeline.pocket.truth import LOG_GAINS
 
 # Black, a dark green, a grey, a light red, white.
@@ -66,3 +70,35 @@ def test_frames_at_once_are_as_frames_alone() -> None:
     image, gain = torch.rand(2, 3, 4, 5) * 255, -torch.rand(2, 3, 4, 5)
     alone = torch.stack([graded(one.clone(), light(by)) for one, by in zip(image, gain, strict=True)])
     torch.testing.assert_close(graded(image, light(gain)), alone)
+
+
+EVERY = torch.tensor(list(product([0.0, 60, 128, 190, 255], repeat=3))).T[:, None]
+
+
+def test_light_that_is_not_seen_changes_no_colour_by_a_level() -> None:
+    """What is left out moves no colour by a grey level; a light just above what is left out is seen."""
+    generator = torch.Generator().manual_seed(0)
+    for size in (0.0003, 0.001, 0.002, 0.004):
+        for _ in range(40):
+            gain = size * (2 * torch.rand(3, 1, 1, generator=generator) - 1)
+            change = (graded(EVERY, light(gain).expand(4, 1, EVERY.shape[2])) - EVERY).abs().max()
+            assert change < 1 or is_seen(gain)
+    assert not is_seen(torch.full((3, 4, 4), 0.0005))
+    assert is_seen(torch.full((3, 4, 4), -0.005))
+
+
+@pytest.mark.parametrize("size", [0.002, 0.01, 0.1, 1.0])
+@pytest.mark.parametrize("name", ["night", "warm", "cold", "rain"])
+@pytest.mark.parametrize("span", [0.0, 0.002, 0.5])
+def test_a_relit_picture_is_the_graded_one(name: str, size: float, span: float) -> None:
+    """Faint and full, even and growing: no colour differs by a grey level from where nothing is left out."""
+    shares = size * torch.linspace(1 - span, 1, 12).expand(1, 6, 12)
+    planes = light(shares * torch.tensor(LOG_GAINS[name])[:, None, None])
+    image = (torch.rand(3, 60, 120, generator=torch.Generator().manual_seed(0)) * 255).round()
+    image[:, 0], image[:, 1] = EVERY[:, 0, :120], EVERY[:, 0, -120:]
+
+    def enlarge(some: torch.Tensor) -> torch.Tensor:
+        return F.interpolate(some[None], size=(60, 120), mode="bilinear", align_corners=True)[0]
+
+    wanted = graded(image, enlarge(planes))
+    assert (relit(image.clone(), planes, enlarge) - wanted).abs().max() < 1

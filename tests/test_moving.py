@@ -84,3 +84,15 @@ def test_what_is_done_where_it_shows_is_what_is_done_everywhere(kinds: tuple[int
     still = places(at_rest).sample(seen, seen.texture)
     assert (made - still).abs().max() > 10
     torch.testing.assert_close(made, everywhere(seen, places(at_rest), kinds), atol=1e-2, rtol=0)
+
+
+def test_a_layer_out_of_view_changes_nothing() -> None:
+    """From where a layer that moves is not seen, the frame is the picture's."""
+    seen = canvas()
+    assert seen.layers is not None
+    reach = torch.zeros(5)
+    reach[FOLIAGE] = 1
+    x, y = nodes(VIEW)
+    aside = Place(0.2 * x + 75, 0.2 * y, VIEW)
+    made = moving.displaced(seen, seen.layers, aside, None, swing(), reach)
+    assert torch.equal(made, aside.sample(seen, seen.texture))

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.decoder import nodes
+from pipeline.pocket.pose import Pose
 from pipeline.pocket.sampling import NODES, WHOLE, Place, enlarged, pixels, planes
 from pipeline.pocket.view import View
 from tests.pocket_parts import picture
@@ -35,6 +36,19 @@ def test_nodes_are_enlarged_as_by_pytorch(size: tuple[int, int], channels: int) 
     torch.testing.assert_close(apart, wanted, atol=3e-5, rtol=0)
 
 
+@pytest.mark.parametrize("view", [VIEW, View(832, 480), View(120, 208)])
+@pytest.mark.parametrize("reduction", [1, 2])
+def test_a_camera_looks_straight_where_its_nodes_do(view: View, reduction: int) -> None:
+    """A pose's pixels look where they would by its nodes, to a thousandth of a pixel of the canvas."""
+    affine = (a, b, c), (d, e, f) = Pose(31.0, -12.0, 0.4, 0.2).affine()
+    x, y = nodes(view)
+    bent = Place(a * x + b * y + c, d * x + e * y + f, view)
+    straight = Place(bent.x, bent.y, view, affine=affine)
+    rows = slice(11, 40)
+    made, wanted = (place._grid(rows, reduction) for place in (straight, bent))
+    torch.testing.assert_close(made, wanted, atol=1e-3 / (2 * view.width), rtol=0)
+
+
 def test_some_rows_are_those_of_the_whole() -> None:
     """What is read of some rows, and of some columns of them, is to the bit what is read there of the whole frame."""
     here, seen = place(), canvas()
@@ -43,6 +57,16 @@ def test_some_rows_are_those_of_the_whole() -> None:
     assert torch.equal(here.sample(seen, seen.texture, ROWS, columns=slice(5, 90)), whole[:, ROWS, 5:90])
     factors = torch.rand(3, *NODES)
     assert torch.equal(here.enlarge(factors, ROWS), here.enlarge(factors)[:, ROWS])
+
+
+def test_at_rest_a_plane_of_the_frames_resolution_is_read_where_it_lies() -> None:
+    """At rest a layer's plane, a number for each pixel, is to a thousandth what is interpolated between its numbers."""
+    x, y = nodes(VIEW)
+    seen = canvas()
+    (above, beside), shape = VIEW.room, (VIEW.height, VIEW.width)
+    plane = torch.rand(1, 2, shape[0] + 2 * above, shape[1] + 2 * beside, generator=torch.Generator().manual_seed(0))
+    made, wanted = (Place(x, y, VIEW, is_rest).sample(seen, plane, ROWS) for is_rest in (True, False))
+    torch.testing.assert_close(made, wanted, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("rows", [WHOLE, ROWS])

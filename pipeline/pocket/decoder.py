@@ -18,7 +18,7 @@ from pipeline.pocket.drawn.drawing import NOTHING, Drawing, Drawn, Wish
 from pipeline.pocket.drawn.eye import Eye, looking
 from pipeline.pocket.drawn.shot import Shot
 from pipeline.pocket.drawn.wet import Wetness, wetted
-from pipeline.pocket.grade import graded, light
+from pipeline.pocket.grade import is_seen, relit
 from pipeline.pocket.latents import (
     CAMERA,
     CHANNELS,
@@ -129,7 +129,8 @@ class AnchoredDecoder:
         reach: Tensor,
         drawn: tuple[int, dict[str, Drawn], Wetness] = (*NOTHING, Wetness()),
     ) -> Tensor:
-        moved, lit, weather = (bool(fields[c].any()) for c in (slice(2, 6), GAIN, WEATHER))
+        moved, weather = (bool(fields[channels].any()) for channels in (slice(2, 6), WEATHER))
+        lit = is_seen(fields[GAIN])
         seed, effects, wet = drawn
         if pose == REST and not (moved or lit or weather or effects or wet.ground):
             return canvas.rest
@@ -137,10 +138,8 @@ class AnchoredDecoder:
         # Fields live in picture places, but the camera's and the weather's, which live on the screen.
         place, ahead = self._places(eye, canvas)
         image = self._warp(canvas, (place, ahead), fields, time_s, reach[MOTION])
-        if lit and layers is not None:
-            image = graded(image, gain(canvas, layers, place, ahead, fields[GAIN], reach[LIGHT]))
-        elif lit:
-            image = graded(image, place.enlarge(light(place.local(fields[GAIN]))))
+        if lit:
+            image = relit(image, *gain(canvas, layers, place, ahead, fields[GAIN], reach[LIGHT]))
         if weather:
             covered = None if layers is None else under(canvas, layers, place, ahead, reach[COVER])
             veiled = self._weather.over(image, fields[WEATHER], time_s, eye.around)
@@ -160,8 +159,9 @@ class AnchoredDecoder:
         return Place(torch.lerp(still.x, place.x, share), torch.lerp(still.y, place.y, share), self._view), ahead
 
     def _seen(self, pose: Pose, canvas: Canvas) -> tuple[Place, Place | None]:
-        (a, b, c), (d, e, f) = pose.affine()
-        place = Place(a * self._x + b * self._y + c, d * self._x + e * self._y + f, self._view, pose == REST)
+        affine = (a, b, c), (d, e, f) = pose.affine()
+        x, y = a * self._x + b * self._y + c, d * self._x + e * self._y + f
+        place = Place(x, y, self._view, pose == REST, affine)
         return (place, None) if canvas.depth is None else seen(place, pose, canvas.depth)
 
     def _warp(

@@ -4,6 +4,8 @@ A night is more than a darker picture: colours go grey, what is dark goes black,
 lies on what is light and leaves the shadows.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -18,6 +20,11 @@ NIGHT_GREYS, GOLD_GREYS, CONTRAST = 0.5, 0.25, 0.8
 HAZE = (85.0, 50.0, 6.0)
 # Log gain of green down to which it is but dull, as under rain.
 DULL = 0.15
+# Grey levels by which a colour changes at most for each whole of a factor, of red's beyond 1, and of grey: a bright
+# blue goes to its luma, and is darkened beside.
+BY_FACTOR, BY_HAZE, BY_GREY = 255.0, max(HAZE), 410.0
+# What changes no colour by more is left out: together they stay below one grey level.
+LEAST_GREY, LEAST_HAZE, LEAST_UNEVEN = 0.4, 0.2, 0.2
 
 
 def light(log_gain: Tensor) -> Tensor:
@@ -49,3 +56,47 @@ def graded(image: Tensor, planes: Tensor) -> Tensor:
     haze = (factors[0] - 1).clamp_(min=0)
     lit = (torch.lerp(part, luma, grey).mul_(factor).mul_(shade) for part, factor in zip(parts, factors, strict=True))
     return torch.stack([part.add_(haze, alpha=one) for part, one in zip(lit, HAZE, strict=True)], -3)
+
+
+def is_seen(log_gain: Tensor) -> bool:
+    """Whether light of log gains ``[3, h, w]`` changes any colour by a grey level.
+
+    A transformer that is asked for no light still says a little of it, under which nearly all pictures lie.
+
+    >>> [is_seen(torch.full((3, 2, 2), gain)) for gain in (0.0, 0.001, 0.005)]
+    [False, False, True]
+    """
+    planes = light(log_gain)
+    by_factors = BY_FACTOR * float((planes[:3] - 1).abs().max()) + BY_HAZE * max(0.0, float(planes[0].max()) - 1)
+    return by_factors + BY_GREY * float(planes[3].max()) >= 1
+
+
+def relit(image: Tensor, planes: Tensor, enlarge: Callable[[Tensor], Tensor]) -> Tensor:
+    """A picture ``float32 [3, H, W]`` in 0..255, itself :func:`graded`, by light ``[4, h, w]`` yet to be enlarged.
+
+    What would change no colour by a grey level is left out: grey, haze, and that light is not the same everywhere.
+    """
+    is_grey = BY_GREY * float(planes[3].max()) > LEAST_GREY
+    is_hazy = BY_HAZE * (float(planes[0].max()) - 1) > LEAST_HAZE
+    some = planes if is_grey else planes[:3]
+    highest, lowest = some.amax((1, 2), keepdim=True), some.amin((1, 2), keepdim=True)
+    is_even = BY_GREY * float((highest - lowest).max()) < LEAST_UNEVEN
+    whole = (highest + lowest) / 2 if is_even else enlarge(some)
+    parts = image.unbind()
+    if is_grey:
+        _greyed(parts, whole[3])
+    for part, factor in zip(parts, whole, strict=False):
+        part.mul_(factor)
+    if is_hazy:
+        haze = (whole[0] - 1).clamp_(min=0)
+        for part, one in zip(parts, HAZE, strict=True):
+            part.add_(haze, alpha=one)
+    return image
+
+
+def _greyed(parts: tuple[Tensor, ...], grey: Tensor) -> None:
+    """Take colour and what is dark out of red, green and blue ``[H, W]``, by a share ``[H, W]`` or ``[1, 1]``."""
+    luma = (parts[0] * LUMA[0]).add_(parts[1], alpha=LUMA[1]).add_(parts[2], alpha=LUMA[2])
+    shade = torch.addcmul(1 - CONTRAST * grey, grey, luma, value=CONTRAST / 255)
+    for part in parts:
+        part.lerp_(luma, grey.expand_as(luma)).mul_(shade)

@@ -4,6 +4,7 @@ A field of 32 x 56 cells cannot know where a leaf ends. So its motion is told ap
 beyond each layer's coarse edge, and cut by the layer at the frame's full size.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,8 @@ EVEN_GAIN = 0.04
 # A reach from which everything counts as reached.
 ALL = 0.99
 GAIN_REDUCTION = 2
+Box = tuple[slice, slice]
+"""Rows and columns of a frame."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,20 +78,20 @@ def displaced(
     moved = parts(field, layers, reach)
     image = (place if moved.rest is None else place.moved(place.local(moved.rest))).sample(canvas, canvas.texture)
     if layers.water is not None and moved.water is not None:
-        rows = _rows(place, layers.coarse[WATER])
-        _within(image, canvas, layers.water, (place.moved(place.local(moved.water)), place), rows)
+        there = place.moved(place.local(moved.water))
+        _within(image, canvas, layers.water, (there, place), _box(place, layers.coarse[WATER]))
     if layers.foliage is not None and moved.foliage is not None:
-        rows = _rows(place, layers.coarse[FOLIAGE])
+        there = place.moved(place.local(moved.foliage))
         # Leaves pass behind whoever stands before them.
         is_behind = layers.subject is not None and moved.subject is None and ahead is None
         before = layers.shares[:, SUBJECT : SUBJECT + 1] if is_behind else None
-        _over(image, canvas, layers.foliage, (place.moved(place.local(moved.foliage)), place), rows, before)
+        _over(image, canvas, layers.foliage, (there, place), _box(place, layers.coarse[FOLIAGE]), before)
     if ahead is not None:
         ahead = ahead if moved.subject is None else ahead.moved(ahead.local(moved.subject))
         return set_off(image, canvas, ahead, place)
     if layers.subject is not None and moved.subject is not None:
-        rows = _rows(place, layers.coarse[SUBJECT])
-        _over(image, canvas, layers.subject, (place.moved(place.local(moved.subject)), place), rows)
+        there = place.moved(place.local(moved.subject))
+        _over(image, canvas, layers.subject, (there, place), _box(place, layers.coarse[SUBJECT]))
     return image
 
 
@@ -106,11 +109,16 @@ def set_off(image: Tensor, canvas: Canvas, ahead: Place, place: Place) -> Tensor
     return image
 
 
-def gain(canvas: Canvas, layers: Layers, place: Place, ahead: Place | None, field: Tensor, reach: Tensor) -> Tensor:
-    """Light ``float32 [4, H, W]`` of a log gain ``[3, h, w]``; what falls on one layer ends where it ends."""
+def gain(
+    canvas: Canvas, layers: Layers | None, place: Place, ahead: Place | None, field: Tensor, reach: Tensor
+) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Light of a log gain ``[3, h, w]``: planes ``float32 [4, ...]``, and what enlarges some to ``[..., H, W]``.
+
+    What falls on one layer ends where it ends.
+    """
     uneven = float((field.amax((1, 2)) - field.amin((1, 2))).max())
-    if uneven < EVEN_GAIN and float(reach.min()) > ALL:
-        return place.enlarge(light(place.local(field)))
+    if layers is None or (uneven < EVEN_GAIN and float(reach.min()) > ALL):
+        return light(place.local(field)), place.enlarge
     own = lit(field[None], layers.coarse, reach[None])[0]
     shares = place.sample(canvas, layers.shares, reduction=GAIN_REDUCTION)
     if ahead is not None:
@@ -119,9 +127,7 @@ def gain(canvas: Canvas, layers: Layers, place: Place, ahead: Place | None, fiel
     for kind, (share, one) in enumerate(zip(shares, own, strict=True)):
         there = ahead if ahead is not None and kind == SUBJECT else place
         total.addcmul_(there.enlarge(there.local(one), reduction=GAIN_REDUCTION), share)
-    # As many pictures of one channel: of more channels it would take as long as all the rest.
-    whole = F.interpolate(light(total)[:, None], scale_factor=GAIN_REDUCTION, mode="bilinear", align_corners=False)
-    return whole[:, 0]
+    return light(total), _unreduced
 
 
 def lit(fields: Tensor, coarse: Tensor, reach: Tensor) -> Tensor:
@@ -154,62 +160,56 @@ def covered(shares: Tensor, subject: Tensor) -> Tensor:
 
 
 def _over(
-    image: Tensor, canvas: Canvas, layer: Layer, places: tuple[Place, Place], rows: slice, before: Tensor | None = None
+    image: Tensor, canvas: Canvas, layer: Layer, places: tuple[Place, Place], box: Box, before: Tensor | None = None
 ) -> None:
-    """Take a layer out of rows of an image, and lay it over again where it has moved to; only there is anything done.
+    """Take a layer out of a part of an image, and lay it over again where it has moved to.
 
     ``places`` are where it has moved to and where it was, ``before`` is the share ``[1, 1, h, w]`` of what it passes
     behind.
     """
-    there, place = places
-    cut, hole = there.sample(canvas, layer.cut, rows)[0], place.sample(canvas, layer.hole, rows)[0]
-    pixels = _where(torch.maximum(cut, hole) > 0)
-    cut, hole = (share.flatten().index_select(0, pixels) for share in (cut, hole))
-    old = _picked(image, pixels, rows)
+    (there, place), (rows, columns) = places, box
+    part = image[:, rows, columns]
+    old = None if before is None else part.clone()
+    cut = there.sample(canvas, layer.cut, rows, columns=columns)
+    hole = place.sample(canvas, layer.hole, rows, columns=columns)
     # What is behind is seen in narrow strips: most of the hole lies under the layer itself.
-    bare = _where((hole > 0) & (cut < 1))
-    behind = place.sample_some(layer.behind, pixels.index_select(0, bare), rows)
-    new = old.index_copy(1, bare, old.index_select(1, bare).lerp_(behind, hole.index_select(0, bare).expand_as(behind)))
-    new.lerp_(there.sample_some(canvas.texture, pixels, rows), cut.expand_as(new))
-    if before is not None:
-        new.lerp_(old, place.sample_some(before, pixels, rows).expand_as(new))
-    _put(image, new, pixels, rows)
+    _lay_some(part, place, layer.behind, torch.where(cut < 1, hole, 0)[0], box)
+    part.lerp_(there.sample(canvas, canvas.texture, rows, columns=columns), cut)
+    if old is not None and before is not None:
+        part.lerp_(old, place.sample(canvas, before, rows, columns=columns))
 
 
-def _within(image: Tensor, canvas: Canvas, layer: Layer, places: tuple[Place, Place], rows: slice) -> None:
-    """Lay a layer over rows of an image that moves within its own outline; ``places`` as in :func:`_over`."""
-    there, place = places
-    cut = place.sample(canvas, layer.cut, rows)[0]
-    pixels = _where(cut > 0)
-    cut = cut.flatten().index_select(0, pixels)
-    new = there.sample_some(canvas.texture, pixels, rows)
-    hole = there.sample_some(layer.hole, pixels, rows)[0]
-    bare = _where(hole > 0)
-    unseen = there.sample_some(layer.behind, pixels.index_select(0, bare), rows)
-    new.index_copy_(1, bare, new.index_select(1, bare).lerp_(unseen, hole.index_select(0, bare).expand_as(unseen)))
-    old = _picked(image, pixels, rows)
-    _put(image, old.lerp_(new, cut.expand_as(new)), pixels, rows)
+def _within(image: Tensor, canvas: Canvas, layer: Layer, places: tuple[Place, Place], box: Box) -> None:
+    """Lay a layer over a part of an image that moves within its own outline; ``places`` as in :func:`_over`."""
+    (there, place), (rows, columns) = places, box
+    cut = place.sample(canvas, layer.cut, rows, columns=columns)
+    hole = there.sample(canvas, layer.hole, rows, columns=columns)
+    new = there.sample(canvas, canvas.texture, rows, columns=columns)
+    _lay_some(new, there, layer.behind, torch.where(cut > 0, hole, 0)[0], box)
+    image[:, rows, columns].lerp_(new, cut)
 
 
-def _where(mask: Tensor) -> Tensor:
-    """Index ``int64 [N]`` of what is true in a mask."""
-    # In half of the time that PyTorch takes on one thread.
-    return torch.from_numpy(np.flatnonzero(mask.numpy()))
+def _lay_some(part: Tensor, place: Place, plane: Tensor, share: Tensor, box: Box) -> None:
+    """Lay a plane of the canvas over a part ``[3, h, w]`` of a frame by a share ``[h, w]``, only where there is any."""
+    # NumPy takes half of PyTorch's time on one thread, and of a mask a part of that for numbers.
+    found = np.flatnonzero((share > 0).numpy())
+    y, x = (torch.from_numpy(index) for index in np.divmod(found, share.shape[1]))
+    rows, columns = box
+    over = place.sample_some(plane, y * place.view.width + x + columns.start, rows)
+    amount = share.flatten().index_select(0, torch.from_numpy(found))
+    for channel, one in zip(part, over, strict=True):
+        channel.index_put_((y, x), channel[y, x].lerp_(one, amount))
 
 
-def _picked(image: Tensor, pixels: Tensor, rows: slice) -> Tensor:
-    """Pixels ``[3, N]`` of rows of an image."""
-    return image.view(3, -1).index_select(1, pixels + rows.start * image.shape[2])
+def _unreduced(planes: Tensor) -> Tensor:
+    # As many pictures of one channel: of more channels it would take as long as all the rest.
+    return F.interpolate(planes[:, None], scale_factor=GAIN_REDUCTION, mode="bilinear", align_corners=False)[:, 0]
 
 
-def _put(image: Tensor, values: Tensor, pixels: Tensor, rows: slice) -> None:
-    for plane, one in zip(image, values, strict=True):
-        plane[rows].view(-1).scatter_(0, pixels, one)
-
-
-def _rows(place: Place, share: Tensor) -> slice:
-    """The frame's rows in which a layer of coarse share ``[h, w]`` can be seen, or could after it has moved."""
-    return place.band((F.max_pool2d(place.local(share[None]), 5, 1, 2)[0] > 0).any(1), 2)
+def _box(place: Place, share: Tensor) -> Box:
+    """The frame's rows and columns in which a layer of coarse share ``[h, w]`` can be seen, or could after it moved."""
+    found = F.max_pool2d(place.local(share[None]), 5, 1, 2)[0] > 0
+    return place.band(found.any(1), 2), place.band(found.any(0), 2, 1)
 
 
 def _blurred(x: Tensor) -> Tensor:
