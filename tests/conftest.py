@@ -1,5 +1,6 @@
 """What many tests share: the browser, and the rule for machines that lack one."""
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -23,6 +24,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Threads that wait for each other in a loop take the cores from the other worker's.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Until all tests are collected nothing is garbage. It is looked for from then on, and never among what is there by
+# then, or each look would go through a million objects of tests, of torch and of what they import.
+gc.disable()
 
 # The default gives each example 200 ms by the wall clock, which other work on the machine uses up.
 hypothesis.settings.register_profile("busy", deadline=None)
@@ -184,6 +189,12 @@ def own_arithmetic() -> Iterator[None]:
 def _own_arithmetic() -> Iterator[None]:
     with own_arithmetic():
         yield
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage again, see above."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
