@@ -1,5 +1,6 @@
 """What many tests share: the browser, and the rule for machines that lack one."""
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -20,6 +22,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # One thread a worker, and a server that it starts, or torch would compute on every core for each. Before it is
     # imported: it reads this once.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Threads that wait for each other in a loop take the cores from the other worker's.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Until all tests are collected nothing is garbage. It is looked for from then on, and never among what is there by
+# then, or each look would go through a million objects of tests, of torch and of what they import.
+gc.disable()
 
 # The default gives each example 200 ms by the wall clock, which other work on the machine uses up.
 hypothesis.settings.register_profile("busy", deadline=None)
@@ -162,12 +170,31 @@ async def gate() -> AsyncIterator[Gate]:
         yield made
 
 
-@pytest.fixture(autouse=True)
-def denormals() -> Iterator[None]:
-    """A pipeline that is built in a test flushes denormals for the whole process; other tests draw them."""
+@contextmanager
+def own_arithmetic() -> Iterator[None]:
+    """A pipeline that is built flushes denormals and takes all cores for the whole process: here only as long.
+
+    Other tests draw denormals. And two workers that compute on two cores each spend twice the time of the CPU on all
+    that follows, much of it waiting for each other.
+    """
+    before = None if (torch := sys.modules.get("torch")) is None else torch.get_num_threads()
     yield
     if (torch := sys.modules.get("torch")) is not None:
         torch.set_flush_denormal(False)
+        if before is not None and torch.get_num_threads() != before:
+            torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _own_arithmetic() -> Iterator[None]:
+    with own_arithmetic():
+        yield
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage again, see above."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -57,6 +57,11 @@ class ThereTensor(Tensor):
 class Elsewhere(TorchDispatchMode):
     """Makes what is asked for on the other device."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Else every operation goes through PyTorch's compiler to be kept from it, and imports it: 5 s."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
@@ -82,18 +87,21 @@ class Given(TorchFunctionMode):
 def made_there(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Make an operation on the device of its tensors. Raises AssertionError where they are of two."""
     given: list[Tensor] = []
-    _mapped(given.append, (args, kwargs))
+
+    def taken(x: Tensor) -> Tensor:
+        given.append(x)
+        return _held(x)
+
+    plain, told = _mapped(taken, args), _mapped(taken, kwargs)
     are_there = [isinstance(x, ThereTensor) for x in given]
     strays = [x for x, is_there in zip(given, are_there, strict=True) if not is_there and x.dim() > 0]
-    packet = func.overloadpacket
-    if any(are_there) and strays and packet not in MAY_MIX:
+    if any(are_there) and strays and func.overloadpacket not in MAY_MIX:
         raise AssertionError(f"{func} of tensors on two devices; on the host: {[tuple(x.shape) for x in strays]}")
-    told = dict(kwargs)
     device = told.get("device")
     if device is not None:
         told["device"] = torch.device("cpu")
     is_there = any(are_there) if device is None else torch.device(device).type == there().type
-    out = func(*_mapped(_held, args), **_mapped(_held, told))
+    out = func(*plain, **told)
     if not is_there:
         return out
     if func._schema.is_mutable:
@@ -125,6 +133,8 @@ def elsewhere() -> Iterator[torch.device]:
 
 def _mapped(change: Callable[[Tensor], Any], x: Any) -> Any:
     """Change all tensors of what an operation takes or gives; PyTorch's own walk takes half of such a test's time."""
+    if x is None or type(x) in (int, float, bool):
+        return x
     if isinstance(x, Tensor):
         return change(x)
     if isinstance(x, (tuple, list)):

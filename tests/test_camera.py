@@ -1,9 +1,11 @@
 import itertools
 import math
+from functools import cache
 
 import pytest
 
-from pipeline.pocket.camera import SUBSTEPS, Camera, glide
+from pipeline.pocket import camera as moving
+from pipeline.pocket.camera import SUBSTEPS, Camera
 from pipeline.pocket.governor import CLOSEST, OUTSIDE_LIMIT
 from pipeline.pocket.latents import CAMERA_RATES, LATENTS_PER_SECOND
 from pipeline.pocket.pose import REST, Pose, outside_share
@@ -20,6 +22,8 @@ SHAPES = [View(), View(480, 832), View(640, 640)]
 KINDS = ("pan left", "tilt down", "zoom in", "zoom out", "roll clockwise")
 NOTHING = (0.0, 0.0, 0.0, 0.0)
 PER_S = LATENTS_PER_SECOND * SUBSTEPS
+# Many tests go the same way, and nothing that comes back can be changed but the list, which all leave as it is.
+glide = cache(moving.glide)
 # What the network says of slow, nominal and quick.
 SAID = (0.5, 0.975, 1.54)
 

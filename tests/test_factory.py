@@ -20,7 +20,7 @@ def test_pocket_tells_its_start() -> None:
 def test_wan_tells_its_start() -> None:
     """Wan tells each network that it loads and each chunk of its warm-up, which fills the window and times the rest."""
     told: list[str] = []
-    model = ModelConfig(kind="wan", weights="random", latents_per_chunk=1)
+    model = ModelConfig(kind="wan", weights="random", latents_per_chunk=1, threads=1)
     wan = WanConfig(size="tiny", device="cpu", width=64, height=64, window=4, sink=1, denoising_steps=[1000, 500])
     pipeline = build(model, wan, told.append)
     loading = list(told)
@@ -36,7 +36,7 @@ def test_wan_tells_its_start() -> None:
 def test_a_whole_clip_is_warmed_up_by_single_steps() -> None:
     """A Wan model that makes whole clips tells the steps of its warm-up."""
     told: list[str] = []
-    model = ModelConfig(kind="wan", weights="random")
+    model = ModelConfig(kind="wan", weights="random", threads=1)
     wan = WanConfig(size="tiny", device="cpu", width=64, height=64, sampling="clips", image_entry="none", clip_steps=3)
     assert len(build(model, wan).warm_up(told.append)) == 1
     assert told == ["warming up: step 1 of 2", "warming up: step 2 of 2"]

@@ -112,7 +112,7 @@ def test_a_layer_that_is_hardly_there_is_not_there() -> None:
     without = shares.clone()
     without[:, FOLIAGE] *= 0.02
     without[:, SKY] += shares[:, FOLIAGE] * 0.98
-    found = with_layers(prepare(image, 832, 480), without).layers
+    found = with_layers(canvas_of(image, 832, 480), without).layers
     assert found is not None
     assert found.foliage is None
     assert found.shares[:, FOLIAGE].max() == 0

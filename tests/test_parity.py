@@ -1,6 +1,6 @@
 """The reference's own cases, through our networks."""
 
-import subprocess
+import runpy
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -58,8 +58,9 @@ def test_a_wrong_value_fails_the_run(
         save_file(rows | {"shift1.sigmas": sigmas + off}, tmp_path / "scheduler.safetensors")
         assert program(tmp_path) == status
         assert capsys.readouterr().out.strip().splitlines()[-1].endswith(f"{status} failed")
-    command = [sys.executable, "-m", "pipeline.parity", str(tmp_path)]
-    assert subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 1
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / "pipeline/parity/__main__.py"), run_name="__main__")
+    assert ended.value.code == 1
 
 
 def test_an_unknown_case_is_not_passed_over(tmp_path: Path) -> None:

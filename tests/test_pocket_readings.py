@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from functools import cache
 
 import pytest
 
@@ -20,6 +21,7 @@ def count(section: str) -> int:
     return sum(len(some) for kind, some in KINDS.items() if kind.startswith(f"{section}/"))
 
 
+@cache
 def expressions() -> list[re.Pattern[str]]:
     """What matches the phrasings of every class and every description."""
     found = [
@@ -44,8 +46,8 @@ def test_there_are_enough_of_each() -> None:
 def test_no_pattern_makes_one() -> None:
     """No training pattern of any class, nor any scene, can make a prompt of this list."""
     known = expressions()
-    for text in TEXTS:
-        assert [e.pattern for e in known if e.fullmatch(normalise(text))] == [], text
+    for plain in map(normalise, TEXTS):
+        assert [e.pattern for e in known if e.fullmatch(plain)] == [], plain
 
 
 def test_the_expressions_match_what_they_should() -> None:

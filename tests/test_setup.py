@@ -10,9 +10,10 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import torch
 
 from pipeline.wan_files import choose
-from tests.conftest import find_chromium, without_browser
+from tests.conftest import find_chromium, own_arithmetic, without_browser
 from tests.test_imports import MODULES, imports, top
 
 ROOT = Path(__file__).parents[1]
@@ -85,6 +86,16 @@ def test_a_missing_browser_skips_elsewhere(environ: dict[str, str]) -> None:
     """On a developer's machine it is skipped, with the way to have it run."""
     with pytest.raises(pytest.skip.Exception, match="apt-get install chromium"):
         without_browser(environ)
+
+
+def test_what_a_pipeline_takes_ends_with_its_test() -> None:
+    """The next test computes on as many threads as before, and has denormals."""
+    threads = torch.get_num_threads()
+    with own_arithmetic():
+        torch.set_num_threads(threads + 1)
+        torch.set_flush_denormal(True)
+    assert torch.get_num_threads() == threads
+    assert float(torch.tensor(1e-310, dtype=torch.float64) * 1) > 0
 
 
 def test_the_browser_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
