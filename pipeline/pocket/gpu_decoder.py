@@ -45,7 +45,9 @@ class GpuDecoder:
         self._ways: dict[bool, GpuFrames] = {}
         self._made: Tensor | None = None
 
-    def decode(self, motion: Motion, latent: Tensor, canvas: Canvas, frames: int) -> tuple[Tensor, Motion]:
+    def decode(
+        self, motion: Motion, latent: Tensor, canvas: Canvas, frames: int, first: int = 0
+    ) -> tuple[Tensor, Motion]:
         """Decode one latent; see :meth:`pipeline.pocket.decoder.AnchoredDecoder.decode`.
 
         The frames ``uint8 [F, H, W, 3]`` lie on the device, and hold until the next call.
@@ -64,7 +66,7 @@ class GpuDecoder:
         by_layers = canvas.layers is not None and (least <= ALL or uneven >= EVEN_GAIN or is_set_off)
         asked = {name for amount, (name, least) in zip(amounts, LEAST.items(), strict=True) if amount > least}
         made = self._shown(self._ways[by_layers], motion, after[0], eyes, asked)
-        return self._drawn_on(made, motion, eyes, canvas), motion.after(camera, after)
+        return self._drawn_on(made, motion, eyes, canvas)[first:], motion.after(camera, after)
 
     def _shown(self, way: GpuFrames, motion: Motion, latent: Tensor, eyes: list[Eye], asked: set[str]) -> Tensor:
         """Frames ``uint8 [F, H, W, 3]``, group by group; the last one is filled up, so that it is of the same size."""
