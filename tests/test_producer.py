@@ -330,6 +330,18 @@ async def test_nothing_is_made_again_midway_that_makes_the_next_chunk_late() -> 
         assert stage.playout.underruns == 0
 
 
+async def test_a_takes_first_latent_is_not_made_again_midway() -> None:
+    """Another prompt may begin it elsewhere, so one that comes in its midst waits for the second."""
+    made = Stage(0.12, FakePipeline(joins_midway=True), chunk_s=0.03)
+    async for stage in staged(made):
+        stage.start()
+        await stage.clock.advance(0.04)
+        assert len(stage.frames) == 1
+        stage.prompt("snow")
+        await stage.clock.advance(1.0)
+        assert stage.revisions.index(stage.control.revision) == 4
+
+
 def test_what_frames_left_out_save_is_learned() -> None:
     """An estimate for a part follows what parts took, and parts are not taken for whole chunks."""
     times = GenerationTime([0.2])
