@@ -3,7 +3,6 @@
 Its pictures are those of :class:`pipeline.pocket.decoder.AnchoredDecoder` but for rounding.
 """
 
-
 from typing import Any
 
 import torch
