@@ -118,6 +118,7 @@ class CausalPipeline:
             truncatable_latents=8,
             examples=examples,
             scenes=SCENES,
+            joins_midway=True,
         )
 
     def warm_up(self, progress: Progress = silent) -> tuple[float, ...]:
@@ -194,6 +195,8 @@ class CausalPipeline:
         if not 0 <= conditioning.quality < len(self._rungs):
             raise ConditioningError(f"quality {conditioning.quality} is not one of 0..{len(self._rungs) - 1}")
         rung = self._rungs[conditioning.quality]
+        if not 0 <= conditioning.skip < rung.frames:
+            raise ConditioningError(f"{conditioning.skip} frames of a latent of {rung.frames} can't be left out")
         stages, decoder = Stages(self._device), self._decoders.of(state.canvas.view)
         self.commit(state)
         begin, (words, told) = state.now, self._heard(state, conditioning)
@@ -215,7 +218,8 @@ class CausalPipeline:
                 aimed = self._aimed(here, text, state)
                 latent = self._showing.of(state, cleans, aimed, text.asked)
                 seen = state.canvas, state.fade
-                pixels, motion = decode(decoder, (aimed.motion, here.latents), latent, seen, rung.frames)
+                wanted = 0 if index else conditioning.skip, rung.frames
+                pixels, motion = decode(decoder, (aimed.motion, here.latents), latent, seen, wanted)
                 stages.lap("decode")
                 # A GPU makes the next ones in the same place.
                 frames.append(pixels if index + 1 == self.format.latents_per_chunk else pixels.clone())
@@ -242,7 +246,7 @@ class CausalPipeline:
         state.now, state.pending = here, clean if self._passes is None else None
         return Chunk(
             index=begin.chunks,
-            first_frame=begin.frames,
+            first_frame=begin.frames + conditioning.skip,
             first_latent=begin.latents,
             latents=self.format.latents_per_chunk,
             frames=shown,
@@ -269,7 +273,7 @@ class CausalPipeline:
         kept = [b for b in state.past if b.latents <= latent and latent >= state.floor]
         if not kept or kept[-1].latents != latent:
             raise TruncationError(f"latent {latent} is no boundary of the last {len(state.past)}")
-        self.commit(state)
+        state.pending = None  # it is the newest latent, and goes
         turn_back(state, latent)
         state.cache.truncate(latent)
         for _ in range(state.now.latents - latent):

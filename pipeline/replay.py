@@ -107,7 +107,10 @@ class _Stage:
             raise ConfigError(f"{self._session.path}: its chunk at frame {sent.frame} is of a take that never began")
         if sent.latent != self.here:
             self._pipeline.truncate(self.state, sent.latent)
-        return self._session.conditioning(sent.under, quality, self._pictures)
+        asked = self._session.conditioning(sent.under, quality, self._pictures)
+        # At another rate it goes on at the same moment.
+        fps = self._pipeline.capabilities.quality[quality].fps
+        return replace(asked, skip=round(sent.skip * fps / sent.fps))
 
     def _begin(self, sent: SentChunk, opening: Conditioning, saved: str) -> None:
         pipeline = self._pipeline

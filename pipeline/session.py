@@ -26,8 +26,8 @@ from pipeline.types import Conditioning, Pixels
 
 VERSION = 1
 PICTURES, STATES = "pictures", "states"
-APART = ("image", "quality")
-"""Fields of a conditioning that a log keeps elsewhere: a picture by its hash, the quality with each chunk."""
+APART = ("image", "quality", "skip")
+"""Fields of a conditioning that a log keeps elsewhere: a picture by its hash, the others with each chunk."""
 
 Line = dict[str, Any]
 
@@ -40,7 +40,8 @@ class SentChunk:
     counts in the take. ``under`` numbers the conditioning that it was made under. ``opened`` has the takes that were
     opened since the chunk before, its own last: the number of the conditioning that each was opened under, and the hash
     of the saved state that it went on from, or nothing. ``sha256`` is of all its frames' bytes as they were made, sent
-    or not.
+    or not. ``skip`` frames were left out at its beginning, for they had been sent of the chunk that it took the place
+    of: the one before, of the same latent.
     """
 
     frame: int
@@ -54,6 +55,7 @@ class SentChunk:
     under: int
     opened: tuple[tuple[int, str], ...]
     sha256: str
+    skip: int = 0
 
     def line(self) -> Line:
         """Give the log's line.
@@ -71,6 +73,8 @@ class SentChunk:
     @classmethod
     def read(cls, line: Line) -> "SentChunk":
         """Read a line. Raises KeyError, TypeError, ValueError or ZeroDivisionError for one that is none."""
+        # Logs from before chunks could be made again midway lack it.
+        line = {"skip": 0} | line
         values: dict[str, Any] = {member.name: line[member.name] for member in fields(cls)}
         values["fps"] = Fraction(line["fps"])
         values["opened"] = tuple((int(number), str(saved)) for number, saved in line["opened"])

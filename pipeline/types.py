@@ -53,9 +53,10 @@ class Capabilities:
     ``sizes`` are the widths and heights that a take may have, each about as much work. ``quality`` runs from best to
     least; rung 0 is the nominal one. ``truncatable_latents`` is how far back
     :meth:`pipeline.interface.Pipeline.truncate` reaches. ``needs`` says in a sentence what the model must have to run.
-    ``scenes`` are examples for text alone, where ``examples`` are for a picture. ``settled`` is what settings left to
-    the machine have come to, as ``section.key=value``: with these and the others it makes the same bytes on another
-    start.
+    ``scenes`` are examples for text alone, where ``examples`` are for a picture. ``joins_midway`` tells that a latent
+    made again goes on, unseen, from the first half of what it was (``Conditioning.skip``). ``settled`` is what settings
+    left to the machine have come to, as ``section.key=value``: with these and the others it makes the same bytes on
+    another start.
     """
 
     model: str
@@ -71,18 +72,20 @@ class Capabilities:
     settled: tuple[str, ...] = ()
     picture_policies: tuple[PicturePolicy, ...] = ("cut",)
     scenes: tuple[str, ...] = ()
+    joins_midway: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Conditioning:
     """What was asked for, as it stood at one chunk boundary.
 
-    ``image`` is the whole upright sRGB picture, ``uint8 [H, W, 3]``, or None. The pipeline scales it to
-    cover the take's size and crops the centre (:func:`pipeline.geometry.cover_crop`). ``revision`` grows by one with
-    every command, ``quality`` indexes :attr:`Capabilities.quality`. ``policy`` is how its prompt comes in where another
-    was in force, ``over_s`` the seconds of a ``blend``. ``enter`` is how its take comes out of the one before,
-    ``enter_s`` the seconds of a cross-fade. ``size`` is the width and height that a take is opened in, one of
-    :attr:`Capabilities.sizes`; None is the one nearest in shape to the picture.
+    ``image`` is the whole upright sRGB picture, ``uint8 [H, W, 3]``, or None. The pipeline scales it to cover the
+    take's size and crops the centre (:func:`pipeline.geometry.cover_crop`). ``revision`` grows by one with every
+    command, ``quality`` indexes :attr:`Capabilities.quality`. ``policy`` is how its prompt comes in where another was
+    in force, ``over_s`` the seconds of a ``blend``. ``enter`` is how its take comes out of the one before, ``enter_s``
+    the seconds of a cross-fade. ``skip`` is how many frames of the chunk are left out at its beginning: they were shown
+    as they were before it was made again; only for a model that ``joins_midway``. ``size`` is the width and height that
+    a take is opened in, one of :attr:`Capabilities.sizes`; None is the one nearest in shape to the picture.
     """
 
     mode: Mode
@@ -96,6 +99,7 @@ class Conditioning:
     enter_s: float = 0.0
     over_s: float = 0.5
     size: tuple[int, int] | None = None
+    skip: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,12 @@ from stream.config import StreamConfig
 from stream.control import Control, Making, Restart
 from stream.engine import Engine
 from stream.errors import StreamError
+from stream.generation_time import GenerationTime
 from stream.kept import Kept
 from stream.meter import Meter, Observer
 from stream.picture import Picture
 from stream.playout import DueFrame, PlayoutBuffer
-from stream.producer import ChunkProducer, GenerationTime, Pace, TakesCheckpoints
+from stream.producer import ChunkProducer, Pace, TakesCheckpoints
 from stream.protocol import Latency, StreamState
 from stream.recorder import Recordings
 from stream.session_log import SessionLogs

@@ -43,13 +43,17 @@ class DueFrame:
 class Place:
     """Where what waits can be cut off: in which chunk of the queue, at which cut of it, when the frame there is due.
 
-    ``latent`` is the first that goes.
+    ``latent`` is the first that goes; ``skip`` of its frames stay, at ``fps``, and are to be left out when it is made
+    again. ``is_midway``: it was whole until then.
     """
 
     position: int
     cut: Cut
     due: float
     latent: int
+    fps: Fraction
+    skip: int = 0
+    is_midway: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -71,6 +75,17 @@ class _Waiting:
     @property
     def seconds(self) -> float:
         return float(self.span)
+
+    @property
+    def cuts(self) -> Iterator[tuple[Cut, int]]:
+        """Places to cut it, each with how many frames of the latent there lie before: none to half of them."""
+        left_out = self.made_under.conditioning.skip
+        per_latent = (len(self.whole.frames) + left_out) // self.whole.latents
+        for cut in (Cut(0, 0), *self.chunk.cuts):
+            before = 0 if cut.frames else left_out
+            for skip in range(before, max(before, per_latent // 2) + 1):
+                if cut.frames + skip - before < len(self.chunk.frames):
+                    yield Cut(cut.frames + skip - before, cut.latents), skip
 
     def shorten(self, cut: Cut) -> None:
         kept = tuple(other for other in self.chunk.cuts if other.frames < cut.frames)
@@ -184,8 +199,12 @@ class PlayoutBuffer:
         Gives the first latent thrown away, or None. Rooms go stale.
         """
         place = self.place(after, take, from_latent)
-        if place is None:
-            return None
+        if place is not None:
+            self.drop(place)
+        return None if place is None else place.latent
+
+    def drop(self, place: Place) -> None:
+        """Throw away what waits from a place on. Rooms go stale."""
         while len(self._waiting) > place.position + 1:
             self._waiting.pop()
         if place.cut.frames > self._waiting[-1].sent:
@@ -194,27 +213,33 @@ class PlayoutBuffer:
             self._waiting.pop()
         self._ticket += 1
         self._changed.ring()
-        return place.latent
 
     def place(self, after: float, take: int | None = None, from_latent: int = 0) -> Place | None:
         """Find the first chunk's beginning, or cut inside one, that is due later than ``after``.
 
         With ``take``, in that take alone, and only from ``from_latent`` on. While frozen nothing is due, so the first.
         """
-        for place in self._places():
-            in_take = take is None or self._waiting[place.position].made_under.take == take
-            if in_take and place.latent >= from_latent and (place.due > after or not self.running):
+        for place in self.places(take, from_latent):
+            if not place.is_midway and (place.due > after or not self.running):
                 return place
         return None
 
-    def _places(self) -> Iterator[Place]:
+    def places(self, take: int | None = None, from_latent: int = 0) -> Iterator[Place]:
+        """Give every place from which on what waits can be thrown away, in order; those midway in a latent too."""
         due = self.due() - self.buffered
         for position, waiting in enumerate(self._waiting):
-            for cut in (Cut(0, 0), *waiting.chunk.cuts):
-                if cut.frames >= waiting.sent:
-                    at = due + float((cut.frames - waiting.sent) / waiting.chunk.fps)
-                    yield Place(position, cut, at, waiting.chunk.first_latent + cut.latents)
+            if take is None or waiting.made_under.take == take:
+                yield from (place for place in self._places(position, due) if place.latent >= from_latent)
             due += waiting.seconds
+
+    def _places(self, position: int, due: float) -> Iterator[Place]:
+        waiting = self._waiting[position]
+        boundaries = {0, *(cut.frames for cut in waiting.chunk.cuts)}
+        for cut, skip in waiting.cuts:
+            if cut.frames >= waiting.sent:
+                at = due + float((cut.frames - waiting.sent) / waiting.chunk.fps)
+                latent, fps = waiting.chunk.first_latent + cut.latents, waiting.chunk.fps
+                yield Place(position, cut, at, latent, fps, skip, cut.frames not in boundaries)
 
     async def next_frame(self) -> DueFrame:
         """Wait for the next frame's time and take it out."""

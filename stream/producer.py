@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any, Protocol
 
 from pipeline.errors import PipelineError
@@ -12,60 +13,17 @@ from pipeline.types import Chunk
 from stream.capacity import Timing
 from stream.control import Control, Making, Opening, Snapshot
 from stream.engine import Engine
-from stream.playout import PlayoutBuffer, Room
+from stream.generation_time import FADING, GenerationTime
+from stream.playout import Place, PlayoutBuffer, Room
 
 logger = logging.getLogger(__name__)
 
 GUARD_S = 0.02
 """Seconds between the expected end of a chunk's making and its time, when one is made again."""
-_WINDOW = 32
-_FADING = 0.8
 KNOWN_PROMPTS = 16
 """Fewer than the models remember, which other streams share."""
 HELD_UP = 0.3
 """The share of its own making that a chunk is begun the earlier for each stream beside it."""
-OUTLIER = 1.75
-"""How many times the median an estimate may be."""
-
-
-class GenerationTime:
-    """How long a chunk takes from the asking to the having, by quality: the 95th percentile of the last ones.
-
-    ``expected`` is seconds by quality, which stand until enough was seen. ``reading_s`` is what the first chunk under a
-    prompt takes beyond: the prompt is read then.
-    """
-
-    def __init__(self, expected: Sequence[float]) -> None:
-        self._expected = expected
-        self._seen = [deque[float](maxlen=_WINDOW) for _ in expected]
-        # Until a prompt was read: on an H200 30 to 50 ms beside chunks of 180.
-        self.reading_s = 0.15 * expected[0]
-
-    def observe(self, quality: int, seconds: float, reads: bool = False) -> None:
-        """Take in one chunk; ``reads``: it was the first under its prompt."""
-        if reads and self._seen[quality]:
-            beyond = seconds - sorted(self._seen[quality])[len(self._seen[quality]) // 2]
-            self.reading_s = max(0.0, beyond, self.reading_s * _FADING)
-        else:
-            self._seen[quality].append(seconds)
-
-    def estimate(self, quality: int) -> float:
-        """Give the seconds in which 19 of 20 chunks are there.
-
-        >>> times = GenerationTime([0.5])
-        >>> for number in range(1, 21):
-        ...     times.observe(0, 0.5 + number / 100)
-        >>> times.estimate(0)
-        0.69
-        >>> times.observe(0, 3.0)
-        >>> times.estimate(0)
-        0.7
-        """
-        seen = sorted(self._seen[quality])
-        if len(seen) < 4:
-            return max([self._expected[quality], *seen[: len(seen) // 2 + 1]])
-        # One chunk that took very long must not make every prompt of the next seconds late.
-        return min(seen[(len(seen) * 19 + 19) // 20 - 1], OUTLIER * seen[len(seen) // 2])
 
 
 @dataclass(slots=True)
@@ -125,9 +83,10 @@ class ChunkProducer:
         self._openings: tuple[Opening, ...] = ()
         self._rewind: int | None = None
         self._hurry = 0
+        self._skip_s = Fraction(0)
         self._read = deque[str](maxlen=KNOWN_PROMPTS)
         self._head_latent = 0
-        self._open_s = self._rewind_s = 0.0
+        self._open_s = self._rewind_s = self._commit_s = 0.0
         self._busy_until = 0.0
         self._spare_s: float | None = None
 
@@ -138,16 +97,16 @@ class ChunkProducer:
         """
         if after is not None:
             await asyncio.wait({after})
-        self._take, self._rewind, self._hurry = None, None, 0
+        self._take, self._rewind, self._hurry, self._skip_s = None, None, 0, Fraction(0)
         try:
             while True:
                 room = await self._playout.wait_for_room(self._lead)  # the viewers' clock paces the model
-                snapshot = self._control.snapshot(self._quality())  # newest commands, frozen
+                snapshot = self._snapshot()  # newest commands, frozen
                 begun = self._playout.timer.time()
                 chunk = await self._generate(snapshot, room)  # never on the event loop
                 making = Making(begun, self._playout.timer.time(), chunk.timings_ms.get("text", 0.0) / 1000)
                 if self._deliver(room, chunk, replace(snapshot, making=making)):  # frames leave it when due
-                    await self._engine.commit(self._id)  # clean-context cache write, off the hot path
+                    await self._commit()  # clean-context cache write, off the hot path
                     await self._keep()
         finally:
             await self._engine.close_stream(self._id)
@@ -177,37 +136,69 @@ class ChunkProducer:
             self._rewind = self._rewind if latent is None else latent
             return
         begin += self._rewind_s + (0.0 if self._control.prompt in self._read else self.pace.time.reading_s)
-        quality = self._soonest(begin, oldest)
-        ready = begin + self.pace.time.estimate(quality)
-        if self._playout.place(ready, self._take, oldest) is not None and self.pace.take_spare():
-            self._rewind, self._hurry = self._drop(ready, self._take, oldest), quality
+        place, quality = self._soonest(begin, oldest)
+        if place is not None and self.pace.take_spare():
+            self._playout.drop(place)
+            self._thrown_away()
+            self._rewind, self._skip_s, self._hurry = place.latent, place.skip / place.fps, quality
 
     def _drop(self, after: float, take: int | None = None, from_latent: int = 0) -> int | None:
         latent = self._playout.drop_unsent(after, take, from_latent)
-        if latent is not None and self.checkpoint is not None:
-            self.checkpoint.thrown_away(self._playout.next_frame_index)
+        if latent is not None:
+            self._thrown_away()
         return latent
 
-    def _soonest(self, begin: float, oldest: int) -> int:
-        """The quality to begin at then: the common one, or the one below where the command shows sooner by that.
+    def _thrown_away(self) -> None:
+        if self.checkpoint is not None:
+            self.checkpoint.thrown_away(self._playout.next_frame_index)
+
+    def _soonest(self, begin: float, oldest: int) -> tuple[Place | None, int]:
+        """The first place that can be made again from then on; at the common quality, or that below if it is sooner.
 
         One chunk of fewer denoising steps is hardly seen, a latent's time of waiting is felt. A rung of another frame
         rate is no such choice.
         """
         quality, ladder = self.pace.quality(), self._engine.capabilities.quality
+        usual = self._place(begin, quality, oldest)
         if quality + 1 >= len(ladder) or ladder[quality + 1].fps != ladder[quality].fps:
-            return quality
-        ready = (begin + self.pace.time.estimate(rung) for rung in (quality, quality + 1))
-        usual, sooner = (self._playout.place(time, self._take, oldest) for time in ready)
+            return usual, quality
+        sooner = self._place(begin, quality + 1, oldest)
         gains = sooner is not None and (usual is None or sooner.due < usual.due)
-        return quality + 1 if gains else quality
+        return (sooner, quality + 1) if gains else (usual, quality)
 
-    def _quality(self) -> int:
-        hurry, self._hurry = self._hurry, 0
-        return max(hurry, self.pace.quality())
+    def _place(self, begin: float, quality: int, oldest: int) -> Place | None:
+        playout, fps = self._playout, self._engine.capabilities.quality[quality].fps
+        for place in playout.places(self._take, oldest):
+            left_s = self._engine.format.chunk_seconds - place.skip / place.fps
+            ready = begin + self._estimate(left_s, quality)
+            if place.is_midway:
+                # What is left of it plays for less than a chunk, and by then the next one must be there. A take's first
+                # latent may begin elsewhere under another prompt.
+                is_known = self._engine.capabilities.joins_midway and place.latent and place.fps == fps
+                next_ready = ready + self._commit_s + self._estimate()
+                if not is_known or (playout.running and place.due + left_s < next_ready):
+                    continue
+            if place.due > ready or not playout.running:
+                return place
+        return None
 
-    def _estimate(self) -> float:
-        return self.pace.time.estimate(self.pace.quality())
+    def _snapshot(self) -> Snapshot:
+        (hurry, self._hurry), (skip_s, self._skip_s) = (self._hurry, 0), (self._skip_s, Fraction(0))
+        snapshot = self._control.snapshot(max(hurry, self.pace.quality()))
+        if not skip_s or snapshot.take != self._take:
+            return snapshot
+        fps = self._engine.capabilities.quality[snapshot.conditioning.quality].fps
+        return replace(snapshot, conditioning=replace(snapshot.conditioning, skip=round(skip_s * fps)))
+
+    def _estimate(self, seconds: Fraction | None = None, quality: int | None = None) -> float:
+        """Give how long a chunk takes, or so many seconds of it, at the common quality or another."""
+        made = 1.0 if seconds is None else float(seconds / self._engine.format.chunk_seconds)
+        return self.pace.time.estimate(self.pace.quality() if quality is None else quality, made)
+
+    async def _commit(self) -> None:
+        began = self._playout.timer.time()
+        await self._engine.commit(self._id)
+        self._commit_s = max(self._playout.timer.time() - began, self._commit_s * FADING)
 
     def _lead(self) -> float:
         # Another stream's chunk that was just begun is not broken off, so this one keeps some of that time more ahead.
@@ -222,7 +213,9 @@ class ChunkProducer:
             await self._open(snapshot)
         elif self._rewind is not None:
             await self._go_back(self._rewind)
-        began, expected = timer.time(), self._estimate()
+        fps = self._engine.capabilities.quality[conditioning.quality].fps
+        left_s = self._engine.format.chunk_seconds - conditioning.skip / fps
+        began, expected = timer.time(), self._estimate(left_s)
         self._busy_until = began + expected
         # A take that begins, or one that is late already, must not push aside another stream's chunk that can
         # still be in time: its own frames are shown when they come.
@@ -230,7 +223,8 @@ class ChunkProducer:
         self._busy_until = 0.0
         self._head_latent = chunk.first_latent + chunk.latents
         ended = timer.time()
-        self.pace.time.observe(conditioning.quality, ended - began, conditioning.prompt not in self._read)
+        made = float(left_s / self._engine.format.chunk_seconds)
+        self.pace.time.observe(conditioning.quality, ended - began, conditioning.prompt not in self._read, made)
         self.read(conditioning.prompt)
         self.pace.made(chunk, ended - began, self._timing(room.due - ended, ended - began) if can_miss else "ample")
         return chunk

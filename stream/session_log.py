@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.session import VERSION, SentChunk, conditioning_line
+from pipeline.session import APART, VERSION, SentChunk, conditioning_line
 from pipeline.types import Conditioning, Pixels
 from stream.clock import Timer
 from stream.config import StreamConfig
@@ -194,6 +194,7 @@ class _Writer:
             under=under,
             opened=opened,
             sha256=digest,
+            skip=opens.conditioning.skip,
         )
         self._opened().write(sent.line())
 
@@ -243,6 +244,6 @@ class _Writer:
 
 
 def _is_alike(one: Conditioning, other: Conditioning) -> bool:
-    """Whether they ask for the same, but for the quality."""
-    names = [item.name for item in fields(Conditioning) if item.name not in ("quality", "image")]
+    """Whether they ask for the same, but for what stands with each chunk."""
+    names = [item.name for item in fields(Conditioning) if item.name not in APART]
     return one.image is other.image and all(getattr(one, name) == getattr(other, name) for name in names)

@@ -25,6 +25,8 @@ class FakeEngine:
         self.format, self.capabilities = pipeline.format, pipeline.capabilities
         self.chunk_seconds = seconds
         self.seconds = seconds
+        self.frames_share = 0.0
+        """Of a chunk's time, what goes with its frames: those that are left out save it."""
         self.is_resumable = isinstance(pipeline, Resumable)
         self.open_s = self.close_s = self.save_s = self.prepare_s = 0.0
         self.prepare_error: StreamError | None = None
@@ -70,7 +72,9 @@ class FakeEngine:
     async def generate(self, stream_id: str, conditioning: Conditioning, deadline: float) -> Chunk:
         """Make a chunk."""
         self.calls.append(("generate", conditioning.revision, round(deadline, 6)))
-        await self._spend(self.seconds[conditioning.quality])
+        frames = self.pipeline.format.chunk_seconds * self.capabilities.quality[conditioning.quality].fps
+        left_out = self.frames_share * float(conditioning.skip / frames)
+        await self._spend(self.seconds[conditioning.quality] * (1 - left_out))
         try:
             return self._host.generate(stream_id, conditioning)
         except ZeroDivisionError as error:

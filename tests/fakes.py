@@ -60,6 +60,7 @@ class FakePipeline:
     gate: int = 0
     """Port of a :class:`tests.gate.Gate` at which the warm-up waits after each stage."""
     needs: str = ""
+    joins_midway: bool = False
     more_sizes: tuple[tuple[int, int], ...] = ()
     """Besides the format's."""
     calls: list[tuple[str, object]] = field(default_factory=list)
@@ -89,6 +90,7 @@ class FakePipeline:
             truncatable_latents=8,
             examples=("pan left", "snow"),
             needs=self.needs,
+            joins_midway=self.joins_midway,
         )
 
     def warm_up(self, progress: Progress = silent) -> tuple[float, ...]:
@@ -139,15 +141,15 @@ class FakePipeline:
         state.chunks += 1
         return Chunk(
             index=state.chunks - 1,
-            first_frame=first_frame,
+            first_frame=first_frame + conditioning.skip,
             first_latent=first_latent,
             latents=self.latents_per_chunk,
-            frames=frames,
+            frames=frames[conditioning.skip :],
             fps=fps,
             revision=conditioning.revision,
             quality=conditioning.quality,
             timings_ms={"total": (time.monotonic() - began) * 1000},
-            cuts=tuple(Cut(per_latent * kept, kept) for kept in range(1, self.latents_per_chunk)),
+            cuts=tuple(Cut(per_latent * kept - conditioning.skip, kept) for kept in range(1, self.latents_per_chunk)),
             drift=Drift(0.0, -0.125, 0.0, 0.0) if state.chunks > 1 else None,
         )
 

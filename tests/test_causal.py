@@ -87,6 +87,28 @@ def test_truncate_after_another_prompt_forgets_it() -> None:
     assert np.array_equal(frames(made), frames(four_chunks()))
 
 
+def test_a_latent_made_again_midway_goes_on_from_what_was_shown() -> None:
+    """Left out frames change none of the others nor what follows, and a latent's first frame is any prompt's."""
+    model, asked, other = pipeline(), conditioning(), conditioning("snow")
+    state = model.open(asked)
+    for _ in range(3):
+        model.generate_chunk(state, asked)
+        model.commit(state)
+    made: list[list[Chunk]] = []
+    for skip in (0, 2):
+        made.append([model.generate_chunk(state, replace(other, skip=skip)), model.generate_chunk(state, other)])
+        model.truncate(state, 3)
+    assert np.array_equal(made[1][0].frames, made[0][0].frames[2:])
+    assert (made[1][0].first_frame, made[1][1].first_frame) == (14, 16)
+    assert np.array_equal(made[1][1].frames, made[0][1].frames)
+    plain = model.generate_chunk(state, asked).frames
+    assert np.array_equal(plain[0], made[0][0].frames[0])
+    assert not np.array_equal(plain[1:], made[0][0].frames[1:])
+    for skip in (-1, 4):
+        with pytest.raises(ConditioningError, match="can't be left out"):
+            model.generate_chunk(state, replace(other, skip=skip))
+
+
 def test_truncate_refuses_what_it_cannot_reach() -> None:
     """Ahead, before the start, or farther back than is kept: an error, and the stream goes on as it was."""
     model, asked = pipeline(), conditioning()

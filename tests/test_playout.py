@@ -25,8 +25,8 @@ def long_chunk(first_latent: int = 0) -> Chunk:
     return Chunk(first_latent // 3, 0, first_latent, 3, pixels, Fraction(16), 0, 0, cuts=cuts)
 
 
-def made_under(take: int = 1) -> Snapshot:
-    return Snapshot(Conditioning("i2v", "", None, 0), take)
+def made_under(take: int = 1, skip: int = 0) -> Snapshot:
+    return Snapshot(Conditioning("i2v", "", None, 0, skip=skip), take)
 
 
 class Player:
@@ -47,8 +47,8 @@ class Player:
     async def room(self, lead: float = 10.0) -> Room:
         return await self.playout.wait_for_room(lambda: lead)
 
-    async def put(self, item: Chunk, take: int = 1) -> bool:
-        return self.playout.put(await self.room(), item, made_under(take))
+    async def put(self, item: Chunk, take: int = 1, skip: int = 0) -> bool:
+        return self.playout.put(await self.room(), item, made_under(take, skip))
 
 
 @pytest.fixture
@@ -242,6 +242,32 @@ async def test_a_chunk_that_was_cut_ends_there(player: Player) -> None:
     await player.clock.advance(0.07)
     player.playout.freeze()
     assert (player.playout.last_frame, player.playout.buffered) == (7, 0)
+
+
+async def test_a_latent_can_be_cut_midway(player: Player) -> None:
+    """After up to half of its frames; what is put there follows at once, and can itself be cut up to the same half."""
+    player.playout.run()
+    await player.put(chunk(0))
+    await player.put(chunk(1))
+    await player.clock.advance(0.01)
+    places = list(player.playout.places(take=1))
+    told = [(round(place.due - 1000, 4), place.latent, place.skip, place.is_midway) for place in places]
+    assert told == [
+        (0.0625, 0, 1, True),
+        (0.125, 0, 2, True),
+        (0.25, 1, 0, False),
+        (0.3125, 1, 1, True),
+        (0.375, 1, 2, True),
+    ]
+    player.playout.drop(places[3])
+    assert player.playout.next_frame_index == 5
+    await player.put(chunk(1, frames=3), skip=1)
+    places = list(player.playout.places(take=1, from_latent=1))
+    assert [(place.skip, place.is_midway) for place in places] == [(0, False), (1, False), (2, True)]
+    player.playout.drop(places[1])
+    assert player.playout.next_frame_index == 5
+    await player.clock.advance(2.0)
+    assert [pts for _, _, pts in player.seen] == [number * STEP for number in range(5)]
 
 
 async def test_room_goes_stale_when_chunks_are_dropped(player: Player) -> None:

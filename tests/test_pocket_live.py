@@ -34,12 +34,15 @@ async def test_streamed_frames_equal_offline_ones() -> None:
     assert [index for _, index, _ in studio.sink.frames] == list(range(len(studio.sink.frames)))
     assert len({snapshot.take for _, snapshot in log}) == 3
     assert len({snapshot.conditioning.quality for _, snapshot in log}) > 1
+    assert any(snapshot.conditioning.skip for _, snapshot in log)
     offline = pocket_parts.pipeline(max_streams=3)
     state, take = None, None
-    for (first, snapshot), (end, _) in pairwise(log):
+    for (first, snapshot), (end, following) in pairwise(log):
         if snapshot.take != take:
             take, state = snapshot.take, offline.open(snapshot.conditioning)
         assert state is not None
         chunk = offline.generate_chunk(state, snapshot.conditioning)
         shown = np.stack(studio.sink.pixels[first:end])
         assert np.array_equal(chunk.frames[: len(shown)], shown)
+        if following.conditioning.skip:
+            offline.truncate(state, chunk.first_latent)

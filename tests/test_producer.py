@@ -11,8 +11,9 @@ from pipeline.types import Capabilities, Chunk
 from stream.capacity import Timing
 from stream.control import Control, Snapshot
 from stream.errors import StreamError
+from stream.generation_time import GenerationTime
 from stream.playout import DueFrame, PlayoutBuffer
-from stream.producer import ChunkProducer, GenerationTime, Pace
+from stream.producer import ChunkProducer, Pace
 from tests.fake_engine import FakeEngine
 from tests.fakes import FAIL, REFUSE, FakeClock, FakePicture, FakePipeline, settle
 
@@ -287,18 +288,89 @@ async def test_a_picture_overtakes_what_waits(stage: Stage) -> None:
     assert stage.playout.underruns == 0
 
 
+async def waits_for_prompts(stage: Stage) -> list[float]:
+    """How long each of many prompts waits for its first frame, the shortest first."""
+    stage.start()
+    await stage.clock.advance(2.0)
+    waits: list[float] = []
+    for number in range(24):
+        before = stage.clock.time()
+        stage.prompt("x" * number)
+        while stage.control.revision not in stage.revisions:
+            await stage.clock.advance(0.005)
+        waits.append(stage.clock.time() - before)
+        # Prompts at every phase of a chunk.
+        await stage.clock.advance(1.0 + 0.25 * (number * 0.618 % 1))
+    return sorted(waits)
+
+
+async def test_a_latent_is_made_again_midway_where_that_is_sooner() -> None:
+    """A prompt is seen some 0.1 s sooner, nothing is late for it, and a model that can't do it is not asked to."""
+    waits: list[list[float]] = []
+    for joins_midway in (False, True):
+        made = Stage(0.12, FakePipeline(joins_midway=joins_midway), chunk_s=0.2)
+        made.quality, made.engine.frames_share = 2, 0.5
+        async for stage in staged(made):
+            waits.append(await waits_for_prompts(stage))
+            skipped = [snapshot.conditioning.skip for _, snapshot in stage.log]
+            assert any(skipped) == joins_midway
+            assert stage.playout.underruns == 0
+            assert {round(later - earlier, 4) for earlier, later in pairwise(stage.sent_at)} == {0.125}
+    assert waits[1][12] < waits[0][12] - 0.08
+    assert waits[1][-1] < waits[0][-1] - 0.08
+
+
+async def test_nothing_is_made_again_midway_that_makes_the_next_chunk_late() -> None:
+    """Where a chunk takes nearly as long as it plays, half a latent does not last until the next one is there."""
+    made = Stage(0.12, FakePipeline(joins_midway=True), chunk_s=0.38)
+    made.quality = 2
+    async for stage in staged(made):
+        await waits_for_prompts(stage)
+        assert not any(snapshot.conditioning.skip for _, snapshot in stage.log)
+        assert stage.playout.underruns == 0
+
+
+async def test_a_takes_first_latent_is_not_made_again_midway() -> None:
+    """Another prompt may begin it elsewhere, so one that comes in its midst waits for the second."""
+    made = Stage(0.12, FakePipeline(joins_midway=True), chunk_s=0.03)
+    async for stage in staged(made):
+        stage.start()
+        await stage.clock.advance(0.04)
+        assert len(stage.frames) == 1
+        stage.prompt("snow")
+        await stage.clock.advance(1.0)
+        assert stage.revisions.index(stage.control.revision) == 4
+
+
+def test_what_frames_left_out_save_is_learned() -> None:
+    """An estimate for a part follows what parts took, and parts are not taken for whole chunks."""
+    times = GenerationTime([0.2])
+    for _ in range(8):
+        times.observe(0, 0.2)
+    assert times.estimate(0, 0.5) == pytest.approx(0.15)
+    for _ in range(24):
+        times.observe(0, 0.2, made=0.5)
+    assert times.estimate(0, 0.5) == pytest.approx(0.2, abs=0.001)
+    for _ in range(24):
+        times.observe(0, 0.12, made=0.5)
+    assert times.estimate(0, 0.5) == pytest.approx(0.12, abs=0.001)
+    assert times.estimate(0) == 0.2
+
+
+@pytest.mark.parametrize("joins_midway", [False, True])
 @pytest.mark.parametrize("latents", [1, 3])
-async def test_streamed_is_offline(latents: int) -> None:
+async def test_streamed_is_offline(latents: int, joins_midway: bool) -> None:
     """The frames shown equal those of a plain run over the log, whatever was thrown away and made again."""
-    async for stage in staged(Stage(0.8, FakePipeline(latents_per_chunk=latents))):
+    async for stage in staged(Stage(0.8, FakePipeline(latents_per_chunk=latents, joins_midway=joins_midway))):
         await streamed_is_offline(stage)
+        assert any(snapshot.conditioning.skip for _, snapshot in stage.log) == joins_midway
 
 
 async def streamed_is_offline(stage: Stage) -> None:
     stage.start(seed=3)
     for number in range(8):
         await stage.clock.advance(0.31)
-        stage.quality = number % 3
+        stage.quality = number // 2 % 3
         stage.prompt("p" * number)
         if number == 4:
             stage.control.set_picture(FakePicture(50), "cut")
@@ -307,15 +379,16 @@ async def streamed_is_offline(stage: Stage) -> None:
     assert any(call[0] == "truncate" for call in stage.engine.calls)
     per_chunk = stage.engine.format.latents_per_chunk
     offline, state, take = FakePipeline(latents_per_chunk=per_chunk), None, None
-    for (first_frame, snapshot), (end, _) in pairwise(stage.log):
+    for (first_frame, snapshot), (end, following) in pairwise(stage.log):
         if snapshot.take != take:
             take, state = snapshot.take, offline.open(snapshot.conditioning)
         assert state is not None
         chunk = offline.generate_chunk(state, snapshot.conditioning)
         shown = np.stack([frame.pixels for frame in stage.frames[first_frame:end]])
         assert np.array_equal(chunk.frames[: len(shown)], shown)
-        per_latent = len(chunk.frames) // per_chunk
-        offline.truncate(state, chunk.first_latent + -(-len(shown) // per_latent))
+        skip = snapshot.conditioning.skip
+        per_latent = (len(chunk.frames) + skip) // per_chunk
+        offline.truncate(state, chunk.first_latent + (skip + len(shown) - following.conditioning.skip) // per_latent)
 
 
 async def test_quality_changes_at_a_chunk_boundary(stage: Stage) -> None:

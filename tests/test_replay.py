@@ -348,6 +348,27 @@ async def test_chunks_that_were_cut(tmp_path: Path) -> None:
     assert any(after.latent < chunk.latent + chunk.latents for chunk, after in pairwise(session.chunks))
 
 
+async def direct_prompts_at_every_phase(studio: Studio) -> None:
+    """Prompts that come at all places of a latent."""
+    await studio.go_live()
+    for number in range(6):
+        await studio.do(SetPrompt, prompt=f"snow {number}")
+        await studio.clock.advance(0.36)
+
+
+async def test_latents_that_were_made_again_midway(tmp_path: Path) -> None:
+    """The frames before are the old chunk's, those after the new one's; at another rate nothing is missed or twice."""
+    session, sent = await film(tmp_path, pocket_parts.pipeline(), direct_prompts_at_every_phase)
+    assert {chunk.skip for chunk in session.chunks} > {0}
+    remade = list(replay(pocket_parts.pipeline(), session))
+    assert np.array_equal(frames(remade), sent)
+    assert all(made.is_same for made in remade)
+    slower = list(replay(pocket_parts.pipeline(), session, quality=3))
+    assert {made.chunk.fps for made in slower} == {8}
+    shown = [made.chunk.first_frame + number for made in slower for number in range(len(made.chunk.frames))]
+    assert shown == list(range(len(shown)))
+
+
 async def direct_a_remade_take(studio: Studio) -> None:
     """The first chunk of a take is made, and made again under a prompt that comes before anything of it is sent."""
     await studio.go_live()

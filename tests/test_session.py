@@ -61,6 +61,14 @@ def test_a_torn_last_line_is_left_out(tmp_path: Path, tail: str) -> None:
     assert session.sent(0) == 4
 
 
+def test_a_log_from_before_latents_were_made_again_midway(tmp_path: Path) -> None:
+    """Its chunks are whole."""
+    line = replace(CHUNK, skip=2).line()
+    assert SentChunk.read(line).skip == 2
+    del line["skip"]
+    assert read_session(write(tmp_path, [*lines()[:2], line])).chunks == [CHUNK]
+
+
 def test_lines_of_other_types_are_left_out(tmp_path: Path) -> None:
     """What a later Vivant adds beside is no error."""
     assert len(read_session(write(tmp_path, lines({"type": "weather"}))).chunks) == 1

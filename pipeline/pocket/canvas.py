@@ -6,6 +6,7 @@ mirrored, then blurred more the farther it is, so that nobody sees a mirror, wit
 (:mod:`pipeline.pocket.border`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -87,7 +88,8 @@ def prepare(image: Pixels, width: int, height: int, device: torch.device = CPU) 
     texture = _float(np.asarray(picture.resize(size, Image.Resampling.BICUBIC, box=(x0, y0, x1, y1))), device)
     core = texture[..., known[1] : known[1] + SCALE * height, known[0] : known[0] + SCALE * width]
     # One back-projection: nearest spreading of the difference makes the averages exact.
-    core += F.interpolate(_float(view, device) - F.avg_pool2d(core, SCALE), scale_factor=SCALE)
+    apart = (_float(view, device) - F.avg_pool2d(core, SCALE)).transpose(0, 1)
+    core += F.interpolate(apart, scale_factor=SCALE).transpose(0, 1)
     full = _surround(texture, (known[0], known[1], known[2], known[3]), frame)
     return Canvas(full, torch.from_numpy(view.copy()).to(device), full.new_ones(1, 1, *plate_size(frame)), full)
 
@@ -109,7 +111,7 @@ def with_sky(canvas: Canvas, guess: Tensor, trusted: bool = False) -> Canvas:
     sky = _hanging(whole, (above, beside))
     # What is surely sky: the blend of an edge would smear the tower's colour over the plate.
     sure = (-F.max_pool2d(-sky, 5, 1, 2) > 0.95).float()
-    behind = F.interpolate(fill(small, sure), size=canvas.texture.shape[2:], mode="bilinear", align_corners=False)
+    behind = spread(fill(small, sure), canvas.texture.shape[2:])
     wide = F.interpolate(sure, size=canvas.texture.shape[2:], mode="bilinear", align_corners=False)
     plate = torch.lerp(behind, canvas.texture, wide)
     return replace(canvas, sky=sky, plate=_with_clouds(plate, grey, sure, canvas.view))
@@ -134,6 +136,17 @@ def shrink(plane: Tensor, size: tuple[int, int]) -> Tensor:
     if (size[0] * factor, size[1] * factor) == tuple(plane.shape[2:]):
         return F.avg_pool2d(plane, factor)
     return F.interpolate(plane, size=size, mode="area")
+
+
+def spread(picture: Tensor, size: Sequence[int]) -> Tensor:
+    """A picture ``[1, C, h, w]`` at a height and width, linear between its pixels' middles.
+
+    As many pictures of one channel: one of three channels takes a CPU five times as long.
+    """
+    if tuple(picture.shape[2:]) == tuple(size):
+        return picture
+    found = F.interpolate(picture.transpose(0, 1), size=tuple(size), mode="bilinear", align_corners=False)
+    return found.view(1, -1, *size)
 
 
 def repainted(canvas: Canvas, texture: Tensor) -> Canvas:
@@ -218,7 +231,7 @@ def fill(picture: Tensor, known: Tensor) -> Tensor:
     total, weight = levels[-1]
     out = total.sum((2, 3), keepdim=True) / weight.sum((2, 3), keepdim=True).clamp(min=1e-4)
     for total, weight in reversed(levels):
-        up = F.interpolate(out, size=total.shape[2:], mode="bilinear", align_corners=False)
+        up = spread(out, total.shape[2:])
         share = (4 * weight).clamp(max=1)
         out = torch.lerp(up, total / weight.clamp(min=1e-4), share)
     return out
@@ -247,12 +260,12 @@ def _surround(texture: Tensor, known: tuple[int, int, int, int], view: View = NO
     for k in range(1, BLUR_LEVELS + 1):
         if k > 1:
             small = F.avg_pool2d(F.pad(small, (1, 1, 1, 1), mode="replicate"), 4, 2)
-        smooth = F.interpolate(small, size=out.shape[2:], mode="bilinear", align_corners=False)
+        smooth = spread(small, out.shape[2:])
         smooth = box(smooth, 1) if k == 1 else smooth
         out = torch.lerp(out, smooth, (level - (k - 1)).clamp(0, 1))
     edges = ((left, width, 1), (top, height, 0), (right, width, 1), (bottom, height, 0))
     halves = [round(room * half[axis] / side) for room, side, axis in edges]
     out = grained(out, shrink(mirrored, half), (halves[0], halves[1], halves[2], halves[3]))
-    whole = F.interpolate(out, size=(height, width), mode="bilinear", align_corners=False)
+    whole = spread(out, (height, width))
     whole[..., top : height - bottom, left : width - right] = texture
     return whole

@@ -92,7 +92,9 @@ class AnchoredDecoder:
         self._weather = Weather(seed, view)
         self._x, self._y = nodes(view)
 
-    def decode(self, motion: Motion, latent: Tensor, canvas: Canvas, frames: int) -> tuple[Tensor, Motion]:
+    def decode(
+        self, motion: Motion, latent: Tensor, canvas: Canvas, frames: int, first: int = 0
+    ) -> tuple[Tensor, Motion]:
         """Decode one latent.
 
         Args:
@@ -100,24 +102,24 @@ class AnchoredDecoder:
             latent: ``float32 [12, h, w]`` at its end.
             canvas: the picture.
             frames: F, evenly spread from the beginning on.
+            first: the first that is wanted.
 
         Returns:
-            ``uint8 [F, H, W, 3]`` and the state at its end.
+            ``uint8 [F - first, H, W, 3]`` and the state at its end.
         """
         latent = calm(latent)
         velocity = fit_camera(latent[None, CAMERA])[0].tolist()
         poses, camera = glide(motion.camera, (velocity[0], velocity[1], velocity[2], velocity[3]), self._view)
         recent = torch.stack([latent, motion.recent[0], motion.recent[1]])
         after = motion.after(camera, recent, float(latent[WEATHER.start].max()))
-        out = torch.empty(frames, self._view.height, self._view.width, 3, dtype=torch.uint8)
-        for frame in range(frames):
+        out = torch.empty(frames - first, self._view.height, self._view.width, 3, dtype=torch.uint8)
+        for frame in range(first, frames):
             share = frame / frames
             fields = between(motion.recent, latent, share)
             time_s = (motion.latent + share) / LATENTS_PER_SECOND
             reach = torch.lerp(motion.reach, motion.heading, share)
-            drawn = motion.drawn.towards(motion.drawing, share)
-            wet = motion.wet.towards(after.wet, share)
-            out[frame] = self._frame(fields, pose_at(poses, frame, frames), canvas, time_s, reach, (*drawn, wet))
+            drawn = *motion.drawn.towards(motion.drawing, share), motion.wet.towards(after.wet, share)
+            out[frame - first] = self._frame(fields, pose_at(poses, frame, frames), canvas, time_s, reach, drawn)
         return out, after
 
     def _frame(

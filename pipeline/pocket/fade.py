@@ -15,8 +15,10 @@ from pipeline.pocket.layers import Layers
 class Decodes(Protocol):
     """A decoder of pocket's, for a CPU or a GPU."""
 
-    def decode(self, motion: Motion, latent: Tensor, canvas: Canvas, frames: int) -> tuple[Tensor, Motion]:
-        """Decode one latent."""
+    def decode(
+        self, motion: Motion, latent: Tensor, canvas: Canvas, frames: int, first: int = 0
+    ) -> tuple[Tensor, Motion]:
+        """Decode one latent, from a frame on."""
         ...
 
 
@@ -55,18 +57,23 @@ def fade_from(before: Canvas, running: Fade | None, begins: int, seconds: float)
     return Fade(seen, begins, seconds * LATENTS_PER_SECOND)
 
 
-def decode(decoder: Decodes, here: tuple[Motion, int], clean: Tensor, seen: Seen, frames: int) -> tuple[Tensor, Motion]:
+def decode(
+    decoder: Decodes, here: tuple[Motion, int], clean: Tensor, seen: Seen, frames: tuple[int, int]
+) -> tuple[Tensor, Motion]:
     """Decode a latent as ``decoder`` does, ``here`` being the motion at its beginning and its number.
 
+    ``frames`` are the first that is wanted, and how many the whole latent has.
     While a fade goes on that is done for both pictures, which takes twice as long.
     """
-    (motion, latent), (canvas, fade) = here, seen
+    (motion, latent), (canvas, fade), (first, count) = here, seen, frames
     if fade is None or fade.is_over(latent):
-        return decoder.decode(motion, clean, canvas, frames)
+        return decoder.decode(motion, clean, canvas, count, first)
     # A GPU makes the next ones in the same place.
-    old = decoder.decode(motion, clean, fade.before, frames)[0].clone()
-    new, after = decoder.decode(motion, clean, canvas, frames)
-    shares = torch.tensor([fade.share(latent + (frame + 1) / frames) for frame in range(frames)], device=new.device)
+    old = decoder.decode(motion, clean, fade.before, count, first)[0].clone()
+    new, after = decoder.decode(motion, clean, canvas, count, first)
+    shares = torch.tensor(
+        [fade.share(latent + (frame + 1) / count) for frame in range(first, count)], device=new.device
+    )
     mixed = torch.lerp(old.float(), new.float(), shares[:, None, None, None])
     return mixed.round_().to(torch.uint8), after
 

@@ -45,7 +45,9 @@ class GpuDecoder:
         self._ways: dict[bool, GpuFrames] = {}
         self._made: Tensor | None = None
 
-    def decode(self, motion: Motion, latent: Tensor, canvas: Canvas, frames: int) -> tuple[Tensor, Motion]:
+    def decode(
+        self, motion: Motion, latent: Tensor, canvas: Canvas, frames: int, first: int = 0
+    ) -> tuple[Tensor, Motion]:
         """Decode one latent; see :meth:`pipeline.pocket.decoder.AnchoredDecoder.decode`.
 
         The frames ``uint8 [F, H, W, 3]`` lie on the device, and hold until the next call.
@@ -65,7 +67,7 @@ class GpuDecoder:
         asked = {name for amount, (name, least) in zip(amounts, LEAST.items(), strict=True) if amount > least}
         made = self._shown(self._ways[by_layers], motion, after[0], eyes, asked)
         then = motion.after(camera, after, rain)
-        return self._drawn_on(made, (motion, then), eyes, canvas), then
+        return self._drawn_on(made, (motion, then), eyes, canvas)[first:], then
 
     def _shown(self, way: GpuFrames, motion: Motion, latent: Tensor, eyes: list[Eye], asked: set[str]) -> Tensor:
         """Frames ``uint8 [F, H, W, 3]``, group by group; the last one is filled up, so that it is of the same size."""

@@ -122,10 +122,12 @@ class SparseDecoder(AnchoredDecoder):
         self.wanted, self.poses, self.strengths, self.probe = wanted, [], [], probe
         self.probed = [] if probe is None else [probe.rest.numpy()]
 
-    def decode(self, motion: Motion, latent: Tensor, canvas: Canvas, frames: int) -> tuple[Tensor, Motion]:
+    def decode(
+        self, motion: Motion, latent: Tensor, canvas: Canvas, frames: int, first: int = 0
+    ) -> tuple[Tensor, Motion]:
         """Decode one latent, and note how strong it is."""
         self.strengths.append(strength(latent))
-        return super().decode(motion, latent, canvas, frames)
+        return super().decode(motion, latent, canvas, frames, first)
 
     def _frame(
         self,
