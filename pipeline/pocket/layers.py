@@ -40,6 +40,8 @@ LEAST_LAYER = 0.015
 # Of what seems hardly to be there, words that ask for it know better: odds by which it is looked for again, the first
 # of them by which that much of the view is found.
 CLOSER, ENOUGH = (5.0, 25.0, 125.0), 0.04
+# How far a sky's lower end is looked for together, as a share of the width.
+COLUMNS = 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,7 +111,27 @@ def ask(network: LayersNetwork, picture: Tensor, size: tuple[int, int]) -> Tenso
     small = F.interpolate(picture, size, mode="bilinear", antialias=True)
     # Seen in a mirror too, it is a little surer.
     both = network(torch.cat([small, small.flip(3)]).to(network.head.weight.dtype)).float().softmax(1)
-    return (both[:1] + both[1:].flip(3)) / 2
+    return ordered((both[:1] + both[1:].flip(3)) / 2)
+
+
+def ordered(found: Tensor) -> Tensor:
+    """Shares ``float32 [1, 5, h, w]`` in which no water lies above a sky.
+
+    In each column, and those close by, sky ends at the row that leaves most of what was taken for sky above it and most
+    of what was taken for water below; the one becomes the other where it lies on the wrong side.
+
+    >>> mixed = torch.tensor([0.0, 0.4, 0.6, 0.0, 0.0]), torch.tensor([0.0, 1.0, 0.0, 0.0, 0.0])
+    >>> ordered(torch.stack([mixed[0], mixed[1], mixed[0]]).T[None, :, :, None])[0, 1:3, :, 0].tolist()
+    [[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    rows, columns = found.shape[2:]
+    near = round(COLUMNS * columns / 2)
+    more = F.avg_pool2d(found[:, SKY] - found[:, WATER], (1, 2 * near + 1), 1, (0, near), count_include_pad=False)
+    ends = F.pad(more.cumsum(1), (0, 0, 1, 0)).argmax(1, keepdim=True)
+    is_above = torch.arange(rows, device=found.device)[None, :, None] < ends
+    both, found = found[:, SKY] + found[:, WATER], found.clone()
+    found[:, SKY], found[:, WATER] = both * is_above, both * ~is_above
+    return found
 
 
 def shown_size(view: View) -> tuple[int, int]:
@@ -128,20 +150,33 @@ def shown_size(view: View) -> tuple[int, int]:
 def looked_for(found: Tensor) -> Tensor:
     """Shares in which sky, water, leaves and a subject that seem hardly to be there lie where they are likeliest.
 
-    A layer is of use only to words that ask for it, and who asks for leaves sees some. It takes from the rest alone.
+    A layer is of use only to words that ask for it, and who asks for leaves sees some. They take from the rest alone;
+    where several would take the same, it goes to those that the network saw more of there, by the square of it.
     """
+    raised = {kind: _raised(found, kind) for kind in (SKY, WATER, FOLIAGE, SUBJECT)}
+    kinds = [kind for kind, more in raised.items() if more is not None]
+    if not kinds:
+        return found
+    seen, claims = found[:, kinds], torch.cat([more for more in raised.values() if more is not None], 1)
+    free = found[:, :1] + seen.sum(1, keepdim=True)
+    left = free * (1 - claims / free.clamp(min=1e-6)).prod(1, keepdim=True)
+    weights = claims * seen**2
     found = found.clone()
-    rest = found[:, REST]
-    for kind in (SKY, WATER, FOLIAGE, SUBJECT):
-        if float(sharp(found[:, kind]).mean()) > ENOUGH:
-            continue
-        for odds in CLOSER:
-            both = rest + found[:, kind]
-            raised = both * (odds * found[:, kind]) / (odds * found[:, kind] + rest).clamp(min=1e-9)
-            if float(sharp(raised).mean()) > ENOUGH:
-                found[:, kind], found[:, REST] = raised, both - raised
-                break
+    found[:, kinds] = (free - left) * weights / weights.sum(1, keepdim=True).clamp(min=1e-20)
+    found[:, REST] = 1 - found[:, 1:].sum(1)
     return found
+
+
+def _raised(found: Tensor, kind: int) -> Tensor | None:
+    """The share ``[1, 1, h, w]`` of one kind by odds that make enough of it; None: it is seen, or not even then."""
+    share, rest = found[:, kind : kind + 1], found[:, :1]
+    if float(sharp(share).mean()) > ENOUGH:
+        return None
+    for odds in CLOSER:
+        raised = (share + rest) * (odds * share) / (odds * share + rest).clamp(min=1e-9)
+        if float(sharp(raised).mean()) > ENOUGH:
+            return raised
+    return None
 
 
 def sharp(shares: Tensor) -> Tensor:
