@@ -20,11 +20,9 @@ from pipeline.pocket.layers import (
     SUBJECT,
     WATER,
     Layers,
-    ask,
     drawing,
     find,
     looked_for,
-    ordered,
     with_layers,
 )
 from pipeline.pocket.layers_network import LayersNetwork
@@ -252,38 +250,6 @@ def test_what_several_would_take_goes_to_what_was_seen_most() -> None:
     assert sure[:, SUBJECT, 20:, 60:120].min() > 0.6
     assert sure[:, WATER].max() + sure[:, FOLIAGE].max() < 0.2
     assert torch.equal(sure[:, SKY], found[:, SKY])
-
-
-class _Doubtful(LayersNetwork):
-    """Takes what is above for sky or water, the latter rather; and what is below for water."""
-
-    def forward(self, picture: torch.Tensor) -> torch.Tensor:
-        seen = torch.full((len(picture), 5, picture.shape[2] // 2, picture.shape[3] // 2), -9.0)
-        seen[:, SKY, :40], seen[:, WATER, :20], seen[:, WATER, 40:] = 1, 2, 1
-        return seen
-
-
-def test_a_picture_is_read_with_its_sky_above_its_water() -> None:
-    """What the network is asked of a picture comes in this order."""
-    shares = ask(_Doubtful(), torch.zeros(1, 3, 480, 832), (192, 336))
-    assert shares[:, SKY, :40].min() > 0.99
-    assert shares[:, WATER, 40:].min() > 0.99
-
-
-def test_no_water_lies_above_a_sky() -> None:
-    """A dark sky that is half taken for water is sky, sky in a lake is water, and nothing else is touched."""
-    found = torch.zeros(1, 5, 96, 168)
-    found[:, WATER, :20], found[:, SKY, :20], found[:, SKY, 20:50] = 0.6, 0.4, 1
-    found[:, WATER, 50:], found[:, FOLIAGE, 50:, :40], found[:, WATER, 50:, :40] = 1, 0.7, 0.3
-    found[:, :, 70:75, 80:90] = torch.tensor([0.0, 1.0, 0.0, 0.0, 0.0])[None, :, None, None]
-    made = ordered(found)
-    assert made[:, SKY, :50].min() == 1
-    assert made[:, SKY, 50:].max() == 0
-    assert made[:, WATER, 50:, 40:].min() == 1
-    assert torch.equal(made[:, [REST, FOLIAGE, SUBJECT]], found[:, [REST, FOLIAGE, SUBJECT]])
-    all_water = torch.zeros(1, 5, 96, 168)
-    all_water[:, WATER] = 1
-    assert torch.equal(ordered(all_water), all_water)
 
 
 @pytest.mark.parametrize(("width", "height"), [(416, 240), (240, 416), (936, 540)])

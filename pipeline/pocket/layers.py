@@ -40,8 +40,6 @@ LEAST_LAYER = 0.015
 # Of what seems hardly to be there, words that ask for it know better: odds by which it is looked for again, the first
 # of them by which that much of the view is found.
 CLOSER, ENOUGH = (5.0, 25.0, 125.0), 0.04
-# How far a sky's lower end is looked for together, as a share of the width.
-COLUMNS = 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,27 +109,7 @@ def ask(network: LayersNetwork, picture: Tensor, size: tuple[int, int]) -> Tenso
     small = F.interpolate(picture, size, mode="bilinear", antialias=True)
     # Seen in a mirror too, it is a little surer.
     both = network(torch.cat([small, small.flip(3)]).to(network.head.weight.dtype)).float().softmax(1)
-    return ordered((both[:1] + both[1:].flip(3)) / 2)
-
-
-def ordered(found: Tensor) -> Tensor:
-    """Shares ``float32 [1, 5, h, w]`` in which no water lies above a sky.
-
-    In each column, and those close by, sky ends at the row that leaves most of what was taken for sky above it and most
-    of what was taken for water below; the one becomes the other where it lies on the wrong side.
-
-    >>> mixed = torch.tensor([0.0, 0.4, 0.6, 0.0, 0.0]), torch.tensor([0.0, 1.0, 0.0, 0.0, 0.0])
-    >>> ordered(torch.stack([mixed[0], mixed[1], mixed[0]]).T[None, :, :, None])[0, 1:3, :, 0].tolist()
-    [[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
-    """
-    rows, columns = found.shape[2:]
-    near = round(COLUMNS * columns / 2)
-    more = F.avg_pool2d(found[:, SKY] - found[:, WATER], (1, 2 * near + 1), 1, (0, near), count_include_pad=False)
-    ends = F.pad(more.cumsum(1), (0, 0, 1, 0)).argmax(1, keepdim=True)
-    is_above = torch.arange(rows, device=found.device)[None, :, None] < ends
-    both, found = found[:, SKY] + found[:, WATER], found.clone()
-    found[:, SKY], found[:, WATER] = both * is_above, both * ~is_above
-    return found
+    return (both[:1] + both[1:].flip(3)) / 2
 
 
 def shown_size(view: View) -> tuple[int, int]:
