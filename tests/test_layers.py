@@ -13,7 +13,18 @@ from pipeline.pocket.decoder import Motion
 from pipeline.pocket.fade import Fade, fade_from
 from pipeline.pocket.intents import NAMED, REGIONS, Asked
 from pipeline.pocket.latents import CHANNELS, DISPLACEMENT, GAIN, GRID, WEATHER
-from pipeline.pocket.layers import FOLIAGE, REST, SKY, SUBJECT, WATER, Layers, drawing, find, looked_for, with_layers
+from pipeline.pocket.layers import (
+    FOLIAGE,
+    REST,
+    SKY,
+    SUBJECT,
+    WATER,
+    Layers,
+    drawing,
+    find,
+    looked_for,
+    with_layers,
+)
 from pipeline.pocket.layers_network import LayersNetwork
 from pipeline.pocket.reach import LIGHT, MOTION, everything, goal
 from pipeline.pocket.reach import WEATHER as COVER
@@ -227,6 +238,18 @@ def test_what_is_hardly_seen_is_looked_for_where_it_is_likeliest() -> None:
     assert sure[:, FOLIAGE, 20:50].max() == 0
     assert torch.equal(sure[:, WATER], found[:, WATER])
     assert sure[:, SUBJECT].max() == 0
+
+
+def test_what_several_would_take_goes_to_what_was_seen_most() -> None:
+    """A tower before the sky that is hardly taken for a subject, less for leaves or water, becomes the subject."""
+    found = torch.zeros(1, 5, 96, 168)
+    found[:, SKY] = 1
+    found[:, :, 20:, 60:120] = torch.tensor([0.9, 0.0, 0.01, 0.02, 0.07])[None, :, None, None]
+    sure = looked_for(found)
+    torch.testing.assert_close(sure.sum(1), torch.ones(1, 96, 168))
+    assert sure[:, SUBJECT, 20:, 60:120].min() > 0.6
+    assert sure[:, WATER].max() + sure[:, FOLIAGE].max() < 0.2
+    assert torch.equal(sure[:, SKY], found[:, SKY])
 
 
 @pytest.mark.parametrize(("width", "height"), [(416, 240), (240, 416), (936, 540)])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.pocket.layers_data import STORED, SUBJECT, Rough, kinds, read_rough
+from pipeline.pocket.layers_data import STORED, SUBJECT, Rough, any_scenery, kinds, made, read_rough
 
 SKY = 1
 
@@ -14,7 +14,7 @@ def test_every_rough_label_can_be_drawn() -> None:
     assert len({line.number for line in rough}) == len(rough)
     plain = np.zeros((*STORED, 3), np.uint8)
     for line in rough[::20]:
-        assert kinds(line, plain, None).max() < SUBJECT
+        assert line.shows_subject or kinds(line, plain, None).max() < SUBJECT
 
 
 def test_a_rough_edge_goes_to_the_pictures_own() -> None:
@@ -34,3 +34,31 @@ def test_the_subject_is_what_the_teacher_saw() -> None:
     found = kinds(Rough("000", "S", True, ""), np.full((*STORED, 3), 90, np.uint8), salient)
     assert (found[60:100, 200:240] == SUBJECT).all()
     assert (found == SUBJECT).sum() == 40 * 40
+
+
+def test_a_thing_that_stands_out_is_a_subject() -> None:
+    """What is drawn by hand as a thing is the subject, without a teacher; the picture can lend it to others."""
+    rough = Rough("000", "S", False, "T 40,20 60,20 60,80 40,80")
+    found = kinds(rough, np.full((*STORED, 3), 90, np.uint8), None)
+    assert found[120, 208] == SUBJECT
+    assert found[20, 20] == SKY
+    assert rough.shows_subject
+    assert not Rough("000", "S", False, "R 40,20 60,20 60,80 40,80").shows_subject
+
+
+def test_made_pictures_come_with_their_kinds() -> None:
+    """Drawn and painted ones are of the stored size."""
+    pictures = list(made(1, 2))
+    assert len(pictures) == 3
+    for pixels, exact in pictures:
+        assert pixels.shape == (*STORED, 3)
+        assert exact.shape == STORED
+        assert exact.max() <= SUBJECT
+
+
+def test_any_scenery_shows_something() -> None:
+    """By chance all places are shown but plain light; nothing stands behind itself, stars are out at night."""
+    scenes = [any_scenery(np.random.default_rng(seed)) for seed in range(100)]
+    assert len({scene.place for scene in scenes}) == 11
+    assert not any(scene.place == "abstract" or scene.place in scene.beyond for scene in scenes)
+    assert all(scene.hour in ("dusk", "night") for scene in scenes if scene.has_stars or scene.has_aurora)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from pipeline.pocket.layers_network import OUTPUTS, LayersNetwork
-from pipeline.pocket.train_layers import KEEP_EVERY, SEED, Pack, batch, load, loss_of, overlap, train
+from pipeline.pocket.train_layers import KEEP_EVERY, SEED, Pack, Plan, batch, load, loss_of, overlap, train
 
 REST, SKY = 0, 1
 SIZE = (96, 176)
@@ -54,7 +54,7 @@ def test_a_right_answer_costs_less_than_a_wrong_one() -> None:
 
 def test_a_little_training_teaches_a_little() -> None:
     """The steps that fit into a moment give finite weights, and no longer those that they began as."""
-    network = train(_pack(), {}, 0.1, 2, SIZE)
+    network = train(_pack(), {}, Plan(0.1, 2, SIZE))
     torch.manual_seed(SEED)
     begun = LayersNetwork()
     assert all(bool(value.isfinite().all()) for value in network.state_dict().values())

@@ -128,20 +128,33 @@ def shown_size(view: View) -> tuple[int, int]:
 def looked_for(found: Tensor) -> Tensor:
     """Shares in which sky, water, leaves and a subject that seem hardly to be there lie where they are likeliest.
 
-    A layer is of use only to words that ask for it, and who asks for leaves sees some. It takes from the rest alone.
+    A layer is of use only to words that ask for it, and who asks for leaves sees some. They take from the rest alone;
+    where several would take the same, it goes to those that the network saw more of there, by the square of it.
     """
+    raised = {kind: _raised(found, kind) for kind in (SKY, WATER, FOLIAGE, SUBJECT)}
+    kinds = [kind for kind, more in raised.items() if more is not None]
+    if not kinds:
+        return found
+    seen, claims = found[:, kinds], torch.cat([more for more in raised.values() if more is not None], 1)
+    free = found[:, :1] + seen.sum(1, keepdim=True)
+    left = free * (1 - claims / free.clamp(min=1e-6)).prod(1, keepdim=True)
+    weights = claims * seen**2
     found = found.clone()
-    rest = found[:, REST]
-    for kind in (SKY, WATER, FOLIAGE, SUBJECT):
-        if float(sharp(found[:, kind]).mean()) > ENOUGH:
-            continue
-        for odds in CLOSER:
-            both = rest + found[:, kind]
-            raised = both * (odds * found[:, kind]) / (odds * found[:, kind] + rest).clamp(min=1e-9)
-            if float(sharp(raised).mean()) > ENOUGH:
-                found[:, kind], found[:, REST] = raised, both - raised
-                break
+    found[:, kinds] = (free - left) * weights / weights.sum(1, keepdim=True).clamp(min=1e-20)
+    found[:, REST] = 1 - found[:, 1:].sum(1)
     return found
+
+
+def _raised(found: Tensor, kind: int) -> Tensor | None:
+    """The share ``[1, 1, h, w]`` of one kind by odds that make enough of it; None: it is seen, or not even then."""
+    share, rest = found[:, kind : kind + 1], found[:, :1]
+    if float(sharp(share).mean()) > ENOUGH:
+        return None
+    for odds in CLOSER:
+        raised = (share + rest) * (odds * share) / (odds * share + rest).clamp(min=1e-9)
+        if float(sharp(raised).mean()) > ENOUGH:
+            return raised
+    return None
 
 
 def sharp(shares: Tensor) -> Tensor:

