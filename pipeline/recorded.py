@@ -3,8 +3,10 @@
 ``NO_TORCH_COMPILE=1`` and ``NO_CUDA_GRAPH=1`` in the environment turn either off: what is slow then is right too.
 """
 
+import gc
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -63,7 +65,7 @@ class Recorded(Generic[ResultT]):
         torch.cuda.synchronize()
         self._graph = torch.cuda.CUDAGraph()
         # Another thread's calls, an encoder's say, must not spoil this recording.
-        with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
+        with uncollected(), torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
             self.outputs = function(*self.inputs)
 
     def __call__(self, *inputs: Tensor) -> ResultT:
@@ -73,6 +75,18 @@ class Recorded(Generic[ResultT]):
                 held.copy_(given)
         self._graph.replay()
         return self.outputs
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Keep the collector from running meanwhile: another graph that it frees would spoil a recording."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 @cache

@@ -1,7 +1,5 @@
 """Takes made without a stream, by a pipeline whose pixels tell what made them, and by pocket's own code."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 
@@ -93,7 +91,10 @@ def test_impossible_seconds_are_refused(text: str) -> None:
 
 @pytest.mark.usefixtures("made_once")
 async def test_the_frames_are_those_of_a_stream() -> None:
-    """A stream whose prompt changes while it plays sends, byte for byte, what the same prompts give off line."""
+    """A stream whose prompt changes while it plays sends, byte for byte, what the same prompts give off line.
+
+    The new one's from the frame on from which it shows; that may lie midway in the latent which it begins with.
+    """
     studio = Studio(pipeline=pocket_parts.pipeline())
     log: list[tuple[int, Snapshot]] = []
     studio.stream.generation.on_chunk = lambda frame: log.append((frame.index, opened(frame)))
@@ -106,10 +107,13 @@ async def test_the_frames_are_those_of_a_stream() -> None:
         await studio.clock.advance(0.5)
     finally:
         await studio.close()
-    texts = [(first / 16, snapshot.conditioning.prompt) for first, snapshot in log]
-    timed = texts[:1] + [after for before, after in pairwise(texts) if before[1] != after[1]]
-    image = log[0][1].conditioning.image
-    assert [text for _, text in timed] == ["pan left", "night"]
-    wanted = Shot([TimedPrompt(second, text) for second, text in timed], image, 11)
-    made = generate(pocket_parts.pipeline(), wanted, len(studio.sink.pixels))
-    assert np.array_equal(np.concatenate([chunk.frames for chunk in made]), np.stack(studio.sink.pixels))
+    shown, image = np.stack(studio.sink.pixels), log[0][1].conditioning.image
+    assert list(dict.fromkeys(snapshot.conditioning.prompt for _, snapshot in log)) == ["pan left", "night"]
+    first, asked = next((first, opens.conditioning) for first, opens in log if opens.conditioning.prompt == "night")
+    timed = [TimedPrompt(0.0, "pan left"), TimedPrompt((first - asked.skip) / 16, "night")]
+    before, after = (
+        np.concatenate([chunk.frames for chunk in generate(pocket_parts.pipeline(), Shot(some, image, 11), len(shown))])
+        for some in (timed[:1], timed)
+    )
+    assert np.array_equal(np.concatenate([before[:first], after[first:]]), shown)
+    assert not np.array_equal(before[first], after[first])

@@ -25,6 +25,8 @@ from pipeline.pocket.view import View
 from pipeline.recorded import Recorded, may_record
 
 LEAST_FLOW = 0.02
+# In their order; "dry" keeps an image without weather, "cover" brings that back where weather may not be.
+STAGES = ("flow", "light", "dry", "fog", "rain", "snow", "cover")
 Inputs = tuple[Tensor, Tensor, Tensor]
 """Calm fields before a latent ``[3, 12, h, w]``, its own ``[12, h, w]``, and what is told of each frame ``[F, 55]``."""
 
@@ -71,15 +73,6 @@ class GpuFrames:
         self._device = pictures.texture.device
         self._x, self._y = (places.contiguous().to(self._device) for places in nodes(view))
         self._recorded: dict[str, Recorded[Any]] = {}
-        self._stages: dict[str, Callable[[Shown], Tensor]] = {
-            "flow": self._flow,
-            "light": self._light,
-            "dry": lambda shown: shown.dry.copy_(shown.image),
-            "fog": lambda shown: self._fallen(shown, "fog"),
-            "rain": lambda shown: self._fallen(shown, "rain"),
-            "snow": lambda shown: self._fallen(shown, "snow"),
-            "cover": self._cover,
-        }
 
     def of(self, inputs: Inputs, asked: set[str]) -> Tensor:
         """Make a group of frames ``uint8 [F, H, W, 3]``, which hold until the next call.
@@ -91,15 +84,25 @@ class GpuFrames:
         if self._layers is not None and asked & {"rain", "snow", "fog"}:
             asked = asked | {"dry", "cover"}
         shown = self._run("moved", self._moved, inputs)
-        for name, stage in self._stages.items():
+        for name in STAGES:
             if name in asked:
-                self._run(name, lambda stage=stage: stage(shown))
+                self._run(name, lambda name=name: self._stage(name, shown))
         return self._run("bytes", lambda: _bytes(shown.image))
 
     def record(self, inputs: Inputs) -> None:
         """Record what is not recorded yet, so that nobody waits for it later."""
         if not self._recorded:
-            self.of(inputs, set(self._stages) - (set() if self._layers is not None else {"dry", "cover"}))
+            left_out = {"dry", "cover"} if self._layers is None else set[str]()
+            self.of(inputs, set(STAGES) - left_out)
+
+    def _stage(self, name: str, shown: Shown) -> Tensor:
+        if name == "flow":
+            return self._flow(shown)
+        if name == "light":
+            return self._light(shown)
+        if name == "dry":
+            return shown.dry.copy_(shown.image)
+        return self._cover(shown) if name == "cover" else self._fallen(shown, name)
 
     def _run(self, name: str, stage: Callable[..., Any], inputs: tuple[Tensor, ...] = ()) -> Any:
         if not may_record(self._device):

@@ -131,16 +131,17 @@ def looked_for(found: Tensor) -> Tensor:
     A layer is of use only to words that ask for it, and who asks for leaves sees some. They take from the rest alone;
     where several would take the same, it goes to those that the network saw more of there, by the square of it.
     """
-    raised = {kind: _raised(found, kind) for kind in (SKY, WATER, FOLIAGE, SUBJECT)}
-    kinds = [kind for kind, more in raised.items() if more is not None]
-    if not kinds:
+    tried = {kind: _raised(found, kind) for kind in (SKY, WATER, FOLIAGE, SUBJECT)}
+    raised = {kind: more for kind, more in tried.items() if more is not None}
+    if not raised:
         return found
-    seen, claims = found[:, kinds], torch.cat([more for more in raised.values() if more is not None], 1)
+    seen, claims = torch.cat([found[:, kind : kind + 1] for kind in raised], 1), torch.cat(list(raised.values()), 1)
     free = found[:, :1] + seen.sum(1, keepdim=True)
     left = free * (1 - claims / free.clamp(min=1e-6)).prod(1, keepdim=True)
     weights = claims * seen**2
-    found = found.clone()
-    found[:, kinds] = (free - left) * weights / weights.sum(1, keepdim=True).clamp(min=1e-20)
+    found, given = found.clone(), (free - left) * weights / weights.sum(1, keepdim=True).clamp(min=1e-20)
+    for kind, more in zip(raised, given.unbind(1), strict=True):
+        found[:, kind] = more
     found[:, REST] = 1 - found[:, 1:].sum(1)
     return found
 
