@@ -26,7 +26,7 @@ from pipeline.recorded import Recorded, may_record
 
 LEAST_FLOW = 0.02
 # In their order; "dry" keeps an image without weather, "cover" brings that back where weather may not be.
-STAGES = ("flow", "light", "dry", "fog", "rain", "snow", "cover")
+STAGES: tuple[str, ...] = ("flow", "light", "dry", "fog", "rain", "snow", "cover")
 Inputs = tuple[Tensor, Tensor, Tensor]
 """Calm fields before a latent ``[3, 12, h, w]``, its own ``[12, h, w]``, and what is told of each frame ``[F, 55]``."""
 
@@ -92,8 +92,7 @@ class GpuFrames:
     def record(self, inputs: Inputs) -> None:
         """Record what is not recorded yet, so that nobody waits for it later."""
         if not self._recorded:
-            left_out = {"dry", "cover"} if self._layers is None else set[str]()
-            self.of(inputs, set(STAGES) - left_out)
+            self.of(inputs, {name for name in STAGES if self._layers is not None or name not in ("dry", "cover")})
 
     def _stage(self, name: str, shown: Shown) -> Tensor:
         if name == "flow":
