@@ -48,6 +48,13 @@ def test_amounts_and_places_are_told_where_they_are_not_usual() -> None:
     assert heard("pan", asked("pan_right", speed=0.5), roles(ASKED)).understood == ("the camera pans right, slowly",)
 
 
+def test_nouns_say_where() -> None:
+    """A wind that is heard on the subject moves leaves where leaves are what is named, and so it is told."""
+    meaning, said = hear("a breeze moves the leaves", lambda text: (asked("none", "sway", region="subject"), roles()))
+    assert REGIONS[int(meaning.region[0, NAMED.index("sway")])] == "foliage"
+    assert said.understood == ("wind",)
+
+
 def test_a_prompt_without_anything_for_pocket_is_all_ignored() -> None:
     """The drift that such a prompt gets was not asked for; where it was, it is told."""
     assert heard(" a castle ", asked("drift"), roles(BEYOND, BEYOND)) == Heard((), ("a castle",))
