@@ -4,7 +4,7 @@ import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
@@ -24,6 +24,7 @@ from pipeline.pocket.drawn.drawing import wishes_of
 from pipeline.pocket.fade import decode, fade_from
 from pipeline.pocket.gpu_passes import LATENT_SHAPE, GpuPasses
 from pipeline.pocket.hearing import hear
+from pipeline.pocket.ladder import ladder
 from pipeline.pocket.latents import LATENTS_PER_SECOND
 from pipeline.pocket.layers_network import LayersNetwork
 from pipeline.pocket.looks import fade_s, forget, turn, turn_back
@@ -41,34 +42,19 @@ from pipeline.saving import restore_state, save_state, saved_scenery
 from pipeline.schedule import noise, renoise, sigmas
 from pipeline.stages import Stages
 from pipeline.state import Boundary, StreamState
-from pipeline.types import Capabilities, Chunk, Conditioning, Heard, QualityLevel, VideoFormat
+from pipeline.types import Capabilities, Chunk, Conditioning, Heard, Pixels, QualityLevel, VideoFormat
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Rung:
-    """One quality level: denoising steps and frames made of a latent."""
+@dataclass(slots=True, eq=False)
+class Made:
+    """Latents of a chunk: the boundaries before each, the clean latents, their frames; ``here`` is after the last."""
 
-    name: str
-    steps: int
-    frames: int
-
-
-def ladder(steps: int, frames: int = 4) -> tuple[Rung, ...]:
-    """Rungs from best to least; work goes first, then the frame rate, down to half.
-
-    >>> [rung.name for rung in ladder(1)], [rung.name for rung in ladder(2)]
-    (['full', '12 fps', '8 fps'], ['full', 'one step', '12 fps', '8 fps'])
-    >>> [rung.frames for rung in ladder(2, 15)]
-    [15, 15, 11, 8]
-    >>> [rung.name for rung in ladder(1, 6)]
-    ['full', '16 fps', '12 fps']
-    """
-    simpler = (Rung("one step", 1, frames),) if steps > 1 else ()
-    fewer = sorted({frames * 3 // 4, (frames + 1) // 2} - {0, frames}, reverse=True)
-    slower = (Rung(f"{LATENTS_PER_SECOND * count} fps", 1, count) for count in fewer)
-    return (Rung("full", steps, frames), *simpler, *slower)
+    here: Boundary
+    before: list[Boundary] = field(default_factory=list[Boundary])
+    cleans: list[Tensor] = field(default_factory=list[Tensor])
+    frames: list[Tensor] = field(default_factory=list[Tensor])
 
 
 class CausalPipeline:
@@ -192,47 +178,13 @@ class CausalPipeline:
         self._admit(conditioning)
         if state.fade is not None and state.fade.is_over(state.now.latents - self.capabilities.truncatable_latents):
             state.fade = None  # nothing goes back to it any more, and it holds a picture
-        if not 0 <= conditioning.quality < len(self._rungs):
-            raise ConditioningError(f"quality {conditioning.quality} is not one of 0..{len(self._rungs) - 1}")
-        rung = self._rungs[conditioning.quality]
-        if not 0 <= conditioning.skip < rung.frames:
-            raise ConditioningError(f"{conditioning.skip} frames of a latent of {rung.frames} can't be left out")
-        stages, decoder = Stages(self._device), self._decoders.of(state.canvas.view)
+        stages = Stages(self._device)
         self.commit(state)
         begin, (words, told) = state.now, self._heard(state, conditioning)
         stages.lap("text")
-        made: list[Boundary] = []
-        cleans: list[Tensor] = []
-        frames: list[Tensor] = []
-        here, clean = turned(begin, replace(conditioning, prompt=words)), begin.last
-        state.cache.floor = here.rested
         try:
-            for index in range(self.format.latents_per_chunk):
-                if index:
-                    self._write(state, clean)
-                    stages.lap("context")
-                text = blended(lambda prompt: self._text(prompt)[0], here.travel.said(here.latents + 0.5))
-                clean = self._sample(state, here, text, sigmas(rung.steps))
-                cleans.append(clean)
-                stages.lap("denoise")
-                aimed = self._aimed(here, text, state)
-                latent = self._showing.of(state, cleans, aimed, text.asked)
-                seen = state.canvas, state.fade
-                wanted = 0 if index else conditioning.skip, rung.frames
-                pixels, motion = decode(decoder, (aimed.motion, here.latents), latent, seen, wanted)
-                stages.lap("decode")
-                # A GPU makes the next ones in the same place.
-                frames.append(pixels if index + 1 == self.format.latents_per_chunk else pixels.clone())
-                made.append(here if index else begin)
-                counts = {"latents": here.latents + 1, "frames": here.frames + rung.frames}
-                here = replace(aimed, **counts, last=clean, motion=motion)
-            copy = HostCopy(torch.cat(frames) if len(frames) > 1 else frames[0])
-            if self._passes is not None:
-                stages.lap("copy", copy.stream)
-                # Read while its frames are copied and looked at, when a GPU has nothing else to do.
-                self._write(state, clean)
-                self._showing.draw_ahead(state.seed, here.latents)
-            shown = copy.wait()
+            made = self._latents(state, replace(conditioning, prompt=words), stages)
+            shown = self._shown(state, made, stages)
         except BaseException:
             turn_back(state, begin.latents)
             state.cache.truncate(begin.latents)
@@ -240,10 +192,10 @@ class CausalPipeline:
         seconds = float(self.format.chunk_seconds)
         # Its decoder begins from the picture every time, so there is nothing to bring back; a camera moves the figures.
         watch = follow(begin.watch, conditioning, Seen(shown[-1], seconds), 0.0)
-        here = replace(here, chunks=begin.chunks + 1, watch=watch)
-        state.past = deque([*state.past, *made], maxlen=self.capabilities.truncatable_latents)
-        state.known = deque([*state.known, *cleans], maxlen=state.cache.slots)
-        state.now, state.pending = here, clean if self._passes is None else None
+        state.past = deque([*state.past, *made.before], maxlen=self.capabilities.truncatable_latents)
+        state.known = deque([*state.known, *made.cleans], maxlen=state.cache.slots)
+        state.now = replace(made.here, chunks=begin.chunks + 1, watch=watch)
+        state.pending = made.cleans[-1] if self._passes is None else None
         return Chunk(
             index=begin.chunks,
             first_frame=begin.frames + conditioning.skip,
@@ -310,11 +262,50 @@ class CausalPipeline:
             state.closed = True
             self._open -= 1
 
+    def _latents(self, state: StreamState, conditioning: Conditioning, stages: Stages) -> Made:
+        """Make the latents of a chunk and decode each."""
+        rung, decoder = self._rungs[conditioning.quality], self._decoders.of(state.canvas.view)
+        here = turned(state.now, conditioning)
+        made, state.cache.floor = Made(here), here.rested
+        for index in range(self.format.latents_per_chunk):
+            if index:
+                self._write(state, made.cleans[-1])
+                stages.lap("context")
+            made.before.append(here if index else state.now)
+            text = blended(lambda prompt: self._text(prompt)[0], here.travel.said(here.latents + 0.5))
+            made.cleans.append(self._sample(state, here, text, sigmas(rung.steps)))
+            stages.lap("denoise")
+            aimed = self._aimed(here, text, state)
+            latent = self._showing.of(state, made.cleans, aimed, text.asked)
+            seen, wanted = (state.canvas, state.fade), (0 if index else conditioning.skip, rung.frames)
+            pixels, motion = decode(decoder, (aimed.motion, here.latents), latent, seen, wanted)
+            stages.lap("decode")
+            # A GPU makes the next ones in the same place.
+            made.frames.append(pixels if index + 1 == self.format.latents_per_chunk else pixels.clone())
+            counts = {"latents": here.latents + 1, "frames": here.frames + rung.frames}
+            here = made.here = replace(aimed, **counts, last=made.cleans[-1], motion=motion)
+        return made
+
+    def _shown(self, state: StreamState, made: Made, stages: Stages) -> Pixels:
+        """A chunk's frames on the host."""
+        copy = HostCopy(torch.cat(made.frames) if len(made.frames) > 1 else made.frames[0])
+        if self._passes is not None:
+            stages.lap("copy", copy.stream)
+            # Read while its frames are copied and looked at, when a GPU has nothing else to do.
+            self._write(state, made.cleans[-1])
+            self._showing.draw_ahead(state.seed, made.here.latents)
+        return copy.wait()
+
     def _admit(self, conditioning: Conditioning) -> None:
         if conditioning.mode not in self.capabilities.modes:
             raise ConditioningError(f"pocket makes video from a picture or from text, not {conditioning.mode}")
         if conditioning.mode == "i2v" and conditioning.image is None:
             raise ConditioningError("a picture is needed to begin: upload one first")
+        if not 0 <= conditioning.quality < len(self._rungs):
+            raise ConditioningError(f"quality {conditioning.quality} is not one of 0..{len(self._rungs) - 1}")
+        frames = self._rungs[conditioning.quality].frames
+        if not 0 <= conditioning.skip < frames:
+            raise ConditioningError(f"{conditioning.skip} frames of a latent of {frames} can't be left out")
 
     def _subject(self, asked: Conditioning, scenery: Scenery | None) -> Subject:
         """What is to be seen: what is painted under a seed, or a picture."""
