@@ -64,7 +64,7 @@ class GpuDecoder:
         least = min(float(motion.reach.min()), float(motion.heading.min()))
         is_set_off = canvas.depth is not None and canvas.depth.subject is not None
         by_layers = canvas.layers is not None and (least <= ALL or uneven >= EVEN_GAIN or is_set_off)
-        asked = {name for amount, (name, least) in zip(amounts, LEAST.items(), strict=True) if amount > least}
+        asked = {name for amount, (name, floor) in zip(amounts, LEAST.items(), strict=True) if amount > floor}
         made = self._shown(self._ways[by_layers], motion, after[0], eyes, asked)
         then = motion.after(camera, after, rain)
         return self._drawn_on(made, (motion, then), eyes, canvas)[first:], then
