@@ -28,7 +28,7 @@ class HostCopy:
         self._done = self.stream.record_event()
 
     def wait(self) -> Pixels:
-        """Sleep until the copy is there, and give it."""
+        """Sleep until the copy is there, and give it, ``uint8 [F, H, W, 3]``."""
         if self.stream is not None:
             self._done.synchronize()
         return self._host.numpy()

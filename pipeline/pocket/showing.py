@@ -1,7 +1,7 @@
 """What the decoder is shown of a latent: with motion of its own, and with light that takes its time.
 
-On a GPU both are recorded as one CUDA graph: some two hundred operations on small fields, of which a host can begin
-one in 10 us.
+On a GPU both are recorded as one CUDA graph: they are some two hundred operations on small fields, and a host that
+begins them one by one takes longer than the fields do.
 """
 
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ class Showing:
         return self._recorded(*inputs)
 
     def draw_ahead(self, seed: int, latent: int) -> None:
-        """Draw chance of a latent to come: it takes a host 2 ms, which cost nothing while a GPU renders."""
+        """Draw chance of a latent to come, which costs nothing while a GPU renders."""
         if self._variety:
             self._draws.of(seed, latent)
 
