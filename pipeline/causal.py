@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pipeline.cache import KVCache
 from pipeline.drift import Seen, follow
-from pipeline.errors import CapacityError, ConditioningError, TruncationError
+from pipeline.errors import AbandonedError, CapacityError, ConditioningError, TruncationError
 from pipeline.host_copy import HostCopy
 from pipeline.interface import Progress, silent
 from pipeline.pocket.backdrop import heard_behind, read_behind
@@ -81,6 +81,7 @@ class CausalPipeline:
         self._device = network.position.device
         self._rungs = ladder(steps, frames_per_latent)
         self._passes = GpuPasses(network) if self._device.type == "cuda" else None
+        self._is_given_up: Callable[[], bool] | None = None
         self._decoders = Decoders(frames_per_latent, self._device)
         self._noise, self._showing = noise, Showing(noise, variety, self._device)
         self._texts: OrderedDict[str, tuple[Text, Heard]] = OrderedDict()
@@ -249,6 +250,14 @@ class CausalPipeline:
         restore_state(state, saved)
         self._read_back(state)
 
+    def heed(self, is_given_up: Callable[[], bool]) -> None:
+        """Have this asked before each layer of the network, and before each frame, on a CPU; a GPU's chunk is short."""
+        if self._is_given_up is None and self._passes is None:
+            for block in self._network.transformer.blocks:
+                block.register_forward_pre_hook(lambda *_: self._go_on())
+            self._decoders.heed(self._go_on)
+        self._is_given_up = is_given_up
+
     @torch.inference_mode()
     def prepare(self, conditioning: Conditioning) -> None:
         """Encode a prompt and see a picture, and remember them."""
@@ -261,6 +270,10 @@ class CausalPipeline:
         if not state.closed:
             state.closed = True
             self._open -= 1
+
+    def _go_on(self) -> None:
+        if self._is_given_up is not None and self._is_given_up():
+            raise AbandonedError("a newer command came")
 
     def _latents(self, state: StreamState, conditioning: Conditioning, stages: Stages) -> Made:
         """Make the latents of a chunk and decode each."""

@@ -4,6 +4,7 @@ PipelineError
     ConditioningError   a prompt, picture or mode that this model cannot be made under
     CapacityError       no free slot for another stream
     TruncationError     a boundary that lies too far back, or ahead
+    AbandonedError      a chunk or context that was given up before it was made
     WeightsError        a checkpoint that does not fit the network, or can't be had
     ConfigError         a setting that has no meaning
 """
@@ -23,6 +24,10 @@ class CapacityError(PipelineError):
 
 class TruncationError(PipelineError):
     """The latent boundary is not one that the state can go back to."""
+
+
+class AbandonedError(PipelineError):
+    """What was being made is not wanted any more; the stream's state is unchanged."""
 
 
 class WeightsError(PipelineError):

@@ -85,6 +85,19 @@ class Preparing(Protocol):
 
 
 @runtime_checkable
+class Abandoning(Protocol):
+    """A pipeline besides that can give up a chunk or a context while it is made."""
+
+    def heed(self, is_given_up: Callable[[], bool]) -> None:
+        """Have ``generate_chunk`` and ``commit`` ask this every few milliseconds, from now on.
+
+        Once it says so they raise AbandonedError, the state as before the call. ``open``, ``truncate``, ``swap`` and
+        ``restore`` may ask too, so it must say so during those two alone.
+        """
+        ...
+
+
+@runtime_checkable
 class Resumable(Protocol[SavedT]):
     """A pipeline besides whose streams can go on in another process; one that lacks this loses them with its own.
 

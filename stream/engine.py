@@ -1,6 +1,7 @@
 """Where generation runs and where the state of models lives."""
 
 import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -8,7 +9,9 @@ from typing import Any, Protocol
 from pipeline.errors import PipelineError
 from pipeline.interface import Progress
 from pipeline.types import Capabilities, Chunk, Conditioning, VideoFormat
-from stream.engine_jobs import Build, DeathCallback, EngineInfo, Job, PipelineHost, ScheduledEngine, completed
+from stream.engine_host import Build, EngineInfo, PipelineHost
+from stream.engine_jobs import DeathCallback, ScheduledEngine, completed
+from stream.engine_queue import Job
 from stream.errors import StreamError
 
 logger = logging.getLogger(__name__)
@@ -53,6 +56,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def can_abandon(self) -> bool:
+        """Whether :meth:`abandon` does anything."""
+        ...
+
+    @property
     def replicas(self) -> int:
         """How many models alike work side by side; each stream is with one of them."""
         ...
@@ -83,6 +91,13 @@ class Engine(Protocol):
 
     async def commit(self, stream_id: str) -> None:
         """Write the clean context of the chunk made last; as urgent as the stream's next chunk."""
+        ...
+
+    def abandon(self, stream_id: str) -> None:
+        """Have the :meth:`generate` or :meth:`commit` that goes on raise AbandonedError soon, the state as before it.
+
+        Does nothing where none does, where it is just done, or where the model can't.
+        """
         ...
 
     async def truncate(self, stream_id: str, latent: int) -> None:
@@ -121,15 +136,23 @@ class ThreadEngine(ScheduledEngine):
         self._build = build
         self._thread = ThreadPoolExecutor(1, "engine")
         self._host: PipelineHost[Any] | None = None
+        self._given_up = threading.Event()
 
     async def _launch(self, progress: Progress) -> EngineInfo:
-        host: PipelineHost[Any] = await self._run("the model's start", PipelineHost, self._build, progress)
+        is_given_up = self._given_up.is_set
+        host: PipelineHost[Any] = await self._run("the model's start", PipelineHost, self._build, progress, is_given_up)
         self._host = host
         return await self._run("the model's start", host.warm_up, progress)
 
     async def _execute(self, job: Job) -> Any:
         what = f"stream {job.stream_id}: {job.method}"
         return await self._run(what, getattr(self._host, job.method), job.stream_id, *job.arguments)
+
+    def _give_up(self, is_given_up: bool) -> None:
+        if is_given_up:
+            self._given_up.set()
+        else:
+            self._given_up.clear()
 
     async def _run(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
         future = self._thread.submit(function, *arguments)

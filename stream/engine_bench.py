@@ -21,7 +21,7 @@ from pipeline.interface import Pipeline, Progress, silent
 from pipeline.types import Capabilities, Chunk, Conditioning, Pixels, QualityLevel, VideoFormat
 from stream.config import load
 from stream.engine import Engine, ThreadEngine
-from stream.engine_jobs import Build
+from stream.engine_host import Build
 from stream.engine_process import ProcessEngine
 from stream.engine_ray import RayEngine, RaySettings
 

@@ -10,7 +10,7 @@ import numpy as np
 import pipeline.errors
 from pipeline.errors import PipelineError
 from pipeline.types import Conditioning, Pixels
-from stream.engine_jobs import Job
+from stream.engine_queue import Job
 from stream.errors import StreamError
 
 logger = logging.getLogger(__name__)

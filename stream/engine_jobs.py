@@ -3,155 +3,22 @@
 import asyncio
 import contextlib
 import logging
-import math
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.interface import Pipeline, Preparing, Progress, Resumable, Swapping
+from pipeline.interface import Progress
 from pipeline.types import Capabilities, Chunk, Conditioning, VideoFormat
+from stream.engine_host import EngineInfo
+from stream.engine_queue import ABANDONABLE, Job, JobQueue
 from stream.errors import StreamError
-from stream.journal import Journal
 
 logger = logging.getLogger(__name__)
 
 DeathCallback = Callable[[list[str], str], None]
 """(ids of the streams that were lost, a sentence why)."""
-
-Build = Callable[[Progress], Pipeline[Any]]
-"""Makes the model, telling the stages of that."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineInfo:
-    """What a warm model tells of itself."""
-
-    format: VideoFormat
-    capabilities: Capabilities
-    chunk_seconds: tuple[float, ...]
-    is_resumable: bool = False
-    """Whether its streams can go on in another process."""
-
-
-StateT = TypeVar("StateT")
-
-
-class PipelineHost(Generic[StateT]):
-    """A pipeline with its streams' states by id; blocking, for the one thread that owns the model."""
-
-    def __init__(self, build: Callable[[Progress], Pipeline[StateT]], progress: Progress) -> None:
-        self._pipeline = build(progress)
-        self._states: dict[str, StateT] = {}
-
-    def warm_up(self, progress: Progress) -> EngineInfo:
-        """Warm the model up and tell of it."""
-        seconds = self._pipeline.warm_up(progress)
-        is_resumable = isinstance(self._pipeline, Resumable)
-        return EngineInfo(self._pipeline.format, self._pipeline.capabilities, seconds, is_resumable)
-
-    def open(self, stream_id: str, conditioning: Conditioning, saved: bytes | None = None) -> None:
-        """Begin a take, or go on with one that was saved, instead of the one before if any, or out of it."""
-        before = self._states.get(stream_id)
-        if before is not None and conditioning.enter != "cut" and isinstance(self._pipeline, Swapping):
-            self._states[stream_id] = self._pipeline.swap(before, conditioning)
-            return
-        self.close_stream(stream_id)
-        self._states[stream_id] = self._pipeline.open(conditioning)
-        if saved is not None:
-            assert isinstance(self._pipeline, Resumable)
-            try:
-                self._pipeline.restore(self._states[stream_id], saved)
-            except PipelineError:
-                self.close_stream(stream_id)
-                raise
-
-    def generate(self, stream_id: str, conditioning: Conditioning) -> Chunk:
-        """Make the next chunk of a stream."""
-        return self._pipeline.generate_chunk(self._states[stream_id], conditioning)
-
-    def commit(self, stream_id: str) -> None:
-        """Write the context of a stream's last chunk."""
-        self._pipeline.commit(self._states[stream_id])
-
-    def truncate(self, stream_id: str, latent: int) -> None:
-        """Take a stream back to a boundary."""
-        self._pipeline.truncate(self._states[stream_id], latent)
-
-    def prepare(self, stream_id: str, conditioning: Conditioning) -> None:
-        """Read what may be asked for, where the pipeline can."""
-        if isinstance(self._pipeline, Preparing):
-            self._pipeline.prepare(conditioning)
-
-    def save(self, stream_id: str) -> bytes:
-        """Give a stream's checkpoint; for a pipeline that is Resumable."""
-        assert isinstance(self._pipeline, Resumable)
-        return self._pipeline.save(self._states[stream_id])
-
-    def resume(self, stream_id: str, journal: Journal) -> None:
-        """Bring a stream to where it was elsewhere: its checkpoint, then again what was called since."""
-        self.open(stream_id, journal.opening, journal.saved)
-        for method, arguments in journal.calls:
-            getattr(self, method)(stream_id, *arguments)
-
-    def close_stream(self, stream_id: str) -> None:
-        """Free a stream's state; idempotent."""
-        if stream_id in self._states:
-            self._pipeline.close(self._states.pop(stream_id))
-
-    def close(self) -> None:
-        """Free every stream's state."""
-        for stream_id in list(self._states):
-            self.close_stream(stream_id)
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """One call for the model: a method of :class:`PipelineHost`, its arguments after the id, who waits."""
-
-    method: str
-    stream_id: str
-    arguments: tuple[Any, ...]
-    deadline: float
-    result: "asyncio.Future[Any]"
-
-
-class JobQueue:
-    """Jobs by stream: first come, first served within a stream, the earliest deadline first among streams.
-
-    A job that waits behind another of its stream lends it its urgency.
-    """
-
-    def __init__(self) -> None:
-        self._lines: dict[str, deque[Job]] = {}
-
-    def put(self, job: Job) -> None:
-        """Add a job at the end of its stream's line."""
-        self._lines.setdefault(job.stream_id, deque()).append(job)
-
-    def pop(self) -> Job | None:
-        """Take out the most urgent job that anyone still waits for, or give None."""
-        best: str | None = None
-        earliest = math.inf
-        for stream_id in list(self._lines):
-            wanted = (job for job in self._lines[stream_id] if not job.result.done())
-            line = self._lines[stream_id] = deque(wanted)
-            if not line:
-                del self._lines[stream_id]
-            elif best is None or min(job.deadline for job in line) < earliest:
-                best, earliest = stream_id, min(job.deadline for job in line)
-        return None if best is None else self._lines[best].popleft()
-
-    def fail(self, error: StreamError) -> None:
-        """Refuse all that wait."""
-        for line in self._lines.values():
-            for job in line:
-                if not job.result.done():
-                    job.result.set_exception(error)
-        self._lines.clear()
 
 
 async def completed(future: Future[Any]) -> BaseException | None:
@@ -191,6 +58,10 @@ class ScheduledEngine(ABC):
         """Carry out one call. Raises PipelineError or StreamError, nothing else."""
 
     @abstractmethod
+    def _give_up(self, is_given_up: bool) -> None:
+        """Let the model know whether what it makes now is given up; False before each call."""
+
+    @abstractmethod
     async def _shut(self) -> None:
         """Free the model, also one that was never launched."""
 
@@ -223,6 +94,11 @@ class ScheduledEngine(ABC):
     def is_resumable(self) -> bool:
         """Whether the model's streams can be saved, and go on from that."""
         return self._known.is_resumable
+
+    @property
+    def can_abandon(self) -> bool:
+        """Whether a chunk or context can be given up while it is made."""
+        return self._known.can_abandon
 
     @property
     def chunk_seconds(self) -> tuple[float, ...]:
@@ -264,6 +140,15 @@ class ScheduledEngine(ABC):
         # Its stream needs it by the time that its next chunk is due, so others may go first until then.
         next_due = self._open.get(stream_id, self._now()) + float(self.format.chunk_seconds)
         await self._call("commit", stream_id, (), next_due)
+
+    def abandon(self, stream_id: str) -> None:
+        """Give up the chunk or context that is asked for, whether it waits or is being made."""
+        if not self.can_abandon:
+            return
+        self._jobs.abandon(stream_id)
+        running = self._running
+        if running is not None and running.stream_id == stream_id and running.method in ABANDONABLE:
+            self._give_up(True)
 
     async def truncate(self, stream_id: str, latent: int) -> None:
         """Go back to a boundary."""
@@ -340,6 +225,7 @@ class ScheduledEngine(ABC):
                 await self._arrived.wait()
                 continue
             began = self._now()
+            self._give_up(False)
             try:
                 value = await self._execute(job)
             except (PipelineError, StreamError) as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import logging
 import multiprocessing
 import os
@@ -18,7 +19,9 @@ from pipeline.errors import PipelineError
 from pipeline.interface import Progress, silent
 from pipeline.types import Chunk, Pixels
 from stream.engine_calls import ReceivedPictures, Request, SentPictures, Stage, failure, result
-from stream.engine_jobs import Build, EngineInfo, Job, PipelineHost, ScheduledEngine, completed
+from stream.engine_host import Build, EngineInfo, PipelineHost
+from stream.engine_jobs import ScheduledEngine, completed
+from stream.engine_queue import Job
 from stream.errors import StreamError
 from stream.shared_frames import SharedFrames
 
@@ -45,6 +48,8 @@ class ProcessEngine(ScheduledEngine):
         self._frames: SharedFrames | None = None
         self._relaunch: asyncio.Task[None] | None = None
         self._sent_pictures = SentPictures()
+        # No lock: a process that is killed while it holds one would leave this one waiting.
+        self._given_up = multiprocessing.get_context("spawn").RawValue(ctypes.c_bool, False)
 
     @property
     def ready(self) -> bool:
@@ -57,7 +62,7 @@ class ProcessEngine(ScheduledEngine):
         return None if self._process is None else self._process.pid
 
     async def _launch(self, progress: Progress) -> EngineInfo:
-        spawning = self._pipe_thread.submit(_spawn, self._build)
+        spawning = self._pipe_thread.submit(_spawn, self._build, self._given_up)
         try:
             process, connection, frames = await asyncio.wrap_future(spawning)
         except asyncio.CancelledError:
@@ -73,6 +78,9 @@ class ProcessEngine(ScheduledEngine):
         if self._relaunch is not None:
             await asyncio.wait({self._relaunch})
         return await self._ask(*self._sent_pictures.split(job))
+
+    def _give_up(self, is_given_up: bool) -> None:
+        self._given_up.value = is_given_up
 
     async def _ask(self, request: Request, picture: Pixels | None, progress: Progress = silent) -> Any:
         process, connection, frames = self._process, self._connection, self._frames
@@ -132,12 +140,12 @@ class ProcessEngine(ScheduledEngine):
         self._pipe_thread.shutdown(wait=False, cancel_futures=True)
 
 
-def _spawn(build: Build) -> tuple[BaseProcess, Connection, SharedFrames]:
+def _spawn(build: Build, given_up: ctypes.c_bool) -> tuple[BaseProcess, Connection, SharedFrames]:
     # A forked child would inherit locks of threads that it does not have.
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     level = logging.getLogger().getEffectiveLevel()
-    process = context.Process(target=serve, args=(theirs, build, level), name="vivant-engine", daemon=True)
+    process = context.Process(target=serve, args=(theirs, build, given_up, level), name="vivant-engine", daemon=True)
     process.start()
     # Held open here as well, it would never show the end of the other side.
     theirs.close()
@@ -201,9 +209,10 @@ class _Announced:
 class _Child:
     """The model in the spawned process: two threads, one that reads the pipe and one that owns the model."""
 
-    def __init__(self, connection: Connection, build: Build) -> None:
+    def __init__(self, connection: Connection, build: Build, given_up: ctypes.c_bool) -> None:
         self._connection = connection
         self._build = build
+        self._given_up = given_up
         self._host: PipelineHost[Any] | None = None
         self._pictures = ReceivedPictures()
         self._frames = SharedFrames.receive(connection)
@@ -218,7 +227,7 @@ class _Child:
     def answer(self, request: Request) -> Any:
         """Carry out a call."""
         if self._host is None:
-            self._host = PipelineHost(self._build, self._tell)
+            self._host = PipelineHost(self._build, self._tell, lambda: self._given_up.value)
         if request.method == "warm_up":
             return self._host.warm_up(self._tell)
         return getattr(self._host, request.method)(request.stream_id, *request.arguments)
@@ -242,12 +251,12 @@ class _Child:
             self._connection.send_bytes(np.ascontiguousarray(value.frames).data.cast("B"))
 
 
-def serve(connection: Connection, build: Build, log_level: int) -> None:
+def serve(connection: Connection, build: Build, given_up: ctypes.c_bool, log_level: int) -> None:
     """Run the model for the parent process until that closes the pipe or is gone; the child's main."""
     # Ctrl-C in a terminal goes to every process; the parent ends this one in its own time.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    child = _Child(connection, build)
+    child = _Child(connection, build, given_up)
     with ThreadPoolExecutor(1, "model") as thread:
         while True:
             try:

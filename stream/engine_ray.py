@@ -12,7 +12,9 @@ from typing import Any
 from pipeline.interface import Progress
 from pipeline.types import Pixels
 from stream.engine_calls import Request, SentPictures, Stage, result
-from stream.engine_jobs import Build, EngineInfo, Job, completed
+from stream.engine_host import Build, EngineInfo
+from stream.engine_jobs import completed
+from stream.engine_queue import Job
 from stream.engine_replicas import ReplicatedEngine
 from stream.errors import StreamError
 from stream.ray_actor import ModelActor
@@ -105,6 +107,11 @@ class RayReplica(Replica):
         """Make a call and wait for its answer. Raises ConnectionError when the actor is dead."""
         with _death_as_connection_error():
             return import_ray().get(self._actor.answer.remote(request, picture))
+
+    def _give_up(self, is_given_up: bool) -> None:
+        # The actor takes it back itself, with the next call.
+        if is_given_up and self._actor is not None and not self._is_dead:
+            self._actor.give_up.remote()
 
     async def _shut(self) -> None:
         if self._actor is not None:

@@ -71,6 +71,11 @@ class ReplicatedEngine(ABC):
         return self._pool.info.is_resumable
 
     @property
+    def can_abandon(self) -> bool:
+        """Whether a chunk or context can be given up while it is made."""
+        return self._pool.info.can_abandon
+
+    @property
     def chunk_seconds(self) -> tuple[float, ...]:
         """Seconds that a chunk takes at each quality on the slowest replica."""
         return self._pool.info.chunk_seconds
@@ -128,6 +133,11 @@ class ReplicatedEngine(ABC):
     async def commit(self, stream_id: str) -> None:
         """Write the clean context of the chunk made last."""
         await self._at_home(stream_id, lambda replica: replica.commit(stream_id))
+
+    def abandon(self, stream_id: str) -> None:
+        """Give up the chunk or context that is asked for."""
+        if (replica := self._homes.get(stream_id)) is not None and stream_id not in self._moves:
+            replica.abandon(stream_id)
 
     async def truncate(self, stream_id: str, latent: int) -> None:
         """Go back to a boundary."""

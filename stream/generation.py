@@ -22,9 +22,10 @@ from stream.errors import StreamError
 from stream.generation_time import GenerationTime
 from stream.kept import Kept
 from stream.meter import Meter, Observer
+from stream.pace import Pace, TakesCheckpoints
 from stream.picture import Picture
 from stream.playout import DueFrame, PlayoutBuffer
-from stream.producer import ChunkProducer, Pace, TakesCheckpoints
+from stream.producer import ChunkProducer
 from stream.protocol import Latency, StreamState
 from stream.recorder import Recordings
 from stream.session_log import SessionLogs

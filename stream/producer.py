@@ -1,19 +1,20 @@
 """Makes the chunks of one stream, each just in time."""
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any
 
-from pipeline.errors import PipelineError
+from pipeline.errors import AbandonedError, PipelineError
 from pipeline.types import Chunk
 from stream.capacity import Timing
 from stream.control import Control, Making, Opening, Snapshot
 from stream.engine import Engine
-from stream.generation_time import FADING, GenerationTime
+from stream.generation_time import FADING
+from stream.pace import Pace, TakesCheckpoints
 from stream.playout import Place, PlayoutBuffer, Room
 
 logger = logging.getLogger(__name__)
@@ -24,47 +25,6 @@ KNOWN_PROMPTS = 16
 """Fewer than the models remember, which other streams share."""
 HELD_UP = 0.3
 """The share of its own making that a chunk is begun the earlier for each stream beside it."""
-
-
-@dataclass(slots=True)
-class Pace:
-    """What a producer goes by: seconds of video to keep ahead, the quality to make, how long that takes.
-
-    ``made(chunk, seconds, timing)`` is told of each chunk: the seconds it took, how it came.
-    ``take_spare`` asks whether other streams leave the time to make a chunk again, ``company`` how many there are.
-    """
-
-    buffer_s: float
-    quality: Callable[[], int]
-    time: GenerationTime
-    made: Callable[[Chunk, float, Timing], None]
-    take_spare: Callable[[], bool] = lambda: True
-    company: Callable[[], int] = lambda: 0
-
-
-class TakesCheckpoints(Protocol):
-    """Who keeps a take's newest state elsewhere."""
-
-    @property
-    def is_due(self) -> bool:
-        """Whether the beginning of the next chunk is to be kept."""
-        ...
-
-    def missed(self) -> None:
-        """Take note that there could be no checkpoint now."""
-        ...
-
-    def made(self, saved: bytes, frame: int, pts: int) -> None:
-        """Take a checkpoint, and where it stands: the index and timestamp of the first frame to come."""
-        ...
-
-    def sent(self, frames: int) -> None:
-        """Take note that so many frames of the stream were sent."""
-        ...
-
-    def thrown_away(self, frame: int) -> None:
-        """Take note that what was made from this frame on will never be sent."""
-        ...
 
 
 class ChunkProducer:
@@ -88,6 +48,7 @@ class ChunkProducer:
         self._head_latent = 0
         self._open_s = self._rewind_s = self._commit_s = 0.0
         self._busy_until = 0.0
+        self._due: float | None = None
         self._spare_s: float | None = None
 
     async def run(self, after: "asyncio.Task[None] | None" = None) -> None:
@@ -102,14 +63,20 @@ class ChunkProducer:
             while True:
                 room = await self._playout.wait_for_room(self._lead)  # the viewers' clock paces the model
                 snapshot = self._snapshot()  # newest commands, frozen
-                begun = self._playout.timer.time()
-                chunk = await self._generate(snapshot, room)  # never on the event loop
-                making = Making(begun, self._playout.timer.time(), chunk.timings_ms.get("text", 0.0) / 1000)
-                if self._deliver(room, chunk, replace(snapshot, making=making)):  # frames leave it when due
-                    await self._commit()  # clean-context cache write, off the hot path
-                    await self._keep()
+                # What a newer command leaves of no use is given up, and made under that.
+                with contextlib.suppress(AbandonedError):
+                    await self._make(snapshot, room)
         finally:
+            self._engine.abandon(self._id)
             await self._engine.close_stream(self._id)
+
+    async def _make(self, snapshot: Snapshot, room: Room) -> None:
+        begun = self._playout.timer.time()
+        chunk = await self._generate(snapshot, room)  # never on the event loop
+        making = Making(begun, self._playout.timer.time(), chunk.timings_ms.get("text", 0.0) / 1000)
+        if self._deliver(room, chunk, replace(snapshot, making=making)):  # frames leave it when due
+            await self._commit()  # clean-context cache write, off the hot path
+            await self._keep()
 
     def has_begun(self, take: int) -> bool:
         """Whether the engine holds this take."""
@@ -122,9 +89,12 @@ class ChunkProducer:
 
     def overtake(self) -> None:
         """Throw away what was made before the newest command and can be made again in time."""
-        begin = max(self._playout.timer.time(), self._busy_until) + GUARD_S
+        begin = self._playout.timer.time() + GUARD_S
+        if not self._engine.can_abandon:
+            begin = max(begin, self._busy_until + GUARD_S)
+        opened = begin + self._estimate() + self._open_s
         if self._control.take != self._take and not self._control.carries:
-            self._drop(begin + self._estimate() + self._open_s)
+            self._abandon(opened, is_thrown_away=self._drop(opened) is not None)
             return
         # One chunk more may be in the making; what lies further back than the model can go stays.
         oldest = (
@@ -132,15 +102,29 @@ class ChunkProducer:
         )
         if self._control.take != self._take:
             # The take comes out of the one before, as that is at the last frame which is left of it.
-            latent = self._drop(begin + self._estimate() + self._open_s, self._take, oldest)
+            latent = self._drop(opened, self._take, oldest)
             self._rewind = self._rewind if latent is None else latent
+            self._abandon(opened, is_thrown_away=latent is not None)
             return
-        begin += self._rewind_s + (0.0 if self._control.prompt in self._read else self.pace.time.reading_s)
-        place, quality = self._soonest(begin, oldest)
-        if place is not None and self.pace.take_spare():
+        begin += 0.0 if self._control.prompt in self._read else self.pace.time.reading_s
+        place, quality = self._soonest(begin + self._rewind_s, oldest)
+        is_better = place is not None or self._is_in_time(begin + self._estimate())
+        if not is_better or not self.pace.take_spare():
+            return
+        if place is not None:
             self._playout.drop(place)
             self._thrown_away()
             self._rewind, self._skip_s, self._hurry = place.latent, place.skip / place.fps, quality
+        self._engine.abandon(self._id)
+
+    def _is_in_time(self, ready: float) -> bool:
+        """Whether one in the place of the chunk that is being made would still be in time."""
+        return self._engine.can_abandon and self._due is not None and self._playout.running and self._due > ready
+
+    def _abandon(self, ready: float, is_thrown_away: bool) -> None:
+        """Give up what is being made where it comes after what is thrown away, or another is there before its time."""
+        if is_thrown_away or self._is_in_time(ready):
+            self._engine.abandon(self._id)
 
     def _drop(self, after: float, take: int | None = None, from_latent: int = 0) -> int | None:
         latent = self._playout.drop_unsent(after, take, from_latent)
@@ -219,8 +203,16 @@ class ChunkProducer:
         self._busy_until = began + expected
         # A take that begins, or one that is late already, must not push aside another stream's chunk that can
         # still be in time: its own frames are shown when they come.
-        chunk = await self._engine.generate(self._id, conditioning, max(room.due, began + expected))
-        self._busy_until = 0.0
+        self._due = room.due
+        try:
+            chunk = await self._engine.generate(self._id, conditioning, max(room.due, began + expected))
+        except AbandonedError:
+            if self._rewind is None:
+                self._skip_s = conditioning.skip / fps  # The same place again, which is still midway.
+            self._spare_s = None
+            raise
+        finally:
+            self._busy_until, self._due = 0.0, None
         self._head_latent = chunk.first_latent + chunk.latents
         ended = timer.time()
         made = float(left_s / self._engine.format.chunk_seconds)

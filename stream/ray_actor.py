@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -12,7 +13,8 @@ import numpy as np
 
 from pipeline.types import Chunk, Pixels
 from stream.engine_calls import Failure, ReceivedPictures, Request, Stage, failure
-from stream.engine_jobs import Build, EngineInfo, PipelineHost, completed
+from stream.engine_host import Build, EngineInfo, PipelineHost
+from stream.engine_jobs import completed
 
 
 class ModelActor:
@@ -24,6 +26,7 @@ class ModelActor:
         self._thread = ThreadPoolExecutor(1, "model")
         self._pictures = ReceivedPictures()
         self._host: PipelineHost[Any] | None = None
+        self._given_up = threading.Event()
 
     async def warm_up(self, build: Build) -> AsyncIterator[Stage | EngineInfo | Failure]:
         """Build the model and warm it up: gives stages as they begin, at last what the model tells of itself."""
@@ -45,10 +48,15 @@ class ModelActor:
             # A copy: Ray's own is read-only, and keeps its place in the object store.
             picture = picture.copy()
         request = self._pictures.put_back(request, picture)
+        self._given_up.clear()
         method = getattr(self._host, request.method)
         work = self._thread.submit(method, request.stream_id, *request.arguments)
         await completed(work)
         return outcome(work)
+
+    async def give_up(self) -> None:
+        """Give up the chunk or context that is being made; calls begin in the order in which they were made."""
+        self._given_up.set()
 
     async def watch(self) -> None:
         """Never return, so that whoever waits learns of the actor's death."""
@@ -59,7 +67,7 @@ class ModelActor:
         return os.getpid()
 
     def _warm_up(self, build: Build, tell: Callable[[str], None]) -> EngineInfo:
-        self._host = PipelineHost(build, tell)
+        self._host = PipelineHost(build, tell, self._given_up.is_set)
         return self._host.warm_up(tell)
 
 

@@ -5,7 +5,9 @@ from abc import abstractmethod
 from typing import Any
 
 from pipeline.errors import PipelineError
-from stream.engine_jobs import EngineInfo, Job, ScheduledEngine
+from stream.engine_host import EngineInfo
+from stream.engine_jobs import ScheduledEngine
+from stream.engine_queue import Job
 from stream.errors import StreamError
 from stream.journal import Journal
 from stream.load import Load

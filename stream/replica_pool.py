@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pipeline.errors import PipelineError
 from pipeline.interface import Progress
-from stream.engine_jobs import EngineInfo
+from stream.engine_host import EngineInfo
 from stream.errors import StreamError
 from stream.replica import Replica
 

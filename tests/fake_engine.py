@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from pipeline.errors import AbandonedError
 from pipeline.interface import Pipeline, Progress, Resumable, silent
 from pipeline.types import Chunk, Conditioning
 from stream.clock import Alarm
-from stream.engine_jobs import DeathCallback, PipelineHost
+from stream.engine_host import PipelineHost
+from stream.engine_jobs import DeathCallback
 from stream.errors import StreamError
 from tests.fakes import FakeClock
 
@@ -30,6 +32,10 @@ class FakeEngine:
         self.is_resumable = isinstance(pipeline, Resumable)
         self.open_s = self.close_s = self.save_s = self.prepare_s = 0.0
         self.prepare_error: StreamError | None = None
+        self.can_abandon = False
+        """As a model that can give up what it makes; for the test to set."""
+        self.commit_s = 0.0
+        self._abandonable = self._is_given_up = False
         self.busy_s = 0.0
         self.replicas = 1
         self.ready = True
@@ -74,7 +80,7 @@ class FakeEngine:
         self.calls.append(("generate", conditioning.revision, round(deadline, 6)))
         frames = self.pipeline.format.chunk_seconds * self.capabilities.quality[conditioning.quality].fps
         left_out = self.frames_share * float(conditioning.skip / frames)
-        await self._spend(self.seconds[conditioning.quality] * (1 - left_out))
+        await self._spend(self.seconds[conditioning.quality] * (1 - left_out), abandonable=True)
         try:
             return self._host.generate(stream_id, conditioning)
         except ZeroDivisionError as error:
@@ -83,7 +89,15 @@ class FakeEngine:
     async def commit(self, stream_id: str) -> None:
         """Write the context."""
         self.calls.append(("commit",))
+        await self._spend(self.commit_s, abandonable=True)
         self._host.commit(stream_id)
+
+    def abandon(self, stream_id: str) -> None:
+        """Give up the chunk or context in the making, where the test lets it."""
+        if self.can_abandon and self._abandonable:
+            self.calls.append(("abandon",))
+            self._is_given_up = True
+            self._alarm.ring()
 
     async def truncate(self, stream_id: str, latent: int) -> None:
         """Go back."""
@@ -104,8 +118,13 @@ class FakeEngine:
         await self._spend(self.close_s)
         self._host.close_stream(stream_id)
 
-    async def _spend(self, seconds: float) -> None:
-        until = self._clock.time() + seconds
-        while self._clock.time() < until:
-            await self._alarm.wait(until)
-        self.busy_s += seconds
+    async def _spend(self, seconds: float, abandonable: bool = False) -> None:
+        begun, self._abandonable = self._clock.time(), abandonable
+        try:
+            while self._clock.time() < begun + seconds and not self._is_given_up:
+                await self._alarm.wait(begun + seconds)
+            self.busy_s += self._clock.time() - begun
+            if self._is_given_up:
+                raise AbandonedError("a newer command came")
+        finally:
+            self._abandonable = self._is_given_up = False

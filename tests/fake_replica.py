@@ -6,7 +6,9 @@ from typing import Any
 
 from pipeline.interface import Progress
 from pipeline.types import Conditioning
-from stream.engine_jobs import EngineInfo, Job, PipelineHost, completed
+from stream.engine_host import EngineInfo, PipelineHost
+from stream.engine_jobs import completed
+from stream.engine_queue import Job
 from stream.engine_replicas import ReplicatedEngine
 from stream.errors import StreamError
 from stream.replica import Replica
@@ -46,6 +48,9 @@ class ThreadReplica(Replica):
         if (error := await completed(future)) is not None:
             raise error
         return future.result()
+
+    def _give_up(self, is_given_up: bool) -> None:
+        pass
 
     async def _shut(self) -> None:
         self._thread.shutdown(wait=False)

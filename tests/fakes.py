@@ -8,6 +8,7 @@ import heapq
 import itertools
 import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import CapacityError, ConditioningError, TruncationError
+from pipeline.errors import AbandonedError, CapacityError, ConditioningError, TruncationError
 from pipeline.interface import Progress, silent
 from pipeline.types import Capabilities, Chunk, Conditioning, Cut, Drift, Mode, Pixels, QualityLevel, VideoFormat
 from tests.gate import stand_at
@@ -24,7 +25,9 @@ from tests.gate import stand_at
 FAIL = "!fail"
 DIE = "!die"
 REFUSE = "!refuse"
-"""Prompts that make a generate raise ZeroDivisionError, kill its process, raise ConditioningError."""
+STICK = "!stick"
+"""Prompts that make a generate raise ZeroDivisionError, kill its process, raise ConditioningError, go on until it is
+given up or five seconds are over."""
 
 
 @dataclass(slots=True)
@@ -211,12 +214,38 @@ class SwappingFake(ResumableFake):
         return state
 
 
-def build_fake(progress: Progress, resumable: bool = False, swapping: bool = False, **options: Any) -> FakePipeline:
+class AbandoningFake(ResumableFake):
+    """The fake, with chunks that can be given up: those that stick."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.sticks = threading.Event()
+
+    def heed(self, is_given_up: Callable[[], bool]) -> None:
+        """Have this asked while a chunk sticks."""
+        self._is_given_up = is_given_up
+
+    def generate_chunk(self, state: FakeState, conditioning: Conditioning) -> Chunk:
+        """Make one chunk, or stick."""
+        if conditioning.prompt == STICK:
+            self.calls.append(("stick", conditioning.revision))
+            self.sticks.set()
+            until = time.monotonic() + 5
+            while time.monotonic() < until:
+                if self._is_given_up():
+                    raise AbandonedError("given up")
+                time.sleep(0.001)
+        return super().generate_chunk(state, conditioning)
+
+
+def build_fake(
+    progress: Progress, resumable: bool = False, swapping: bool = False, abandoning: bool = False, **options: Any
+) -> FakePipeline:
     """Build the fake with these options, as engines want it; it tells of that if it has stages."""
     if options.get("stages"):
         progress("building")
-    kind = SwappingFake if swapping else ResumableFake if resumable else FakePipeline
-    return kind(**options)
+    kinds = {AbandoningFake: abandoning, SwappingFake: swapping, ResumableFake: resumable}
+    return next((kind for kind, is_asked in kinds.items() if is_asked), FakePipeline)(**options)
 
 
 class _Booked:

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.errors import CapacityError, ConditioningError, TruncationError
+from pipeline.errors import AbandonedError, CapacityError, ConditioningError, TruncationError
 from pipeline.types import Conditioning
 from stream.engine import Engine, ThreadEngine
-from stream.engine_jobs import Job, JobQueue
 from stream.engine_process import ProcessEngine
+from stream.engine_queue import Job, JobQueue
 from stream.engine_replicas import ReplicatedEngine
 from stream.errors import StreamError
-from tests.fakes import FAIL, REFUSE, FakePipeline, build_fake, settle
+from tests.fakes import FAIL, REFUSE, STICK, FakePipeline, build_fake, settle
 from tests.gate import Gate
 
 PICTURE = np.full((6, 8, 3), 40, np.uint8)
@@ -162,6 +162,45 @@ async def test_what_was_saved_goes_on_in_another_stream(make: Make) -> None:
     assert (got.index, got.first_frame, got.first_latent) == (3, 12, 3)
     await engine.close_stream("b")
     assert (await engine.generate("a", under(), 0.0)).index == 4
+
+
+async def test_what_is_given_up_was_never_begun(make: Make) -> None:
+    """A chunk that is given up raises at once, its stream is as before; what else goes on or comes next is made."""
+    engine = await make(abandoning=True)
+    assert engine.can_abandon
+    mine, other = await neighbours(engine, 2)
+    first = await engine.generate(mine, under("snow", 1), 0.0)
+    await engine.commit(mine)
+    engine.abandon(mine)  # Nothing is made now, and the next one must not suffer for it.
+    stuck = asyncio.create_task(engine.generate(mine, under(STICK, 2), 0.0))
+    waiting = asyncio.create_task(engine.generate(other, under("rain", 7), 0.0))
+    await asyncio.sleep(0.05)
+    engine.abandon(other)  # It waits behind the one that sticks.
+    with pytest.raises(AbandonedError):
+        await waiting
+    assert not stuck.done()
+    engine.abandon(mine)
+    with pytest.raises(AbandonedError):
+        await asyncio.wait_for(stuck, 3)
+    after, theirs = await engine.generate(mine, under("snow", 3), 0.0), await engine.generate(other, under(), 0.0)
+    assert (after.index, after.first_latent, theirs.index) == (1, first.latents, 0)
+    stuck = asyncio.create_task(engine.generate(mine, under(STICK, 4), 0.0))
+    await asyncio.sleep(0.05)
+    assert not stuck.done()  # What was given up before is over.
+    engine.abandon(mine)
+    with pytest.raises(AbandonedError):
+        await asyncio.wait_for(stuck, 3)
+
+
+async def test_a_model_that_makes_to_the_end_is_left_to(make: Make) -> None:
+    """Where the model can't give up, a call comes to its end as if nobody had asked."""
+    engine = await make()
+    assert not engine.can_abandon
+    await engine.open("a", under())
+    asked = asyncio.create_task(engine.generate("a", under("snow"), 0.0))
+    await asyncio.sleep(0)
+    engine.abandon("a")
+    assert (await asked).index == 0
 
 
 async def test_a_take_comes_out_of_the_one_before(make: Make) -> None:

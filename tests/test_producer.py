@@ -10,12 +10,14 @@ from pipeline.errors import ConditioningError
 from pipeline.types import Capabilities, Chunk
 from stream.capacity import Timing
 from stream.control import Control, Snapshot
+from stream.engine import ThreadEngine
 from stream.errors import StreamError
 from stream.generation_time import GenerationTime
+from stream.pace import Pace
 from stream.playout import DueFrame, PlayoutBuffer
-from stream.producer import ChunkProducer, Pace
+from stream.producer import ChunkProducer
 from tests.fake_engine import FakeEngine
-from tests.fakes import FAIL, REFUSE, FakeClock, FakePicture, FakePipeline, settle
+from tests.fakes import FAIL, REFUSE, STICK, AbandoningFake, FakeClock, FakePicture, FakePipeline, settle
 
 
 class Stage:
@@ -342,6 +344,92 @@ async def test_a_takes_first_latent_is_not_made_again_midway() -> None:
         assert stage.revisions.index(stage.control.revision) == 4
 
 
+async def test_a_prompt_does_not_wait_for_what_it_makes_useless() -> None:
+    """Where the model can give up what it makes, a prompt is seen sooner, in the median and at worst; none is late."""
+    waits: list[list[float]] = []
+    for can_abandon in (False, True):
+        made = Stage(0.12, FakePipeline(joins_midway=True), chunk_s=0.2)
+        made.quality, made.engine.seconds = 2, (0.2, 0.2, 0.2)
+        made.engine.can_abandon, made.engine.commit_s, made.engine.frames_share = can_abandon, 0.04, 0.5
+        async for stage in staged(made):
+            waits.append(await waits_for_prompts(stage))
+            assert (("abandon",) in stage.engine.calls) == can_abandon
+            assert stage.playout.underruns == 0
+            assert {round(later - earlier, 4) for earlier, later in pairwise(stage.sent_at)} == {0.125}
+    assert waits[1][12] < waits[0][12] - 0.05
+    assert waits[1][-1] < waits[0][-1] - 0.04
+
+
+@pytest.mark.parametrize("quality", [0, 2])
+async def test_prompts_without_a_pause_stop_nothing(quality: int) -> None:
+    """Who types into a running stream, thirty prompts a second, gets every frame in time, of newer and newer ones."""
+    made = Stage(0.12, FakePipeline(joins_midway=True))
+    made.engine.can_abandon, made.engine.commit_s, made.quality = True, 0.03, quality
+    async for stage in staged(made):
+        stage.start()
+        await stage.clock.advance(2.0)
+        before = stage.control.revision
+        for number in range(90):
+            stage.prompt("x" * number)
+            await stage.clock.advance(1 / 30)
+        assert ("abandon",) in stage.engine.calls
+        assert stage.playout.underruns == 0
+        seen = [revision for revision in stage.revisions if revision > before]
+        assert seen == sorted(seen)
+        assert len(set(seen)) >= 6
+        # No frame of a latent made again midway comes twice, or is missing.
+        assert [frame.pixels[0, 0, 0] for frame in stage.frames] == [n % 256 for n in range(len(stage.frames))]
+        equals_offline(stage)
+
+
+async def test_a_prompt_overtakes_one_that_has_to_be_read() -> None:
+    """What is given up midway in a latent leaves nothing behind where a prompt that is known comes in before it."""
+    made = Stage(1.0, FakePipeline(joins_midway=True))
+    made.engine.can_abandon, made.quality = True, 2
+    async for stage in staged(made):
+        stage.start()
+        await stage.clock.advance(2.0)
+        for number in range(12):
+            made.pace.time.reading_s = 0.4
+            stage.prompt("x" * (number + 1))
+            await stage.clock.advance(0.02)
+            stage.prompt("")
+            await stage.clock.advance(1.0 + 0.25 * (number * 0.618 % 1))
+        assert stage.engine.calls.count(("abandon",)) >= 6
+        assert stage.playout.underruns == 0
+        assert [frame.pixels[0, 0, 0] for frame in stage.frames] == [n % 256 for n in range(len(stage.frames))]
+
+
+async def test_what_is_needed_is_not_given_up() -> None:
+    """A chunk whose place no other could fill in time is made to its end, and what was shown is committed."""
+    made = Stage(0.02, FakePipeline(), chunk_s=0.2)
+    made.engine.can_abandon, made.engine.commit_s = True, 0.02
+    async for stage in staged(made):
+        await waits_for_prompts(stage)
+        assert ("abandon",) not in stage.engine.calls
+        assert stage.playout.underruns == 0
+
+
+async def test_a_stop_gives_up_what_is_made() -> None:
+    """Nobody waits for a chunk of a stream that was stopped: it is not made to its end."""
+    pipeline = AbandoningFake()
+    engine = ThreadEngine(lambda progress: pipeline)
+    await engine.start()
+    control: Control[FakePicture, str] = Control("i2v")
+    control.set_picture(FakePicture(10), "picture")
+    control.set_prompt(STICK, "auto", "prompt")
+    control.begin_take(1, "start")
+    playout = PlayoutBuffer(asyncio.get_running_loop())
+    playout.run()
+    pace = Pace(0.05, lambda: 0, GenerationTime(engine.chunk_seconds), lambda chunk, seconds, timing: None)
+    producing = asyncio.create_task(ChunkProducer("s", engine, playout, control, pace).run())
+    await asyncio.to_thread(pipeline.sticks.wait)
+    producing.cancel()
+    await asyncio.wait({producing})
+    assert [name for name, _ in pipeline.calls] == ["warm_up", "open", "stick", "close"]
+    await engine.close()
+
+
 def test_what_frames_left_out_save_is_learned() -> None:
     """An estimate for a part follows what parts took, and parts are not taken for whole chunks."""
     times = GenerationTime([0.2])
@@ -357,12 +445,15 @@ def test_what_frames_left_out_save_is_learned() -> None:
     assert times.estimate(0) == 0.2
 
 
+@pytest.mark.parametrize("can_abandon", [False, True])
 @pytest.mark.parametrize("joins_midway", [False, True])
 @pytest.mark.parametrize("latents", [1, 3])
-async def test_streamed_is_offline(latents: int, joins_midway: bool) -> None:
-    """The frames shown equal those of a plain run over the log, whatever was thrown away and made again."""
+async def test_streamed_is_offline(latents: int, joins_midway: bool, can_abandon: bool) -> None:
+    """The frames shown equal those of a plain run over the log, whatever was given up, thrown away and made again."""
     async for stage in staged(Stage(0.8, FakePipeline(latents_per_chunk=latents, joins_midway=joins_midway))):
+        stage.engine.can_abandon, stage.engine.commit_s = can_abandon, 0.03
         await streamed_is_offline(stage)
+        assert can_abandon or ("abandon",) not in stage.engine.calls
         assert any(snapshot.conditioning.skip for _, snapshot in stage.log) == joins_midway
 
 
@@ -377,6 +468,10 @@ async def streamed_is_offline(stage: Stage) -> None:
             stage.producer.overtake()
     await stage.clock.advance(1.0)
     assert any(call[0] == "truncate" for call in stage.engine.calls)
+    equals_offline(stage)
+
+
+def equals_offline(stage: Stage) -> None:
     per_chunk = stage.engine.format.latents_per_chunk
     offline, state, take = FakePipeline(latents_per_chunk=per_chunk), None, None
     for (first_frame, snapshot), (end, following) in pairwise(stage.log):

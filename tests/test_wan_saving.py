@@ -11,7 +11,7 @@ from pipeline.interface import Resumable
 from pipeline.types import Chunk, Mode
 from pipeline.wan.pipeline import WanPipeline
 from pipeline.wan.state import WanState
-from stream.engine_jobs import PipelineHost
+from stream.engine_host import PipelineHost
 from tests.wan_parts import CONFIG, HEIGHT, PLAN, WIDTH, asked, parts, pipeline
 
 pytestmark = pytest.mark.usefixtures("one_thread")

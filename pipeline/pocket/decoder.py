@@ -4,6 +4,7 @@ Sharpness and identity cannot drift, since each frame is made from the picture i
 second whatever the frame rate: frames are taken from the continuous motion between its two boundaries.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -88,6 +89,8 @@ class AnchoredDecoder:
     """Latents to frames of one size; holds no stream's state."""
 
     def __init__(self, seed: int = 0, view: View = NOMINAL) -> None:
+        self.before_frame: Callable[[], None] = lambda: None
+        """Called before each frame; raises to give up the latent."""
         self._view = view
         self._weather = Weather(seed, view)
         self._x, self._y = nodes(view)
@@ -114,6 +117,7 @@ class AnchoredDecoder:
         after = motion.after(camera, recent, float(latent[WEATHER.start].max()))
         out = torch.empty(frames - first, self._view.height, self._view.width, 3, dtype=torch.uint8)
         for frame in range(first, frames):
+            self.before_frame()
             share = frame / frames
             fields = between(motion.recent, latent, share)
             time_s = (motion.latent + share) / LATENTS_PER_SECOND

@@ -1,6 +1,6 @@
 """One model makes frames of several sizes: which one a take has, and a decoder for each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -18,6 +18,7 @@ class Decoders:
     def __init__(self, frames_per_latent: int, device: torch.device) -> None:
         self._frames, self._device = frames_per_latent, device
         self._made: dict[View, AnchoredDecoder | GpuDecoder] = {}
+        self._before_frame: Callable[[], None] | None = None
 
     def of(self, view: View) -> AnchoredDecoder | GpuDecoder:
         """Give the decoder of a size."""
@@ -30,6 +31,14 @@ class Decoders:
     def use(self, view: View, decoder: AnchoredDecoder | GpuDecoder) -> None:
         """Take this decoder for a size."""
         self._made[view] = decoder
+        if self._before_frame is not None and isinstance(decoder, AnchoredDecoder):
+            decoder.before_frame = self._before_frame
+
+    def heed(self, before_frame: Callable[[], None]) -> None:
+        """Have this called before each frame on a CPU; it raises to give up the latent."""
+        self._before_frame = before_frame
+        for view, decoder in self._made.items():
+            self.use(view, decoder)
 
 
 def view_of(conditioning: Conditioning, sizes: Sequence[Size]) -> View:
