@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias, cast
 from pipeline.errors import PipelineError
 from stream.bookmarks import Bookmarks
 from stream.errors import StreamError
-from stream.generation import Answer, Generation, Services, Shown
+from stream.generation import Generation
 from stream.last_checkpoint import LastCheckpoint
 from stream.meter import command_life
 from stream.picture import Picture
@@ -41,6 +41,7 @@ from stream.recorder import PacketSource, Recorder
 from stream.replies import Message
 from stream.seats import Command, Seats
 from stream.server_messages import error_message, reply
+from stream.services import Answer, Services, Shown
 from stream.session_log import Given, SessionLog
 
 logger = logging.getLogger(__name__)

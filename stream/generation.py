@@ -3,71 +3,29 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import Executor
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from pipeline.errors import PipelineError
 from pipeline.geometry import Size, nearest_size
 from pipeline.types import Chunk, Drift, Heard, Mode, PicturePolicy, Pixels, Policy
-from stream.capacity import Capacity, Timing, Why
-from stream.checkpoints import Checkpoints
-from stream.clock import Timer
-from stream.config import StreamConfig
-from stream.control import Control, Making, Restart
-from stream.engine import Engine
+from stream.capacity import Timing
+from stream.control import Control, Restart
+from stream.delivery import Delivery
 from stream.errors import StreamError
 from stream.generation_time import GenerationTime
 from stream.kept import Kept
-from stream.meter import Meter, Observer
+from stream.meter import Meter
 from stream.pace import Pace, TakesCheckpoints
 from stream.picture import Picture
 from stream.playout import DueFrame, PlayoutBuffer
 from stream.producer import ChunkProducer
 from stream.protocol import Latency, StreamState
-from stream.recorder import Recordings
-from stream.session_log import SessionLogs
+from stream.services import Answer, Services, Shown
 from stream.sink import MakeSink
 
 logger = logging.getLogger(__name__)
-
-Answer = Callable[["Shown"], None]
-"""Called once, when the frame that answers a command has been published."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A frame that was sent: index in the stream, timestamp in 90 kHz ticks, loop time of its sending.
-
-    Before the stream's first frame the index is 0 and the timestamp None. ``making`` tells of the chunk that it opens.
-    """
-
-    frame: int
-    pts: int | None
-    at: float
-    making: Making | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What all streams of a server share."""
-
-    engine: Engine
-    capacity: Capacity
-    config: StreamConfig
-    timer: Timer
-    observer: Observer
-    picture_thread: Executor
-    """Where pictures are decoded, one at a time."""
-    describe: Mapping[str, Any]
-    """The body of ``GET /capabilities``."""
-    recordings: Recordings
-    fork: Callable[[Restart[Picture]], tuple[str, str]]
-    """Makes a stream that goes on from there; gives its id and control token. Raises ``at_capacity``."""
-    sessions: SessionLogs
-    checkpoints: Checkpoints
 
 
 class Generation:
@@ -95,13 +53,11 @@ class Generation:
         self.meter = Meter(services.timer, services.observer)
         self.on_chunk: Callable[[DueFrame], None] | None = None
         """Called with each chunk's first frame when that is sent."""
-        self.latency: Latency = config.latency
-        self.bitrate_kbps = config.bitrate_kbps
-        self._rung = 0
         times, capacity = GenerationTime(engine.chunk_seconds), services.capacity
+        self.delivery = Delivery(config, capacity)
         pace = Pace(
-            buffer_s=self._buffer_s(),
-            quality=lambda: self.quality,
+            buffer_s=self.delivery.buffer_s,
+            quality=lambda: self.delivery.quality,
             time=times,
             made=self._chunk_made,
             take_spare=capacity.take_spare,
@@ -119,17 +75,6 @@ class Generation:
         """How far the chunk sent last had drifted, None where that is not known."""
         self.heard: Heard | None = None
         """What the model understood of the prompt on air, None where it does not tell."""
-
-    @property
-    def quality(self) -> int:
-        """Rung of the model's ladder that the next chunk is made at: the common one, or lower by wish."""
-        return max(self._services.capacity.level, self._rung)
-
-    @property
-    def quality_why(self) -> Why | None:
-        """Why that is not the best one; None where it is."""
-        capacity = self._services.capacity
-        return "asked" if self._rung > capacity.level else capacity.why
 
     @property
     def shown(self) -> Shown:
@@ -251,11 +196,6 @@ class Generation:
             # With a frame to show.
             self.pause(lambda shown: None)
 
-    @property
-    def configured(self) -> dict[str, float | int | str]:
-        """What is in force of that which can be configured."""
-        return self.configure(None, None, None)
-
     def set_mode(self, mode: Mode, answer: Answer) -> None:
         """Turn to a mode. Raises ``not_supported``, and ``no_image`` when that is missed at once."""
         modes = self._services.engine.capabilities.modes
@@ -304,19 +244,15 @@ class Generation:
         self, fps: float | None, bitrate_kbps: int | None, latency: Latency | None
     ) -> dict[str, float | int | str]:
         """Set what is given, clamped to what there is; gives the values in force."""
-        config, rungs = self._services.config, self._services.capacity.rungs
         if fps is not None:
-            self._rung = min(range(len(rungs)), key=lambda rung: abs(rungs[rung].fps - Fraction(fps)))
+            self.delivery.choose_fps(fps)
         if bitrate_kbps is not None:
-            wanted = max(config.min_bitrate_kbps, min(config.max_bitrate_kbps, bitrate_kbps))
-            self.bitrate_kbps = self.sink.set_bitrate(wanted)
+            self.delivery.bitrate_kbps = self.sink.set_bitrate(self.delivery.clamped_kbps(bitrate_kbps))
         if latency is not None:
-            self.latency = latency
-            self._producer.pace.buffer_s = self._buffer_s()
+            self.delivery.latency = latency
+            self._producer.pace.buffer_s = self.delivery.buffer_s
         self.playout.nudge()
-        rate = rungs[self._rung].fps
-        number = int(rate) if rate.denominator == 1 else round(float(rate), 3)
-        return {"fps": number, "bitrate_kbps": self.bitrate_kbps, "latency": self.latency}
+        return self.delivery.in_force()
 
     async def close(self) -> None:
         """End every task and free what they hold; idempotent."""
@@ -404,10 +340,6 @@ class Generation:
     def _fit(self, picture: Picture | None) -> Size:
         sizes = self._services.engine.capabilities.sizes
         return sizes[0] if picture is None else nearest_size(picture.width, picture.height, sizes)
-
-    def _buffer_s(self) -> float:
-        config = self._services.config
-        return config.low_buffer_s if self.latency == "low" else config.smooth_buffer_s
 
     def _require_picture(self) -> None:
         if self.control.picture is None:

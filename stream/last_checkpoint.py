@@ -136,7 +136,7 @@ class LastCheckpoint:
             pts=pts,
             asked=asked,
             bookmarks=self._stream.bookmarks.all,
-            configured=generation.configured,
+            configured=generation.delivery.in_force(),
             is_unattended=self.is_unattended,
             tries=self._tries,
         )

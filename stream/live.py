@@ -12,7 +12,7 @@ from stream.capture import picture_of_frame, picture_of_pixels
 from stream.clock import Alarm
 from stream.commands import FREE_OF_PICTURES, TAKES_PICTURE, Commands
 from stream.errors import StreamError
-from stream.generation import Generation, Services
+from stream.generation import Generation
 from stream.guests import Guests
 from stream.kept import Kept
 from stream.last_checkpoint import LastCheckpoint
@@ -23,6 +23,7 @@ from stream.recorder import Recorder
 from stream.replies import Director, Message
 from stream.seats import Command, Seat, Seats
 from stream.server_messages import ImageInfo, Stats, error_message, reply, state_message, stats_message
+from stream.services import Services
 from stream.session_log import SessionLog
 from stream.sink import FrameSink, MakeSink
 
@@ -301,7 +302,8 @@ class LiveStream:
 
     def stats(self) -> Message:
         """Make the ``stats`` message; ``quality`` is the rung in force, ``level`` its number, ``quality_why`` why."""
-        generation, level = self.generation, self.generation.quality
+        generation, delivery = self.generation, self.generation.delivery
+        level = delivery.quality
         meter = generation.meter
         stats = Stats(
             fps_generated=meter.fps_generated(),
@@ -315,6 +317,6 @@ class LiveStream:
             bitrate_kbps=generation.sink.measured_kbps(),
         )
         drift = {} if generation.drift is None else {"drift": asdict(generation.drift)}
-        why = {} if generation.quality_why is None else {"quality_why": generation.quality_why}
+        why = {} if delivery.quality_why is None else {"quality_why": delivery.quality_why}
         rung = {"quality": self.services.capacity.rungs[level].name, "level": level}
         return stats_message(stats) | rung | why | drift

@@ -15,11 +15,11 @@ from stream.config import StreamConfig
 from stream.control import Restart
 from stream.engine import Engine
 from stream.errors import StreamError
-from stream.generation import Services
 from stream.live import LiveStream
 from stream.meter import Observer, Unobserved
 from stream.picture import Picture
 from stream.recorder import Recordings
+from stream.services import Services
 from stream.session_log import SessionLogs
 from stream.sink import MakeSink
 

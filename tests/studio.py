@@ -14,7 +14,6 @@ from stream.capacity import Capacity
 from stream.checkpoints import Checkpoints
 from stream.config import StreamConfig
 from stream.control import Restart, Snapshot
-from stream.generation import Services
 from stream.live import LiveStream
 from stream.meter import Unobserved
 from stream.picture import Picture
@@ -24,6 +23,7 @@ from stream.protocol import (
     UploadImage,
 )
 from stream.recorder import Recordings
+from stream.services import Services
 from stream.session_log import SessionLogs
 from tests.fake_engine import FakeEngine
 from tests.fakes import FakeClock, FakeDirector, FakePipeline, FakeSink

@@ -136,8 +136,8 @@ async def test_a_stream_goes_on_after_its_server_was_killed(server: Restarting) 
     stream = await server.back(before)
     assert (stream.id, stream.control_token, stream.state) == (before.id, before.control_token, "live")
     assert stream.state_message()["prompt"] == "wind"
-    assert stream.generation.configured["latency"] == "smooth"
-    assert stream.generation.bitrate_kbps == 1200
+    assert stream.generation.delivery.latency == "smooth"
+    assert stream.generation.delivery.bitrate_kbps == 1200
     first = stream.state_message()["frame"] + 1
     assert last - 16 * (2.0 + 1.0 + 1.5) < first <= last + 1
     await server.play(stream, 4.0)
