@@ -2,15 +2,20 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import astuple, replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 
 from pipeline.causal import CausalPipeline
+from pipeline.config import ModelConfig
 from pipeline.pocket.gpu_decoder import GpuDecoder
 from pipeline.pocket.gpu_passes import GpuPasses
+from pipeline.pocket.language import Intents, Prompt
 from pipeline.pocket.layers_network import LayersNetwork
+from pipeline.pocket.takes import ModelPlayer, Script, Take
 from pipeline.pocket.view import View
 from pipeline.types import Chunk, Conditioning, Mode
 from tests import pocket_parts
@@ -70,7 +75,35 @@ def from_words(device: torch.device) -> np.ndarray:
     return frames([*chunks, model.generate_chunk(state, asked("t2v", "abstract light"))])
 
 
-@pytest.mark.parametrize("played", [from_a_picture, from_words])
+def taken(device: torch.device) -> Take:
+    """A take that is measured: some of its frames, each with the probe, with half of the noise."""
+    with patch("pipeline.pocket.takes.build", lambda config: pipeline(device)):
+        player = ModelPlayer(ModelConfig())
+    asked = Script(((0, Prompt(PROMPT, Intents("none"))),), 4, frozenset({1, 2, 13}), seed=3, probe=True, noise=0.5)
+    player.play(pocket_parts.picture(), replace(asked, latents=1, noise=1.0))
+    return player.play(pocket_parts.picture(), asked)
+
+
+def measured(device: torch.device) -> np.ndarray:
+    take = taken(device)
+    return np.stack([*(take.frames[f] for f in sorted(take.frames)), *take.probed]).astype(int)
+
+
+def test_what_is_measured_is_the_same_elsewhere() -> None:
+    """Frames that are asked for and no others, the camera's way, and how strong each latent is."""
+    with elsewhere() as device:
+        there = taken(device)
+    here = taken(torch.device("cpu"))
+    assert sorted(there.frames) == [1, 2, 13]
+    assert len(there.probed) == 4
+    assert len(there.poses) == 16
+    apart = [abs(a - b) for p, q in zip(there.poses, here.poses, strict=True) for a, b in zip(astuple(p), astuple(q))]
+    assert max(apart) < 1e-2
+    np.testing.assert_allclose(there.strengths, here.strengths, atol=1e-4)
+    assert np.array_equal(there.picture, here.picture)
+
+
+@pytest.mark.parametrize("played", [from_a_picture, from_words, measured])
 def test_nothing_is_left_on_the_host(played: Callable[[torch.device], np.ndarray]) -> None:
     """On another device the frames are the CPU's to a grey level, and no tensor meets one of the host's."""
     with elsewhere() as device:
