@@ -111,6 +111,7 @@ def read(take: Take, seconds: float) -> dict[str, Any]:
         "hitch_px": round(hitch(take.poses), 3),
         "pulse": round(max(_pulse(take, window) for window in windows), 3),
         "outside": outside(take.poses),
+        "chunk_ms": round(float(np.median(take.chunk_ms or [0.0])), 2),
     }
 
 
