@@ -36,7 +36,7 @@ def test_a_pan_of_the_truth_meets_every_bar_but_those_of_settling() -> None:
 
 
 def test_a_fade_of_the_picture_is_a_change_of_looks() -> None:
-    """Frames that are darker at the end than the picture from the same pose miss the bar of looks, and edges are weak."""
+    """Frames darker at the end than the picture from the same pose miss the bar of looks, and that of edges."""
     canvas = prepare(picture(), 832, 480)
     wanted = endless.scripted("still", 8.0)
     bright = canvas.rest.numpy()

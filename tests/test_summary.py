@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.pocket.endless import verdicts
 from pipeline.pocket.summary import Results, summary
 from pipeline.pocket.tables import tables
 from pipeline.pocket.towers import TOWERS
@@ -42,6 +43,7 @@ def missed(results: Results) -> list[str]:
 def test_what_is_over_every_bar_is_told_so() -> None:
     """Nothing is missed or left out, and the table says so."""
     assert missed(FINE) == []
+    assert all(verdicts(ENDLESS).values())
     assert tables(FINE).count("| met |") == len(summary(FINE))
 
 
