@@ -2,44 +2,44 @@
 
 import resource
 import time
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from pipeline.config import ModelConfig
 from pipeline.factory import LAYERS_WEIGHTS, POCKET_WEIGHTS, build
+from pipeline.interface import Pipeline
 from pipeline.pocket.plain_prompts import camera_prompt, effect_prompt
 from pipeline.types import Conditioning, Pixels
 
 
-def costs(config: ModelConfig, image: Pixels, rungs: int) -> dict[str, dict[str, Any]]:
+def costs(config: ModelConfig, image: Pixels) -> dict[str, dict[str, Any]]:
     """Measure, in a process where nothing of it was loaded and beside which nothing else runs.
 
     Returns:
         ``costs``: megabytes of the weights that ship, seconds to load them once PyTorch is there, the most megabytes
-        that the model's process has held, a take in every shape included; and ``speed`` (:func:`chunk_times`).
+        that the process of the model has held; and ``speed`` (:func:`chunk_times`).
     """
     import torch
 
     torch.zeros(1)
     begun = time.perf_counter()
-    build(config)
+    pipeline = build(config)
     load_s = time.perf_counter() - begun
     files = sum(file.stat().st_size for file in (POCKET_WEIGHTS, LAYERS_WEIGHTS))
-    speed = chunk_times(config, image, rungs)
+    speed = chunk_times(pipeline, image)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     told = {"weights_mb": round(files / 1e6, 2), "load_s": round(load_s, 2), "memory_mb": round(memory)}
     return {"costs": told, "speed": speed}
 
 
-def chunk_times(config: ModelConfig, image: Pixels, rungs: int) -> dict[str, Any]:
-    """Milliseconds a chunk, commit included, with all threads and nothing else running: median, 95th percentile."""
-    pipeline = build(replace(config, shapes=[]))
+def chunk_times(pipeline: Pipeline[Any], image: Pixels) -> dict[str, Any]:
+    """Milliseconds a chunk, commit included, at each quality: median, 95th percentile."""
     rows: dict[str, Any] = {}
+    size = pipeline.capabilities.sizes[0]
     for name, prompt in (("pan", camera_prompt("pan_left")), ("clouds", effect_prompt("clouds"))):
-        for quality, rung in enumerate(pipeline.capabilities.quality[:rungs]):
-            wanted = Conditioning("i2v", prompt.text, image, 1, quality=quality)
+        for quality, rung in enumerate(pipeline.capabilities.quality):
+            wanted = Conditioning("i2v", prompt.text, image, 1, quality=quality, size=size)
             state = pipeline.open(wanted)
             times: list[float] = []
             for _ in range(24):

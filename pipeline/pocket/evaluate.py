@@ -111,7 +111,7 @@ def main() -> None:
     if "costs" in beside:
         first = read_picture(min((args.pictures / "held").glob("*.jpg")))
         with ProcessPoolExecutor(1, get_context("spawn")) as alone:
-            results |= alone.submit(costs, ModelConfig(weights=config.weights), first, scope.rungs).result()
+            results |= alone.submit(costs, ModelConfig(weights=config.weights), first).result()
     args.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
     partial.unlink()
     print(tables(results))

@@ -27,8 +27,9 @@ MOVES = tuple(name for name in CAMERA_PHRASES if name != "still")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """How much is tried: pictures a class, phrasings a class, seconds and prompts of the long trials, rungs timed,
-    and of how many pairs of a wish and a picture one is taken, for where, for motion and, with seconds, for endless."""
+    """How much is tried: pictures a class, phrasings a class, seconds and prompts of the long trials; of how many pairs
+    of a wish and a picture one is taken, for where, for motion and, with seconds, for endless; pictures for each pair
+    of effects, and whether towers are taken out."""
 
     camera: int = 8
     effect: int = 8
@@ -37,7 +38,6 @@ class Scope:
     drift: float = 300.0
     drifts: tuple[str, ...] = ("still", "pan_left")
     outside: tuple[str, ...] = MOVES
-    rungs: int = 9
     where: int = 1
     motion: int = 1
     drawn: int = 4
@@ -48,7 +48,7 @@ class Scope:
 
 QUICK = Scope(
     camera=2, effect=1, phrases=1, still=(1, 10.0), drift=15.0,
-    drifts=("pan_left",), outside=("pan_left", "zoom_out", "roll_cw"), rungs=1, where=8, motion=13,
+    drifts=("pan_left",), outside=("pan_left", "zoom_out", "roll_cw"), where=8, motion=13,
     endless=(9, 15.0), drawn=1, pairs=1, towers=False,
 )  # fmt: skip
 
