@@ -93,7 +93,8 @@ def test_what_is_measured_is_the_same_elsewhere() -> None:
     assert len(there.probed) == len(here.probed) == 4
     for one, other in zip([*there.frames.values(), *there.probed], [*here.frames.values(), *here.probed], strict=True):
         assert np.abs(one.astype(int) - other).max() <= 1
-    np.testing.assert_allclose(*([astuple(pose) for pose in take.poses] for take in (there, here)), atol=1e-3)
+    poses = [[astuple(pose) for pose in take.poses] for take in (there, here)]
+    np.testing.assert_allclose(poses[0], poses[1], atol=1e-3)
     assert len(there.poses) == 16
     np.testing.assert_allclose(there.strengths, here.strengths, atol=1e-4)
     assert np.array_equal(there.picture, here.picture)

@@ -51,9 +51,9 @@ def test_what_is_not_the_picture_any_more_is_not_like_it() -> None:
     """A still take that is blurred at its end keeps its looks and loses its likeness; of a swing nobody asks it."""
     canvas = prepare(picture(), 832, 480)
     wanted = endless.scripted("still", 8.0)
-    rest = canvas.rest.numpy() // 2 + np.random.default_rng(0).integers(0, 60, (480, 832, 1)).astype(np.uint8)
+    rest = (canvas.rest.numpy() // 2 + np.random.default_rng(0).integers(0, 60, (480, 832, 1))).astype(np.uint8)
     canvas = replace(canvas, texture=prepare(rest, 832, 480).texture)
-    blurred = cv2.GaussianBlur(rest, (0, 0), 1.5)
+    blurred = np.asarray(cv2.GaussianBlur(rest, (0, 0), 1.5), np.uint8)
     frames = {f: rest if f < 96 else blurred for f in wanted.frames}
     told = [
         endless.read(Take(canvas, frames, poses=[Pose()] * 8 * FPS, strengths=[[0.0, swing, 0.0, 0.0, 0.0]] * 32), 8.0)

@@ -100,9 +100,9 @@ def test_a_broken_off_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     partial.write_text(json.dumps(mark) + "\n" + json.dumps([trial.key, {"class": "still"}]) + "\n")
     monkeypatch.setattr(evaluate, "work", lambda trial: pytest.fail("tried again"))
     results = evaluate.evaluate([trial], None, tmp_path, partial, 1)
-    assert results == dict([mark, (trial.key, {"class": "still"})])
+    assert results == {"measured": mark[1], trial.key: {"class": "still"}}
     partial.write_text(json.dumps(["measured", {"weights": "others", "settings": {}}]) + "\n")
-    assert evaluate.evaluate([], None, tmp_path, partial, 1) == dict([mark])
+    assert evaluate.evaluate([], None, tmp_path, partial, 1) == {"measured": mark[1]}
     assert partial.read_text() == json.dumps(mark) + "\n"
 
 

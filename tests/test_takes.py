@@ -57,7 +57,7 @@ def test_without_the_text_tower_words_say_nothing(player: ModelPlayer) -> None:
     """Another prompt makes the same take; with the tower back it does not."""
     other = replace(ASKED, prompts=((0, Prompt("pan left", Intents("pan_left"))),))
     deaf = [shown(player, replace(one, without="text")) for one in (ASKED, other)]
-    assert np.array_equal(*deaf)
+    assert np.array_equal(deaf[0], deaf[1])
     assert not np.allclose(shown(player, ASKED), shown(player, other), atol=1e-3)
 
 

@@ -34,9 +34,9 @@ DRAWN_PHRASES = {
     "shake": "the camera shakes", "dolly": "a dolly zoom",
 }  # fmt: skip
 GENTLE = Prompt("a photo of an old place", Intents("drift"))
-# Two effects at once, in two pictures each, fixed before any was tried: those that the meter can tell apart.
+# Two effects at once, in two pictures each: what the meter tells apart on the truth's renders.
 PAIRS = (
-    ("night", "rain"), ("night", "snow"), ("cold", "snow"), ("warm", "fog"), ("cold", "fog"), ("rain", "fog"),
+    ("night", "rain"), ("night", "snow"), ("cold", "snow"), ("warm", "fog"), ("cold", "rain"), ("rain", "fog"),
     ("warm", "clouds"), ("night", "clouds"), ("night", "ripple"), ("warm", "sway"), ("cold", "breathe"),
     ("fog", "sway"),
 )  # fmt: skip
