@@ -73,6 +73,14 @@ def test_a_cut_within_a_block_shows_though_the_frame_hardly_changes() -> None:
     assert endless.jump(frames) < 2 < endless.BARS["block_jump"] < endless.block_jump(frames)
 
 
+def test_a_turn_is_no_jump_and_a_cut_within_it_is_one() -> None:
+    """A way that slows to rest and begins anew differs by little and by much; one step that is left out is seen."""
+    ways = np.linspace(-3, 3, 32) ** 3
+    frames = [np.full((30, 30), way, np.float32) for way in ways]
+    assert endless.jump(frames) < 1.5
+    assert endless.jump(frames[:22] + frames[25:]) > 2
+
+
 def test_a_hitch_is_found_in_every_way_that_a_camera_goes() -> None:
     """One step of a pan, a zoom or a roll that is left out moves a corner at once; steady ways have none."""
     for one in (Pose(x=4.0), Pose(y=-4.0), Pose(zoom=0.01), Pose(roll=0.01)):

@@ -30,11 +30,13 @@ LOOK_EVERY = 8
 SETTLED_S = 12.0
 # Grey levels by which a frame, or a block of it, may always differ from the one before.
 FLOOR, BLOCK_FLOOR, BLOCK = 0.1, 1.0, 15
+# Steps from one frame to the next, before and after one, that are close around it.
+AROUND = 3
 # Strengths under which nothing was asked for.
 ASKED = 0.02
 # How much luma, contrast and saturation may change after five minutes and at the end; the largest share of a frame from
 # outside the picture once settled; the largest difference of neighbouring frames, of the whole and of a block, against
-# the median; the largest change of a corner's step in px; how much a flow's sharpness may come and go.
+# others; the largest change of a corner's step in px; how much a flow's sharpness may come and go.
 BARS = {"soon": 0.01, "late": 0.05, "outside": 0.05, "jump": 2.0, "block_jump": 4.0, "hitch_px": 1.0, "pulse": 0.1}
 # Least structural similarity to the picture, and the bounds of its sharpness, where nothing but the camera changes it.
 LIKE, SHARP = 0.96, (0.92, 1.10)
@@ -168,14 +170,17 @@ def _trend(series: np.ndarray) -> tuple[float, float, float]:
 
 
 def jump(frames: Sequence[Plane]) -> float:
-    """The largest difference between neighbouring frames against the median one.
+    """The largest difference between neighbouring frames against the median of those close around it.
+
+    A camera that slows down and turns makes small differences and large ones, and no jump.
 
     >>> ramp = [np.full((30, 30), n, np.float32) for n in range(9)]
     >>> jump(ramp), jump([*ramp, ramp[0]])
     (1.0, 8.0)
     """
     steps = np.array([np.abs(b - a).mean() for a, b in itertools.pairwise(frames)])
-    return float(steps.max() / max(FLOOR, np.median(steps)))
+    around = [np.median(steps[max(0, n - AROUND) : n + AROUND + 1]) for n in range(len(steps))]
+    return float((steps / np.maximum(FLOOR, around)).max())
 
 
 def block_jump(frames: Sequence[Plane]) -> float:
