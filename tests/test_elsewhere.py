@@ -2,15 +2,20 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import astuple, replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 
 from pipeline.causal import CausalPipeline
+from pipeline.config import ModelConfig
 from pipeline.pocket.gpu_decoder import GpuDecoder
 from pipeline.pocket.gpu_passes import GpuPasses
+from pipeline.pocket.language import Intents, Prompt
 from pipeline.pocket.layers_network import LayersNetwork
+from pipeline.pocket.takes import ModelPlayer, Script, Take
 from pipeline.pocket.view import View
 from pipeline.types import Chunk, Conditioning, Mode
 from tests import pocket_parts
@@ -68,6 +73,31 @@ def from_words(device: torch.device) -> np.ndarray:
     state = model.open(begun)
     chunks = [model.generate_chunk(state, begun)]
     return frames([*chunks, model.generate_chunk(state, asked("t2v", "abstract light"))])
+
+
+def taken(device: torch.device) -> Take:
+    """A take that is measured: some of its frames, each with the probe, with half of the noise."""
+    with patch("pipeline.pocket.takes.build", lambda config: pipeline(device)):
+        player = ModelPlayer(ModelConfig())
+    asked = Script(((0, Prompt(PROMPT, Intents("none"))),), 4, frozenset({1, 2, 13}), seed=3, probe=True, noise=0.5)
+    player.play(pocket_parts.picture(), replace(asked, latents=1, noise=1.0))
+    return player.play(pocket_parts.picture(), asked)
+
+
+def test_what_is_measured_is_the_same_elsewhere() -> None:
+    """Frames that are asked for and no others, each with the probe, the camera's way, how strong each latent is."""
+    with elsewhere() as device:
+        there = taken(device)
+    here = taken(torch.device("cpu"))
+    assert sorted(there.frames) == sorted(here.frames) == [1, 2, 13]
+    assert len(there.probed) == len(here.probed) == 4
+    for one, other in zip([*there.frames.values(), *there.probed], [*here.frames.values(), *here.probed], strict=True):
+        assert np.abs(one.astype(int) - other).max() <= 1
+    poses = [[astuple(pose) for pose in take.poses] for take in (there, here)]
+    np.testing.assert_allclose(poses[0], poses[1], atol=1e-3)
+    assert len(there.poses) == 16
+    np.testing.assert_allclose(there.strengths, here.strengths, atol=1e-4)
+    assert np.array_equal(there.picture, here.picture)
 
 
 @pytest.mark.parametrize("played", [from_a_picture, from_words])

@@ -1,5 +1,6 @@
 import itertools
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -10,7 +11,8 @@ from pipeline.pocket import endless
 from pipeline.pocket.canvas import prepare
 from pipeline.pocket.latents import CHANNELS, FLOW, GRID
 from pipeline.pocket.pose import Pose
-from pipeline.pocket.takes import FPS, Take, TruthPlayer, script, strength
+from pipeline.pocket.sparse import strength
+from pipeline.pocket.takes import FPS, Take, TruthPlayer, script
 
 FINE = {"soon": None, "late": [0.0] * 4, "speed": {}, "jump": 1.0, "block_jump": 1.0, "hitch_px": 0.1, "pulse": 0.0}
 
@@ -34,7 +36,7 @@ def test_a_pan_of_the_truth_meets_every_bar_but_those_of_settling() -> None:
 
 
 def test_a_fade_of_the_picture_is_a_change_of_looks() -> None:
-    """Frames that are darker at the end than the picture from the same pose miss the bar of looks and no other."""
+    """Frames darker at the end than the picture from the same pose miss the bar of looks, and that of edges."""
     canvas = prepare(picture(), 832, 480)
     wanted = endless.scripted("still", 8.0)
     bright = canvas.rest.numpy()
@@ -42,7 +44,24 @@ def test_a_fade_of_the_picture_is_a_change_of_looks() -> None:
     poses = [Pose()] * 8 * FPS
     told = endless.read(Take(canvas, frames, poses=poses, strengths=[[0.0] * 5] * 32), 8.0)
     assert told["late"][0] == pytest.approx(-0.1, abs=0.01)
-    assert [bar for bar, met in endless.verdicts(told).items() if not met] == ["late"]
+    assert [bar for bar, met in endless.verdicts(told).items() if not met] == ["late", "sharp"]
+
+
+def test_what_is_not_the_picture_any_more_is_not_like_it() -> None:
+    """A still take that is blurred at its end keeps its looks and loses its likeness; of a swing nobody asks it."""
+    canvas = prepare(picture(), 832, 480)
+    wanted = endless.scripted("still", 8.0)
+    rest = (canvas.rest.numpy() // 2 + np.random.default_rng(0).integers(0, 60, (480, 832, 1))).astype(np.uint8)
+    canvas = replace(canvas, texture=prepare(rest, 832, 480).texture)
+    blurred = np.asarray(cv2.GaussianBlur(rest, (0, 0), 1.5), np.uint8)
+    frames = {f: rest if f < 96 else blurred for f in wanted.frames}
+    told = [
+        endless.read(Take(canvas, frames, poses=[Pose()] * 8 * FPS, strengths=[[0.0, swing, 0.0, 0.0, 0.0]] * 32), 8.0)
+        for swing in (0.0, 0.5)
+    ]
+    assert told[0]["like"] < endless.LIKE
+    assert not endless.verdicts(told[0])["like"]
+    assert "like" not in told[1]
 
 
 def test_a_cut_within_a_block_shows_though_the_frame_hardly_changes() -> None:
@@ -52,6 +71,14 @@ def test_a_cut_within_a_block_shows_though_the_frame_hardly_changes() -> None:
     frames[7] = frames[7].copy()
     frames[7][30:45, 45:60] += rng.uniform(20, 40)
     assert endless.jump(frames) < 2 < endless.BARS["block_jump"] < endless.block_jump(frames)
+
+
+def test_a_turn_is_no_jump_and_a_cut_within_it_is_one() -> None:
+    """A way that slows to rest and begins anew differs by little and by much; one step that is left out is seen."""
+    ways = np.linspace(-3, 3, 32) ** 3
+    frames = [np.full((30, 30), way, np.float32) for way in ways]
+    assert endless.jump(frames) < 1.5
+    assert endless.jump(frames[:22] + frames[25:]) > 2
 
 
 def test_a_hitch_is_found_in_every_way_that_a_camera_goes() -> None:

@@ -14,11 +14,13 @@ from pipeline.pocket.labels import label
 from pipeline.pocket.language import held_out_prompts
 from pipeline.pocket.latents import CHANNELS, GRID
 from pipeline.pocket.measure import psnr
+from pipeline.pocket.plain_prompts import CAMERA_PHRASES, EFFECT_PHRASES, PAIRS, camera_prompt
 from pipeline.pocket.pose import REST, Pose
 from pipeline.pocket.reach import everything
+from pipeline.pocket.sparse import Notes, SparseDecoder
 from pipeline.pocket.tables import tables
-from pipeline.pocket.takes import SparseDecoder, TruthPlayer, script, view
-from pipeline.pocket.trials import CAMERA_PHRASES, EFFECT_PHRASES, Trial, camera_prompt
+from pipeline.pocket.takes import TruthPlayer, script, view
+from pipeline.pocket.trials import Trial
 from pipeline.pocket.truth import CAMERAS, EFFECTS
 from pipeline.pocket.where import plan as where_plan
 from tests.pocket_parts import canvas_of, picture
@@ -32,12 +34,12 @@ def test_a_sparse_decoder_renders_what_the_real_one_does() -> None:
     latent = 0.5 * torch.randn(CHANNELS, *GRID, generator=torch.Generator().manual_seed(1))
     full, _ = AnchoredDecoder().decode(Motion.at_rest(), latent, canvas, 4)
     decoder = SparseDecoder()
-    decoder.begin(frozenset({2}))
+    decoder.notes = Notes(frozenset({2}))
     sparse, _ = decoder.decode(Motion.at_rest(), latent, canvas, 4)
     assert torch.equal(sparse[2], full[2])
     assert torch.equal(sparse[3], canvas.rest)
     assert not torch.equal(full[3], canvas.rest)
-    assert len(decoder.poses) == 4
+    assert len(decoder.notes.poses) == 4
 
 
 def test_the_truth_pans_where_it_is_told() -> None:
@@ -56,7 +58,7 @@ def test_a_view_is_the_picture_from_a_pose(pose: Pose, least: float) -> None:
     """The reference agrees with the picture at rest, and with the decoder's frame from elsewhere."""
     canvas = canvas_of(picture(), 832, 480)
     frame = SparseDecoder()
-    frame.begin(frozenset({0}))
+    frame.notes = Notes(frozenset({0}))
     pixels = frame._frame(torch.zeros(CHANNELS, *GRID), pose, canvas, 0.0, everything()).numpy()
     assert psnr(view(canvas, pose), pixels) > least
 
@@ -69,7 +71,8 @@ def test_the_plan_tries_every_class_and_every_held_out_phrasing() -> None:
     assert {t.name for t in trials if t.kind == "effect"} == set(EFFECTS) == set(EFFECT_PHRASES)
     assert sum(t.kind == "phrase" for t in trials) == sum(map(len, held_out_prompts().values()))
     assert {t.picture for t in trials if t.name == "sway" and t.kind == "effect"} == {"003", "001"}
-    assert [(t.name, t.picture) for t in trials if t.kind == "where"] == where_plan()
+    assert [(t.name, t.picture) for t in trials if t.kind == "where" and not t.without] == where_plan()
+    assert {t.name for t in trials if t.kind == "pair"} == {"+".join(pair) for pair in PAIRS}
     few = [t for t in evaluate.plan(ORDER, evaluate.QUICK, truth=False) if t.kind == "where"]
     assert {t.name for t in few} == {t.name for t in trials if t.kind == "where"}
 
@@ -93,10 +96,14 @@ def test_a_broken_off_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """Results on file are not made again, unless other weights made them."""
     trial = Trial("camera", "still", "000")
     partial = tmp_path / "out.partial.jsonl"
-    partial.write_text('{"measured": "truth"}\n' + json.dumps([trial.key, {"class": "still"}]) + "\n")
+    mark = ["measured", evaluate.measured(None)]
+    partial.write_text(json.dumps(mark) + "\n" + json.dumps([trial.key, {"class": "still"}]) + "\n")
     monkeypatch.setattr(evaluate, "work", lambda trial: pytest.fail("tried again"))
     results = evaluate.evaluate([trial], None, tmp_path, partial, 1)
-    assert results == {trial.key: {"class": "still"}}
+    assert results == {"measured": mark[1], trial.key: {"class": "still"}}
+    partial.write_text(json.dumps(["measured", {"weights": "others", "settings": {}}]) + "\n")
+    assert evaluate.evaluate([], None, tmp_path, partial, 1) == {"measured": mark[1]}
+    assert partial.read_text() == json.dumps(mark) + "\n"
 
 
 def test_tables_name_what_went_wrong() -> None:

@@ -122,3 +122,11 @@ def test_graphs_are_the_same_step_by_step(
     for name in switches:
         monkeypatch.setenv(name, "1")
     assert farthest(rolled_out(on_gpu, GpuPasses(on_gpu)), made) < 1e-2
+
+
+def test_noise_comes_from_where_it_is_told_to() -> None:
+    """Another source is asked at once, also for what was made ahead."""
+    passes = GpuPasses(pocket_parts.network())
+    assert passes._noise((SEED, 3, 2)).any()
+    passes.draw_from(lambda seed, latent, step, shape: torch.zeros(shape))
+    assert not passes._noise((SEED, 3, 2)).any()

@@ -60,7 +60,8 @@ def test_the_cameras_way_is_read_from_poses() -> None:
 def test_verdicts_name_the_bar_that_is_missed() -> None:
     """Seeds that move alike miss the first bar; a noise whose absence costs nothing misses the third."""
     met = {"correlation": 0.1, "spread": 0.1, "strength": 20.0, "silent_strength": 1.0, "db": 1.0, "silent_db": 2.0}
-    assert all(motion.verdicts([met], 1).values())
-    assert not motion.verdicts([met | {"correlation": 0.9}], 1)["differs by seed"]
-    assert not motion.verdicts([met | {"silent_strength": 19.0}], 1)["the noise moves it"]
-    assert not motion.verdicts([met | {"one_step_db": 1.0, "same_seeds_db": 1.5}], 2)["steps earn their cost"]
+    assert all(motion.verdicts([met]).values())
+    assert not motion.verdicts([met | {"correlation": 0.9}])["differs by seed"]
+    assert not motion.verdicts([met | {"silent_strength": 19.0}])["the noise moves it"]
+    for shipped, more, earns in ((1, 9.0, True), (2, 1.5, False), (2, 0.5, True)):
+        assert motion.steps_earn_their_cost([{"one_db": 1.0, "more_db": more, "shipped": shipped}]) is earns

@@ -13,6 +13,8 @@ from pipeline.config import ModelConfig
 from pipeline.factory import build
 from pipeline.pocket.gpu_decoder import GpuDecoder
 from pipeline.pocket.gpu_passes import GpuPasses
+from pipeline.pocket.language import Intents, Prompt
+from pipeline.pocket.takes import ModelPlayer, Script
 from pipeline.pocket.view import View
 from pipeline.types import Chunk, Conditioning, Pixels
 from tests import pocket_parts
@@ -145,3 +147,13 @@ def test_a_stream_goes_on_from_bytes_on_a_gpu() -> None:
     model.restore(other, model.save(state))
     for stream in (state, other):
         assert np.array_equal(frames([model.generate_chunk(stream, asked) for _ in range(2)]), frames(made[2:]))
+
+
+@pytest.mark.gpu
+def test_what_is_measured_on_a_gpu_is_the_cpus() -> None:
+    """Of a take of which some frames are wanted, each with the probe: the CPU's, but for rounding."""
+    asked = Script(((0, Prompt("the leaves sway, rain", Intents("none"))),), 12, frozenset({17, 40, 41}), probe=True)
+    takes = [ModelPlayer(ModelConfig(device=name, dtype="float32")).play(drawn(), asked) for name in ("cpu", "cuda")]
+    for one, other in zip(*([*take.frames.values(), *take.probed] for take in takes), strict=True):
+        assert np.abs(one.astype(int) - other).mean() < 0.5
+    np.testing.assert_allclose(takes[0].strengths, takes[1].strengths, atol=1e-2)

@@ -16,6 +16,7 @@ from pipeline.pocket.measure import REDUCTION, Plane, flow, reduced_grey, textur
 from pipeline.types import Pixels
 
 HALF = 2
+SWINGS = ("breathe", "ripple", "sway")
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -64,24 +65,34 @@ def read(picture: Pixels, frames: Sequence[Pixels], fps: float) -> Reading:
 
 def effect_class(reading: Reading) -> str:
     """Name the effect; the first line that holds decides, ``still`` when none does."""
-    r = reading
+    return next(name for name, holds in _rules(reading).items() if holds)
+
+
+def shows(name: str, reading: Reading) -> bool:
+    """Whether a clip shows an effect, whatever else it shows: its own line holds, of the swings before the others'."""
+    rules = _rules(reading)
+    if name in SWINGS:
+        return next(swing for swing in ("still", *SWINGS) if rules[swing]) == name
+    return rules[name] and not (name == "snow" and rules["rain"])
+
+
+def _rules(r: Reading) -> dict[str, bool]:
     luma = float(np.dot(r.gain, LUMA))
     tint = r.gain[0] - r.gain[2]
     particles = r.bright - r.dark > 0.008 and r.bright > 2.5 * r.dark
-    rules = (
-        ("rain", particles and r.upright > 3),
-        ("snow", particles),
-        ("fog", r.offset > 20 and r.slope < 0.88),
-        ("night", luma < -0.16),
-        ("warm", tint > 0.1),
-        ("cold", tint < -0.1),
-        ("clouds", r.steady > 0.6),
-        ("still", math.hypot(r.across, r.along) < 0.08),
-        ("breathe", r.travel < 0.22),
-        ("ripple", r.across < 1.5 * r.along),
-        ("sway", True),
-    )
-    return next(name for name, holds in rules if holds)
+    return {
+        "rain": particles and r.upright > 3,
+        "snow": particles,
+        "fog": r.offset > 20 and r.slope < 0.88,
+        "night": luma < -0.16,
+        "warm": tint > 0.1,
+        "cold": tint < -0.1,
+        "clouds": r.steady > 0.6,
+        "still": math.hypot(r.across, r.along) < 0.08,
+        "breathe": r.travel < 0.22,
+        "ripple": r.across < 1.5 * r.along,
+        "sway": True,
+    }
 
 
 def level(name: str, picture: Pixels, before: Pixels, frame: Pixels) -> float:

@@ -14,25 +14,32 @@ import numpy as np
 
 from pipeline.pocket.language import DEFAULT_REGION, Effect, Intents, Prompt
 from pipeline.pocket.latents import LATENTS_PER_SECOND
-from pipeline.pocket.measure import Plane, look, reduced_grey
+from pipeline.pocket.likeness import likeness
+from pipeline.pocket.measure import LOOKS, Plane, look, reduced_grey
 from pipeline.pocket.pose import Pose, outside_share
-from pipeline.pocket.takes import FPS, STRENGTHS, Player, Script, Take, script, view
+from pipeline.pocket.sparse import STRENGTHS
+from pipeline.pocket.takes import FPS, Player, Script, Take, script, view
 from pipeline.pocket.view import HEIGHT, NOMINAL, WIDTH
 from pipeline.types import Pixels
 
-WINDOWS, WINDOW_S, FROM_S, SOON_S = 8, 2.0, 4.0, 300.0
+# The first window is taken when what was asked for has come in full: rain wets the ground for ten seconds and more.
+WINDOWS, WINDOW_S, FROM_S, COME_S, SOON_S = 8, 2.0, 4.0, 24.0, 300.0
 # A look is taken of each so many frames of a window.
 LOOK_EVERY = 8
 # A first swing may show more than the later ones: it obeys at once, and runs its time.
 SETTLED_S = 12.0
 # Grey levels by which a frame, or a block of it, may always differ from the one before.
 FLOOR, BLOCK_FLOOR, BLOCK = 0.1, 1.0, 15
+# Steps from one frame to the next, before and after one, that are close around it.
+AROUND = 3
 # Strengths under which nothing was asked for.
 ASKED = 0.02
-# How much looks may change after five minutes and at the end; the largest share of a frame from outside the picture
-# once settled; the largest difference of neighbouring frames, of the whole and of a block, against the median; the
-# largest change of a corner's step in px; how much a flow's sharpness may come and go.
+# How much luma, contrast and saturation may change after five minutes and at the end; the largest share of a frame from
+# outside the picture once settled; the largest difference of neighbouring frames, of the whole and of a block, against
+# others; the largest change of a corner's step in px; how much a flow's sharpness may come and go.
 BARS = {"soon": 0.01, "late": 0.05, "outside": 0.05, "jump": 2.0, "block_jump": 4.0, "hitch_px": 1.0, "pulse": 0.1}
+# Least structural similarity to the picture, and the bounds of its sharpness, where nothing but the camera changes it.
+LIKE, SHARP = 0.96, (0.92, 1.10)
 
 WISHES = {
     "still": Prompt("the camera stays still", Intents("still")),
@@ -67,10 +74,11 @@ def starts(seconds: float) -> list[float]:
     """Seconds at which the windows begin: early, after five minutes, and evenly spread to the end.
 
     >>> starts(3600)[:2], starts(3600)[-1], len(starts(3600)), starts(20)[-1]
-    ([4.0, 300.0], 3598.0, 8, 18.0)
+    ([24.0, 300.0], 3598.0, 8, 18.0)
     """
-    first = [FROM_S, SOON_S] if seconds > 2 * SOON_S else [FROM_S]
-    count = min(WINDOWS, max(2, int((seconds - FROM_S) / WINDOW_S))) - len(first)
+    come = min(COME_S, seconds / 4)
+    first = [come, SOON_S] if seconds > 2 * SOON_S else [come]
+    count = min(WINDOWS, max(2, int((seconds - come) / WINDOW_S))) - len(first)
     last = seconds - WINDOW_S
     return first + [round(first[-1] + (last - first[-1]) * (n + 1) / count) for n in range(count - 1)] + [last]
 
@@ -93,6 +101,10 @@ def read(take: Take, seconds: float) -> dict[str, Any]:
     grey = [[reduced_grey(take.frames[f]).astype(np.float32) for f in window] for window in windows]
     looks = [_look(take, window) for window in windows]
     result: dict[str, Any] = {"soon": _change(looks[0], looks[1]) if seconds > 2 * SOON_S else None}
+    if max(max(row[1:]) for row in take.strengths) < ASKED:
+        # Where nothing but the camera moves, the picture itself is to be seen.
+        result["like"] = round(min(likeness(take, window[::LOOK_EVERY]) for window in windows), 4)
+        result["sharp"] = [round(f(one[LOOKS.index("sharpness")] for one in looks), 3) for f in (min, max)]
     return result | {
         "late": _change(looks[0], looks[-1]),
         "speed": paces(take.strengths),
@@ -101,6 +113,7 @@ def read(take: Take, seconds: float) -> dict[str, Any]:
         "hitch_px": round(hitch(take.poses), 3),
         "pulse": round(max(_pulse(take, window) for window in windows), 3),
         "outside": outside(take.poses),
+        "chunk_ms": round(float(np.median(take.chunk_ms or [0.0])), 2),
     }
 
 
@@ -123,30 +136,51 @@ def _change(early: Sequence[float], late: Sequence[float]) -> list[float]:
 def paces(strengths: Sequence[Sequence[float]]) -> dict[str, list[float]]:
     """Of each strength that was asked for: its mean, its change after five minutes and at the end, its waver.
 
-    Change is of means of a minute (of a quarter of the take where that is less) against the first, after FROM_S; waver
-    is the standard deviation of all such means, as a share: what chance does, beside which a change says nothing.
+    Means are of a minute (of a quarter of the take where that is less) after FROM_S. The change after five minutes is
+    of the fifth against the first, that at the end of a straight line through all. The waver of each, as a share, is
+    what chance does, beside which a change says nothing: the standard deviation of the means about the line, and of the
+    line's own change.
     """
     rows = np.asarray(strengths)[round(FROM_S * LATENTS_PER_SECOND) :]
     span = min(60 * LATENTS_PER_SECOND, len(rows) // 4)
     means = rows[: len(rows) // span * span].reshape(-1, span, rows.shape[1]).mean(1)
     told: dict[str, list[float]] = {}
     for name, column in zip(STRENGTHS, means.T, strict=True):
-        first, soon, last = column[0], column[min(4, len(column) - 1)], column[-1]
-        if column.mean() > ASKED:
-            told[name] = [round(float(v), 4) for v in (column.mean(), soon / first - 1, last / first - 1)]
-            told[name].append(round(float(column.std() / column.mean()), 4))
+        mean = column.mean()
+        if mean > ASKED:
+            soon = column[min(4, len(column) - 1)] / column[0] - 1
+            change, waver, of_change = _trend(column)
+            told[name] = [round(float(v), 4) for v in (mean, soon, change / mean, waver / mean, of_change / mean)]
     return told
 
 
+def _trend(series: np.ndarray) -> tuple[float, float, float]:
+    """How much a straight line through a series changes from its begin to its end; standard deviations: of the series
+    about the line, and of that change.
+
+    >>> [round(v, 6) for v in _trend(np.array([1.0, 1.5, 2.0, 2.5]))]
+    [1.5, 0.0, 0.0]
+    """
+    count = len(series)
+    at = np.linspace(-0.5, 0.5, count)
+    change = float((at @ series) / (at @ at))
+    rest = series - series.mean() - change * at
+    waver = math.sqrt(float(rest @ rest) / max(1, count - 2))
+    return change, waver, waver / math.sqrt(float(at @ at))
+
+
 def jump(frames: Sequence[Plane]) -> float:
-    """The largest difference between neighbouring frames against the median one.
+    """The largest difference between neighbouring frames against the median of those close around it.
+
+    A camera that slows down and turns makes small differences and large ones, and no jump.
 
     >>> ramp = [np.full((30, 30), n, np.float32) for n in range(9)]
     >>> jump(ramp), jump([*ramp, ramp[0]])
     (1.0, 8.0)
     """
     steps = np.array([np.abs(b - a).mean() for a, b in itertools.pairwise(frames)])
-    return float(steps.max() / max(FLOOR, np.median(steps)))
+    around = [np.median(steps[max(0, n - AROUND) : n + AROUND + 1]) for n in range(len(steps))]
+    return float((steps / np.maximum(FLOOR, around)).max())
 
 
 def block_jump(frames: Sequence[Plane]) -> float:
@@ -217,12 +251,17 @@ def outside(poses: Sequence[Pose]) -> list[float]:
 def verdicts(result: dict[str, Any]) -> dict[str, bool]:
     """Which bars a result meets.
 
-    A speed meets its bar where chance alone, twice its waver, says as much.
+    A speed meets its bar where chance alone, twice what it does to that speed, says as much.
     """
     met = {bar: result[bar] <= most for bar, most in BARS.items() if bar not in ("soon", "late", "outside")}
     met["outside"] = result["outside"][1] <= BARS["outside"]
     for index, when in ((1, "soon"), (2, "late")):
         if result[when] is not None:
-            met[when] = max(abs(v) for v in result[when]) <= BARS[when]
-        met[f"speed {when}"] = all(abs(p[index]) <= max(BARS[when], 2 * p[3]) for p in result["speed"].values())
+            met[when] = max(abs(v) for v in result[when][: LOOKS.index("sharpness")]) <= BARS[when]
+        met[f"speed {when}"] = all(abs(p[index]) <= max(BARS[when], 2 * p[index + 2]) for p in result["speed"].values())
+    if "like" in result:
+        met |= {
+            "like": result["like"] >= LIKE,
+            "sharp": SHARP[0] <= result["sharp"][0] <= result["sharp"][1] <= SHARP[1],
+        }
     return met

@@ -22,6 +22,7 @@ from pipeline.pocket.gpu_told import told
 from pipeline.pocket.gpu_weather import KINDS, LEAST_WEATHER, GpuWeather
 from pipeline.pocket.latents import CAMERA, CHANNELS, FLOW, GAIN, GRID, LATENTS_PER_SECOND, WEATHER, fit_camera
 from pipeline.pocket.moving import ALL, EVEN_GAIN
+from pipeline.pocket.pose import Pose
 from pipeline.pocket.view import View
 from pipeline.recorded import Recorded, may_record
 
@@ -57,10 +58,7 @@ class GpuDecoder:
         pan, tilt, zoom, roll, uneven, rain, *amounts = most.tolist()
         poses, camera = glide(motion.camera, (pan, tilt, zoom, roll), self._view)
         after = torch.cat([calmed[None], motion.recent[:2]])
-        eyes = [
-            looking(pose_at(poses, frame, frames), canvas, motion.drawn.towards(motion.drawing, frame / frames))
-            for frame in range(frames)
-        ]
+        eyes = self._looking([pose_at(poses, frame, frames) for frame in range(frames)], motion, canvas)
         least = min(float(motion.reach.min()), float(motion.heading.min()))
         is_set_off = canvas.depth is not None and canvas.depth.subject is not None
         by_layers = canvas.layers is not None and (least <= ALL or uneven >= EVEN_GAIN or is_set_off)
@@ -68,6 +66,13 @@ class GpuDecoder:
         made = self._shown(self._ways[by_layers], motion, after[0], eyes, asked)
         then = motion.after(camera, after, rain)
         return self._drawn_on(made, (motion, then), eyes, canvas)[first:], then
+
+    def _looking(self, poses: list[Pose], motion: Motion, canvas: Canvas) -> list[Eye]:
+        """From where the frames of a latent are seen whose camera is at these poses."""
+        return [
+            looking(pose, canvas, motion.drawn.towards(motion.drawing, frame / len(poses)))
+            for frame, pose in enumerate(poses)
+        ]
 
     def _shown(self, way: GpuFrames, motion: Motion, latent: Tensor, eyes: list[Eye], asked: set[str]) -> Tensor:
         """Frames ``uint8 [F, H, W, 3]``, group by group; the last one is filled up, so that it is of the same size."""

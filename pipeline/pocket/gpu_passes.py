@@ -12,6 +12,7 @@ from torch import Tensor
 from pipeline.cache import KVCache
 from pipeline.networks.rope import rotate
 from pipeline.networks.transformer import KeyValue
+from pipeline.pocket.chance import Noise
 from pipeline.pocket.latents import CHANNELS, GRID
 from pipeline.pocket.network import PocketNetwork, Scene, Text
 from pipeline.recorded import Recorded, compiled, may_record
@@ -27,6 +28,7 @@ class GpuPasses:
     @torch.inference_mode()
     def __init__(self, network: PocketNetwork) -> None:
         self._network, self._device = network, network.position.device
+        self._source: Noise = noise
         self._dtype, window = network.position.dtype, network.config.window
         sizes = network.transformer.config
         layers, heads, width = sizes.num_layers, sizes.num_heads, sizes.head_dim
@@ -75,6 +77,10 @@ class GpuPasses:
         # While the GPU is busy: what the next latent will need, unless the stream is another one or goes back.
         self._noise((key[0], key[1] + 1, len(levels)))
         return clean
+
+    def draw_from(self, source: Noise) -> None:
+        """Take noise from elsewhere, as measurements do that turn it down."""
+        self._source, self._ahead = source, None
 
     def read(self, clean: Tensor, scene: Scene) -> Tensor:
         """Keys (un-rotated) and values of a clean latent ``[1, 12, 1, h, w]``: ``[layers, 2, 1, P, N, D]``."""
@@ -141,7 +147,7 @@ class GpuPasses:
     def _noise(self, key: Key) -> Tensor:
         if self._ahead is None or self._ahead[0] != key:
             seed, latent, steps = key
-            made = torch.stack([noise(seed, latent, step, LATENT_SHAPE) for step in range(steps)])
+            made = torch.stack([self._source(seed, latent, step, LATENT_SHAPE) for step in range(steps)])
             if self._device.type == "cuda":
                 made = made.pin_memory()
             self._ahead = key, made.to(self._device, non_blocking=True)

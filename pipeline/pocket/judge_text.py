@@ -8,7 +8,9 @@ pocket can't do, distractors, word order: ``readings.toml``) only the exact read
 import argparse
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 
 import torch
 
@@ -78,44 +80,79 @@ def is_told(beyond: str, ignored: Sequence[str]) -> bool:
     return right == told or len(right & told) >= 0.5 * len(right | told)
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Whether a prompt was read exactly, and told of rightly; and what it was read as."""
+
+    read: bool
+    told: bool
+    read_as: str
+
+
+def marks(network: PocketNetwork, some: Sequence[Reading]) -> list[Mark]:
+    """Mark each of some harder prompts."""
+    encode = tokenizer(network.config.text.length)
+    marked: list[Mark] = []
+    for reading in some:
+        with torch.inference_mode():
+            asked, told_of = hear(reading.text, lambda text: network.read_text(torch.from_numpy(encode(text))[None]))
+        ((camera, effects),) = names(asked)
+        ignored = told_of.ignored
+        read_as = " ".join([camera, *sorted(effects)]) + (f", ignores {'; '.join(ignored)}" if ignored else "")
+        marked.append(Mark(reading.is_right(camera, effects), is_told(reading.beyond, ignored), read_as))
+    return marked
+
+
 def readings_table(network: PocketNetwork, kinds: Mapping[str, Sequence[Reading]]) -> str:
     """A Markdown table by kind of how many prompts were read exactly and told of rightly, with what was misread."""
-    encode = tokenizer(network.config.text.length)
-
-    def read_one(text: str) -> tuple[Asked, torch.Tensor]:
-        return network.read_text(torch.from_numpy(encode(text))[None])
-
     rows: list[str] = []
-    sections: dict[str, list[tuple[bool, bool]]] = {}
+    sections: dict[str, list[Mark]] = {}
     for kind, some in kinds.items():
-        marks: list[tuple[bool, bool]] = []
-        wrong: list[str] = []
-        for reading in some:
-            with torch.inference_mode():
-                asked, told_of = hear(
-                    reading.text, lambda text: network.read_text(torch.from_numpy(encode(text))[None])
-                )
-            ((camera, effects),) = names(asked)
-            ignored = told_of.ignored
-            marks.append((reading.is_right(camera, effects), is_told(reading.beyond, ignored)))
-            read_as = " ".join([camera, *sorted(effects)]) + (f", ignores {'; '.join(ignored)}" if ignored else "")
-            wrong += [] if marks[-1][0] and (marks[-1][1] or not reading.beyond) else [f"“{reading.text}” → {read_as}"]
-        sections.setdefault(kind.partition("/")[0], []).extend(marks)
-        right, told = (sum(column) for column in zip(*marks, strict=True))
-        rows.append(f"| {kind} | {right}/{len(some)} | {told}/{len(some)} | {'; '.join(wrong)} |")
+        marked = marks(network, some)
+        sections.setdefault(kind.partition("/")[0], []).extend(marked)
+        wrong = [
+            f"“{reading.text}” → {mark.read_as}"
+            for reading, mark in zip(some, marked, strict=True)
+            if not mark.read or not (mark.told or not reading.beyond)
+        ]
+        read_, told = sum(mark.read for mark in marked), sum(mark.told for mark in marked)
+        rows.append(f"| {kind} | {read_}/{len(some)} | {told}/{len(some)} | {'; '.join(wrong)} |")
     head = [
-        f"{name} read {sum(r for r, _ in m) / len(m):.3f}, told {sum(t for _, t in m) / len(m):.3f} of {len(m)}"
-        for name, m in sections.items()
+        f"{name} read {mean(m.read for m in some):.3f}, told {mean(m.told for m in some):.3f} of {len(some)}"
+        for name, some in sections.items()
     ]
     return "\n".join(["; ".join(head), "", "| kind | read | told | wrong |", "|---|---|---|---|", *rows])
+
+
+def shares(file: Path) -> dict[str, dict[str, tuple[int, int]]]:
+    """Of weights: how many prompts of each list of harder ones are read exactly, of how many, by kind and list."""
+    network = loaded(file)
+    told: dict[str, dict[str, tuple[int, int]]] = {}
+    for section, some in _by_section(readings()).items():
+        kind, _, number = section.partition("_")
+        told.setdefault(kind, {})[number or "1"] = sum(mark.read for mark in marks(network, some)), len(some)
+    return told
+
+
+def _by_section(kinds: Mapping[str, Sequence[Reading]]) -> dict[str, list[Reading]]:
+    sections: dict[str, list[Reading]] = {}
+    for kind, some in kinds.items():
+        sections.setdefault(kind.partition("/")[0], []).extend(some)
+    return sections
+
+
+def loaded(file: Path) -> PocketNetwork:
+    """The network with these weights, on the CPU."""
+    network = PocketNetwork(PocketConfig()).eval()
+    weights.load(network, file, torch.float32)
+    return network
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, default=POCKET_WEIGHTS)
     args = parser.parse_args()
-    network = PocketNetwork(PocketConfig()).eval()
-    weights.load(network, args.weights, torch.float32)
+    network = loaded(args.weights)
     print("### Held-out phrasings\n\n" + table(network, HELD_OUT))
     print("\n### Strangers' phrasings\n\n" + table(network, strangers()))
     print("\n### Negation, beyond pocket's power, distractors, word order\n\n" + readings_table(network, readings()))

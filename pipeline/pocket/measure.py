@@ -24,6 +24,9 @@ RADIUS_PX = math.hypot(832, 480) / math.sqrt(12)
 MOVE_FROM, DRIFT_FROM_PX_PER_S = 0.36, 1.0
 
 
+LOOKS = ("luma", "contrast", "saturation", "sharpness")
+
+
 @dataclass(frozen=True, slots=True)
 class Similarity:
     """How the picture's content moved on the screen: right and down (px), growth (natural log), clockwise (rad)."""

@@ -55,7 +55,7 @@ def plan() -> list[tuple[str, str]]:
 
 
 def judge(players: tuple[Player, Player], image: Pixels, wish: str, pair: tuple[Prompt, str]) -> dict[str, Any]:
-    """Play a prompt under every seed, then without noise and with other counts of steps.
+    """Play a prompt under every seed, then without noise.
 
     Args:
         players: the model's and the truth's.
@@ -65,7 +65,7 @@ def judge(players: tuple[Player, Player], image: Pixels, wish: str, pair: tuple[
 
     Returns:
         Mean correlation of two seeds, strength (px/s) and its spread over seeds, count of modes, dB from the truth's
-        spectrum; the same without noise (``silent_``), and dB with one step where more are shipped.
+        spectrum; the same without noise (``silent_``).
     """
     player, truth = players
     prompt, picture = pair
@@ -82,11 +82,27 @@ def judge(players: tuple[Player, Player], image: Pixels, wish: str, pair: tuple[
     result = _read(seeds, wanted) | {f"silent_{k}": v for k, v in _read(silent, wanted).items()}
     # Of one seed there is nothing to compare.
     del result["silent_correlation"], result["silent_spread"]
-    if player.steps > 1:
-        single = courses(player, *(replace(asked, seed=seed, steps=1) for seed in _data()["seeds"][:4]))
-        result["one_step_db"] = distance(spectrum(single), wanted)
-        result["same_seeds_db"] = distance(spectrum(seeds[:4]), wanted)
     return result | {"spectrum": [round(float(v), 4) for v in spectrum(seeds)]}
+
+
+def judge_steps(players: tuple[Player, Player], image: Pixels, wish: str, pair: tuple[Prompt, str]) -> dict[str, Any]:
+    """Play a prompt as :func:`judge` does with one step, and with two, or as many as are shipped.
+
+    Returns:
+        ``one_db`` and ``more_db`` from the truth's spectrum, and how many steps are shipped.
+    """
+    player, truth = players
+    prompt, picture = pair
+    layer = _data()["wishes"][wish]["layer"]
+    where, asked = label(picture).layer(layer) if layer else None, _asked(prompt)
+    by_truth = [truth.play(image, replace(asked, seed=seed)) for seed in _data()["truth_seeds"]]
+    wanted = spectrum([course(take, where) for take in by_truth])
+
+    def from_truth(steps: int) -> float:
+        scripts = [replace(asked, seed=seed, steps=steps) for seed in _data()["seeds"][:4]]
+        return distance(spectrum([course(player.play(image, one), where) for one in scripts]), wanted)
+
+    return {"one_db": from_truth(1), "more_db": from_truth(max(2, player.steps)), "shipped": player.steps}
 
 
 def _asked(prompt: Prompt) -> Script:
@@ -162,10 +178,10 @@ def distance(one: Course, wanted: Course) -> float:
     return round(float(np.abs(a - b).mean()), 2)
 
 
-def verdicts(results: Sequence[dict[str, Any]], steps: int) -> dict[str, bool]:
+def verdicts(results: Sequence[dict[str, Any]]) -> dict[str, bool]:
     """Which bars the results of all trials meet together."""
     found = bars()
-    told = {
+    return {
         "differs by seed": all(r["correlation"] <= found.correlation for r in results),
         "equally strong": all(r["spread"] <= found.spread for r in results),
         "the noise moves it": all(
@@ -173,5 +189,9 @@ def verdicts(results: Sequence[dict[str, Any]], steps: int) -> dict[str, bool]:
             for r in results
         ),
     }
-    better = float(np.mean([r.get("one_step_db", 0.0) - r.get("same_seeds_db", 0.0) for r in results]))
-    return told | {"steps earn their cost": steps == 1 or better > 0}
+
+
+def steps_earn_their_cost(results: Sequence[dict[str, Any]]) -> bool:
+    """Whether one step is shipped, or as many as are shipped are nearer to the truth than one."""
+    better = float(np.mean([r["one_db"] - r["more_db"] for r in results]))
+    return all(r["shipped"] == 1 for r in results) or better > 0

@@ -1,14 +1,37 @@
-"""Results of trials as Markdown tables."""
+"""Results of trials as Markdown tables: ``python -m pipeline.pocket.tables RESULTS ... [--json OUT]`` of several runs.
 
+RESULTS are what ``pipeline.pocket.evaluate`` wrote, whole or broken off (``*.partial.jsonl``); where two hold the same
+trial the later counts. All must be of the same weights.
+"""
+
+import argparse
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
 from pipeline.pocket.endless import verdicts as endless_verdicts
-from pipeline.pocket.motion import verdicts
+from pipeline.pocket.measure import LOOKS
+from pipeline.pocket.motion import steps_earn_their_cost, verdicts
+from pipeline.pocket.summary import Bar, Results, group, summary, without_towers
 
-Results = dict[str, dict[str, Any]]
-LOOKS = ("luma", "contrast", "saturation", "sharpness")
+
+def read_results(file: Path) -> Results:
+    """Read what an evaluation wrote, whole or broken off."""
+    text = file.read_text(encoding="utf-8")
+    return dict(json.loads(line) for line in text.splitlines()) if file.suffix == ".jsonl" else json.loads(text)
+
+
+def joined(runs: Sequence[Results]) -> Results:
+    """All results of several runs; those of the last count. Raises ValueError where they are of other weights.
+
+    >>> joined([{"measured": {"weights": "a"}, "x": {}}, {"measured": {"weights": "a"}, "y": {}}])
+    {'measured': {'weights': 'a'}, 'x': {}, 'y': {}}
+    """
+    if len({run["measured"]["weights"] for run in runs}) > 1:
+        raise ValueError("these are results of different weights")
+    return {key: result for run in runs for key, result in run.items()}
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -25,16 +48,6 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(text)
 
 
-def group(results: Results, kind: str) -> dict[str, list[dict[str, Any]]]:
-    """Results of a kind by class; each knows its ``picture``."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for key, result in results.items():
-        parts = key.split("/")
-        if parts[0] == kind:
-            found.setdefault(parts[1], []).append(result | {"picture": parts[2], "seconds": float(parts[4])})
-    return found
-
-
 def tables(results: Results) -> str:
     """All tables for which there are results."""
     parts = [
@@ -47,8 +60,12 @@ def tables(results: Results) -> str:
         _outside(results),
         _where(results),
         _motion(results),
+        _steps(results),
+        _pairs(results),
+        _towers(results),
         _endless(results),
         _speed(results),
+        _bars(summary(results)),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -96,8 +113,10 @@ def _drift(results: Results) -> str:
     for name, trials in group(results, "drift").items():
         for t in trials:
             change = [f"{late / early - 1:+.2%}" for early, late in zip(t["early"], t["late"], strict=True)]
-            rows.append([name, f"{t['seconds']:g}", *change, " ".join(f"{v:.3f}" for v in t["late"]), t["psnr"]])
-    heads = ["prompt", "s", *LOOKS, "at the end against the picture so seen", "PSNR to it"]
+            rows.append(
+                [name, f"{t['seconds']:g}", *change, " ".join(f"{v:.3f}" for v in t["late"]), t["psnr"], t["like"]]
+            )
+    heads = ["prompt", "s", *LOOKS, "at the end against the picture so seen", "PSNR to it", "least like it"]
     return f"### Drift, the end against 4 to 12 s\n\n{table(heads, rows)}" if rows else ""
 
 
@@ -129,15 +148,45 @@ def _motion(results: Results) -> str:
         every += trials
         parts = ("correlation", "strength", "spread", "modes", "db", "silent_strength", "silent_modes", "silent_db")
         row: list[object] = [f"{mean(t[part] for t in trials):.2f}" for part in parts]
-        single = [t["one_step_db"] - t["same_seeds_db"] for t in trials if "one_step_db" in t]
-        rows.append([name, len(trials), *row, f"{mean(single):+.2f}" if single else ""])
+        rows.append([name, len(trials), *row])
     if not rows:
         return ""
     heads = ["wish", "pictures", "correlation of seeds", "px/s", "spread", "modes", "dB from the truth's spectrum"]
-    heads += ["without noise px/s", "modes", "dB", "one step, dB more"]
-    steps = 2 if any("one_step_db" in t for t in every) else 1
-    told = ", ".join(f"{bar}: {'yes' if met else 'no'}" for bar, met in verdicts(every, steps).items())
+    heads += ["without noise px/s", "modes", "dB"]
+    told = ", ".join(f"{bar}: {'yes' if met else 'no'}" for bar, met in verdicts(every).items())
     return f"### Motion of its own: one prompt, one picture, eight seeds\n\n**{told}**\n\n{table(heads, rows)}"
+
+
+def _steps(results: Results) -> str:
+    rows: list[list[object]] = []
+    every: list[dict[str, Any]] = []
+    for name, trials in group(results, "steps").items():
+        every += trials
+        rows.append([name, len(trials), *(f"{mean(t[part] for t in trials):.2f}" for part in ("one_db", "more_db"))])
+    if not rows:
+        return ""
+    told = f"{every[0]['shipped']} shipped, which earns its cost: {'yes' if steps_earn_their_cost(every) else 'no'}"
+    heads = ["wish", "pictures", "one step, dB from the truth's spectrum", "more"]
+    return f"### Steps\n\n**{told}**\n\n{table(heads, rows)}"
+
+
+def _pairs(results: Results) -> str:
+    rows: list[list[object]] = []
+    for name, trials in group(results, "pair").items():
+        both = sum(not t["missing"] for t in trials)
+        missed = "; ".join(f"{t['picture']} lacks {' and '.join(t['missing'])}" for t in trials if t["missing"])
+        rows.append([name.replace("+", " and "), f"{both}/{len(trials)}", missed])
+    title = "### Two effects at once, both seen in the frames"
+    return f"{title}\n\n{table(['pair', 'both', 'missed'], rows)}" if rows else ""
+
+
+def _towers(results: Results) -> str:
+    rows = [
+        [f"without {tower}", *("" if pair is None else f"{pair[0]:.3f} (with it {pair[1]:.3f})" for pair in row)]
+        for tower, row in without_towers(results).items()
+    ]
+    heads = ["", "camera read right", "effects read right", "where, correlation"]
+    return f"### Without a tower, in the same trials\n\n{table(heads, rows)}" if rows else ""
 
 
 def _endless(results: Results) -> str:
@@ -150,10 +199,12 @@ def _endless(results: Results) -> str:
             missed = ", ".join(bar for bar, met in endless_verdicts(t).items() if not met)
             rows.append([
                 name, t["picture"], f"{t['seconds']:g}", *looks, *speeds, t["jump"], t["block_jump"], t["hitch_px"],
-                t["pulse"], f"{most:.1%}, {settled:.1%}, {average:.1%}", missed,
+                t["pulse"], f"{most:.1%}, {settled:.1%}, {average:.1%}", t.get("like", ""),
+                " to ".join(f"{v:.2f}" for v in t.get("sharp", ())), missed,
             ])  # fmt: skip
     heads = ["wish", "picture", "s", "look at 5 min", "at the end", "strength at 5 min", "at the end", "waver"]
-    heads += ["jump", "of a block", "hitch px", "pulse", "outside: most, once settled, mean", "bars missed"]
+    heads += ["jump", "of a block", "hitch px", "pulse", "outside: most, once settled, mean", "least like the picture"]
+    heads += ["sharpness against it", "bars missed"]
     return f"### Endless\n\n{table(heads, rows)}" if rows else ""
 
 
@@ -161,3 +212,27 @@ def _speed(results: Results) -> str:
     rows = [[name, *times] for name, times in results.get("speed", {}).items()]
     title = "### Milliseconds a chunk (0.25 s)"
     return f"{title}\n\n{table(['prompt, quality', 'median', 'p95'], rows)}" if rows else ""
+
+
+def _bars(bars: Sequence[Bar]) -> str:
+    rows = [
+        [bar.name, bar.bar, bar.found, "not run" if bar.met is None else "met" if bar.met else "**missed**"]
+        for bar in bars
+    ]
+    return f"### All bars\n\n{table(['what', 'bar', 'found', ''], rows)}"
+
+
+def main() -> None:
+    """Print the tables of several runs together."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("results", type=Path, nargs="+")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    results = joined([read_results(file) for file in args.results])
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
+    print(tables(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -4,7 +4,6 @@ Both decode by the same anchored decoder, which here renders only the frames tha
 camera's pose at every frame; all else runs as it does live.
 """
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -20,46 +19,37 @@ from torch import Tensor
 from pipeline.causal import CausalPipeline
 from pipeline.config import ModelConfig
 from pipeline.factory import build
-from pipeline.pocket.camera import soften
 from pipeline.pocket.canvas import MARGIN, SCALE, Canvas, prepare, repainted, with_sky
 from pipeline.pocket.data import encode_intents
-from pipeline.pocket.decoder import AnchoredDecoder, Motion, calm
-from pipeline.pocket.drawn.drawing import NOTHING, Drawn, wishes_of
+from pipeline.pocket.decoder import Motion
+from pipeline.pocket.drawn.drawing import wishes_of
 from pipeline.pocket.drawn.marks import with_marks
-from pipeline.pocket.drawn.wet import Wetness
 from pipeline.pocket.intents import dense
+from pipeline.pocket.ladder import ladder
 from pipeline.pocket.language import Prompt
-from pipeline.pocket.latents import (
-    CAMERA,
-    CHANNELS,
-    DISPLACEMENT,
-    FLOW,
-    GAIN,
-    GRID,
-    LATENTS_PER_SECOND,
-    WEATHER,
-    fit_camera,
-)
+from pipeline.pocket.latents import CHANNELS, GRID, LATENTS_PER_SECOND
 from pipeline.pocket.masks import guess
 from pipeline.pocket.network import MASKS
 from pipeline.pocket.pose import Pose
+from pipeline.pocket.showing import Showing
+from pipeline.pocket.sparse import Notes, SparseDecoder, SparseGpuDecoder
+from pipeline.pocket.towers import Towers
 from pipeline.pocket.truth import Intents, advance, target
-from pipeline.pocket.view import HEIGHT, NOMINAL, WIDTH
+from pipeline.pocket.view import HEIGHT, WIDTH, View
 from pipeline.schedule import noise
 from pipeline.types import Conditioning, Pixels
 
 FRAMES_PER_LATENT = 4
 FPS = LATENTS_PER_SECOND * FRAMES_PER_LATENT
-STRENGTHS = ("camera", "displacement", "flow", "gain", "weather")
-PARTS = (DISPLACEMENT, FLOW, GAIN, WEATHER)
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
     """Prompts by the latent from which they hold (the first is 0), how many latents, and which frames to render.
 
-    With ``probe``, each of these frames is rendered once more with noise in place of the picture. ``noise`` scales what
-    the model samples from; ``steps`` are its steps, 0 for as many as are shipped.
+    With ``probe``, each of these frames is rendered once more with noise in place of the picture. ``noise`` scales all
+    noise that the model draws; ``steps`` are its steps, 0 for as many as are shipped; ``without`` is a tower that is
+    taken out (:mod:`pipeline.pocket.towers`).
     """
 
     prompts: tuple[tuple[int, Prompt], ...]
@@ -69,6 +59,7 @@ class Script:
     probe: bool = False
     noise: float = 1.0
     steps: int = 0
+    without: str = ""
 
     def prompt_at(self, latent: int) -> Prompt:
         """The prompt that holds at a latent."""
@@ -106,64 +97,28 @@ class Player(Protocol):
         ...
 
 
-class SparseDecoder(AnchoredDecoder):
-    """The decoder, but a frame that nobody wants is the picture at rest."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.wanted: frozenset[int] = frozenset()
-        self.poses: list[Pose] = []
-        self.probe: Canvas | None = None
-        self.probed: list[Pixels] = []
-        self.strengths: list[list[float]] = []
-
-    def begin(self, wanted: frozenset[int], probe: Canvas | None = None) -> None:
-        """Start counting frames anew; with a probe, what is wanted is rendered with it as well."""
-        self.wanted, self.poses, self.strengths, self.probe = wanted, [], [], probe
-        self.probed = [] if probe is None else [probe.rest.numpy()]
-
-    def decode(
-        self, motion: Motion, latent: Tensor, canvas: Canvas, frames: int, first: int = 0
-    ) -> tuple[Tensor, Motion]:
-        """Decode one latent, and note how strong it is."""
-        self.strengths.append(strength(latent))
-        return super().decode(motion, latent, canvas, frames, first)
-
-    def _frame(
-        self,
-        fields: Tensor,
-        pose: Pose,
-        canvas: Canvas,
-        time_s: float,
-        reach: Tensor,
-        drawn: tuple[int, dict[str, Drawn], Wetness] = (*NOTHING, Wetness()),
-    ) -> Tensor:
-        self.poses.append(pose)
-        if len(self.poses) - 1 not in self.wanted:
-            return canvas.rest
-        if self.probe is not None:
-            self.probed.append(super()._frame(fields, pose, self.probe, time_s, reach, drawn).numpy())
-        return super()._frame(fields, pose, canvas, time_s, reach, drawn)
-
-
 class ModelPlayer:
     """The pipeline that the server runs."""
 
     def __init__(self, config: ModelConfig) -> None:
-        self._pipeline = cast(CausalPipeline, build(replace(config, latents_per_chunk=1, shapes=[])))
-        self._decoder = SparseDecoder()
-        self._pipeline._decoders.use(NOMINAL, self._decoder)
-        self.steps = config.steps
+        self._config = replace(config, latents_per_chunk=1, shapes=[])
+        self._pipeline = pipeline = cast(CausalPipeline, build(self._config))
+        self._device, self._noise, self.steps = pipeline._device, 1.0, config.steps
+        view = View(*pipeline.capabilities.sizes[0])
+        on_gpu = self._device.type != "cpu"
+        self._decoder = SparseGpuDecoder(view, FRAMES_PER_LATENT, self._device) if on_gpu else SparseDecoder(view=view)
+        pipeline._decoders.use(view, self._decoder)
+        self._towers = Towers(pipeline)
 
     def play(self, image: Pixels, script: Script) -> Take:
         """Open, generate and commit chunk after chunk, as the server's engine does."""
         pipeline = self._pipeline
-        pipeline._noise = partial(scaled_noise, script.noise)
+        pipeline._rungs = ladder(script.steps or self.steps, FRAMES_PER_LATENT)
+        self._scale_noise(script.noise)
+        self._towers.all_but(script.without)
         state = pipeline.open(self._conditioning(image, script, 0))
-        self._decoder.begin(script.frames, probe(state.canvas) if script.probe else None)
-        take = Take(
-            state.canvas, poses=self._decoder.poses, probed=self._decoder.probed, strengths=self._decoder.strengths
-        )
+        notes = self._decoder.notes = Notes(script.frames, probe(state.canvas) if script.probe else None)
+        take = Take(on_host(state.canvas), poses=notes.poses, probed=notes.probed, strengths=notes.strengths)
         for latent in range(script.latents):
             begun = time.perf_counter()
             chunk = pipeline.generate_chunk(state, self._conditioning(image, script, latent))
@@ -173,11 +128,16 @@ class ModelPlayer:
         pipeline.close(state)
         return take
 
+    def _scale_noise(self, scale: float) -> None:
+        """Have all chance, of the sampler and of a motion of its own, from noise so large."""
+        if scale != self._noise:
+            source, pipeline, self._noise = partial(scaled_noise, scale), self._pipeline, scale
+            pipeline._noise, pipeline._showing = source, Showing(source, self._config.variety, self._device)
+            if pipeline._passes is not None:
+                pipeline._passes.draw_from(source)
+
     def _conditioning(self, image: Pixels, script: Script, latent: int) -> Conditioning:
-        prompt = script.prompt_at(latent).text
-        # The first level has all steps, the second has one.
-        quality = int(script.steps == 1 and self.steps > 1)
-        return Conditioning("i2v", prompt, image, script.seed, quality=quality)
+        return Conditioning("i2v", script.prompt_at(latent).text, image, script.seed)
 
 
 class TruthPlayer:
@@ -193,8 +153,8 @@ class TruthPlayer:
         canvas = prepare(image, WIDTH, HEIGHT)
         masks = picture_masks(canvas.rest.numpy())
         canvas = with_marks(with_sky(canvas, masks[:, MASKS.index("sky")][:, None]))
-        self._decoder.begin(script.frames, probe(canvas) if script.probe else None)
-        take = Take(canvas, poses=self._decoder.poses, probed=self._decoder.probed, strengths=self._decoder.strengths)
+        notes = self._decoder.notes = Notes(script.frames, probe(canvas) if script.probe else None)
+        take = Take(canvas, poses=notes.poses, probed=notes.probed, strengths=notes.strengths)
         now = before = torch.zeros(1, CHANNELS, *GRID)
         motion = Motion.at_rest()
         for latent in range(script.latents):
@@ -204,16 +164,6 @@ class TruthPlayer:
             pixels, motion = self._decoder.decode(motion, now[0], canvas, FRAMES_PER_LATENT)
             keep(take, pixels.numpy(), latent, script.frames)
         return take
-
-
-def strength(latent: Tensor) -> list[float]:
-    """How strong a latent ``[12, h, w]`` is, by STRENGTHS, each in its unit, what is too small to be meant left out.
-
-    Of the camera the velocity's norm, of the others the root mean square over the picture.
-    """
-    shown = calm(latent)
-    camera = [soften(v) for v in fit_camera(latent[None, CAMERA])[0].tolist()]
-    return [math.hypot(*camera), *(float(shown[part].square().mean().sqrt()) for part in PARTS)]
 
 
 def scaled_noise(scale: float, seed: int, latent: int, step: int, shape: tuple[int, ...]) -> Tensor:
@@ -240,7 +190,12 @@ def probe(canvas: Canvas) -> Canvas:
     # Grains of about 8 px of the frame: a swing of 6 px still changes more the farther it goes.
     grains = torch.rand(1, 1, height // (8 * SCALE), width // (8 * SCALE), generator=generator)
     noise = 64 + 128 * F.interpolate(grains, size=(height, width), mode="bicubic", align_corners=False)
-    return repainted(canvas, noise.clamp(0, 255).expand(-1, 3, -1, -1).contiguous())
+    return repainted(canvas, noise.clamp(0, 255).expand(-1, 3, -1, -1).to(canvas.texture.device).contiguous())
+
+
+def on_host(canvas: Canvas) -> Canvas:
+    """What a take is read by of a canvas that may be a GPU's: the picture and its sky, on the host."""
+    return Canvas(canvas.texture.cpu(), canvas.rest.cpu(), canvas.sky.cpu(), canvas.plate)
 
 
 def keep(take: Take, frames: Pixels, latent: int, wanted: frozenset[int]) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,84 +11,69 @@ from PIL import Image
 from pipeline.geometry import cover_crop
 from pipeline.pocket.arrival import ARRIVING
 from pipeline.pocket.drawn.judge import SHOWN, drawn_class, shown
-from pipeline.pocket.effects import effect_class, level, read
+from pipeline.pocket.effects import effect_class, level, read, shows
 from pipeline.pocket.endless import judge as judge_endless
 from pipeline.pocket.language import DEFAULT_REGION, Effect, Intents, Prompt, held_out_prompts
+from pipeline.pocket.likeness import likeness
 from pipeline.pocket.measure import Look, camera_class, half_way, look, psnr, similarity
 from pipeline.pocket.motion import judge as judge_motion
+from pipeline.pocket.motion import judge_steps
+from pipeline.pocket.plain_prompts import (
+    CAMERA_PHRASES,
+    DRAWN_PHRASES,
+    EFFECT_PHRASES,
+    GENTLE,
+    camera_prompt,
+    effect_prompt,
+    pair_prompt,
+)
 from pipeline.pocket.pose import outside_share
-from pipeline.pocket.takes import FPS, Player, Take, TruthPlayer, script, view
+from pipeline.pocket.takes import FPS, Player, Script, Take, TruthPlayer, script, view
 from pipeline.pocket.view import HEIGHT, WIDTH
 from pipeline.pocket.where import judge
 from pipeline.types import Pixels
 
 Result = dict[str, Any]
 
-# Plain words, fixed before training. The first prompt of each class is also what the longer trials ask for.
-CAMERA_PHRASES = {
-    "pan_left": ("the camera pans left", "pan left", "move the camera to the left"),
-    "pan_right": ("the camera pans right", "pan right", "move the camera to the right"),
-    "tilt_up": ("the camera tilts up", "tilt up", "look up"),
-    "tilt_down": ("the camera tilts down", "tilt down", "look down"),
-    "zoom_in": ("the camera zooms in", "zoom in", "move closer"),
-    "zoom_out": ("the camera zooms out", "zoom out", "pull back"),
-    "roll_cw": ("rotate the picture clockwise", "roll clockwise", "the view rotates clockwise"),
-    "roll_ccw": ("rotate the picture counterclockwise", "roll counterclockwise", "the view rotates anticlockwise"),
-    "still": ("the camera stays still", "hold still", "nothing moves"),
-}
-EFFECT_PHRASES = {
-    "night": ("night falls", "it is night", "make it dark"),
-    "warm": ("warm golden light", "the light turns warm", "sunset colours"),
-    "cold": ("cold blue light", "the light turns cold", "make it look cold"),
-    "rain": ("rain falls", "it is raining", "make it rain"),
-    "snow": ("snow falls", "it is snowing", "let it snow"),
-    "fog": ("fog rolls in", "it is foggy", "add fog"),
-    "sway": ("the leaves sway in the wind", "the plants sway", "wind moves the leaves"),
-    "ripple": ("ripples on the water", "the water ripples", "gentle waves"),
-    "breathe": ("the subject breathes", "it breathes gently", "breathing"),
-    "clouds": ("the clouds drift by", "clouds move across the sky", "drifting clouds"),
-}
-DRAWN_PHRASES = {
-    "fire": "the fire flickers", "twinkle": "the stars twinkle", "aurora": "northern lights dance in the sky",
-    "leaves": "leaves fall", "smoke": "smoke rises", "dust": "dust floats in the light",
-    "heat": "the air shimmers in the heat", "stream": "the river flows", "waves": "waves roll in",
-    "day": "day turns to night and back", "hue": "the colours shift through the rainbow",
-    "shake": "the camera shakes", "dolly": "a dolly zoom",
-}  # fmt: skip
-GENTLE = Prompt("a photo of an old place", Intents("drift"))
 AXIS = {"pan": 0, "tilt": 1, "zoom": 2, "roll": 3}
 SWITCH_S, EFFECT_SWITCH_S = 1.5, 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What is tried: kind, class, picture, which phrasing, and for how many seconds where that varies."""
+    """What is tried: kind, class, picture, which phrasing, for how many seconds where that varies; without a tower."""
 
     kind: str
     name: str
     picture: str
     variant: int = 0
     seconds: float = 0.0
+    without: str = ""
 
     @property
     def key(self) -> str:
         """A name that stands for the whole trial."""
-        return f"{self.kind}/{self.name}/{self.picture}/{self.variant}/{self.seconds:g}"
+        kind = f"{self.kind}-{self.without}" if self.without else self.kind
+        return f"{kind}/{self.name}/{self.picture}/{self.variant}/{self.seconds:g}"
 
 
-def camera_prompt(name: str, variant: int = 0) -> Prompt:
-    """A plain prompt for a camera class."""
-    return Prompt(CAMERA_PHRASES[name][variant % 3], Intents(name))
+@dataclass(slots=True)
+class Without:
+    """A player one of whose towers is taken out."""
 
+    player: Player
+    tower: str
+    steps: int
 
-def effect_prompt(name: str, variant: int = 0) -> Prompt:
-    """A plain prompt for an effect."""
-    return Prompt(EFFECT_PHRASES[name][variant % 3], Intents("none", 1.0, (Effect(name, DEFAULT_REGION[name]),)))
+    def play(self, image: Pixels, script: Script) -> Take:
+        """Play a script without the tower."""
+        return self.player.play(image, replace(script, without=self.tower))
 
 
 def run(player: Player, image: Pixels, trial: Trial) -> Result:
     """Run a trial over its picture; give plain numbers and words."""
-    return TRIALS[trial.kind](player, image, trial)
+    playing = Without(player, trial.without, player.steps) if trial.without else player
+    return TRIALS[trial.kind](playing, image, trial)
 
 
 def _camera(player: Player, image: Pixels, trial: Trial) -> Result:
@@ -147,6 +132,15 @@ def _appear(player: Player, image: Pixels, prompt: Prompt, name: str) -> Result:
     }
 
 
+def _pair(player: Player, image: Pixels, trial: Trial) -> Result:
+    """Ask for two effects, and see which of them the frames show when all has come."""
+    last = round(9.5 * FPS)
+    frames = range(last - 3 * FPS, last, 2)
+    take = player.play(image, script((0, pair_prompt(trial.name)), seconds=9.5, frames=frames))
+    reading = read(take.picture, [take.frames[f] for f in frames], FPS / 2)
+    return {"missing": [name for name in trial.name.split("+") if not shows(name, reading)]}
+
+
 def _phrase(player: Player, image: Pixels, trial: Trial) -> Result:
     prompt = held_out_prompts()[trial.name][trial.variant]
     if trial.name in EFFECT_PHRASES:
@@ -180,7 +174,8 @@ def _drift(player: Player, image: Pixels, trial: Trial) -> Result:
     take = player.play(image, asked)
     looks = {when: _looks(take, frames) for when, frames in (("early", early), ("late", late))}
     return {when: [round(v, 4) for v in one.values()] for when, one in looks.items()} | {
-        "psnr": _finite(float(np.mean([psnr(take.frames[f], view(take.canvas, take.poses[f])) for f in late])))
+        "psnr": _finite(float(np.mean([psnr(take.frames[f], view(take.canvas, take.poses[f])) for f in late]))),
+        "like": round(likeness(take, [*early, *late]), 4),
     }
 
 
@@ -218,6 +213,11 @@ def _motion(player: Player, image: Pixels, trial: Trial) -> Result:
     return judge_motion((player, TruthPlayer()), image, trial.name, (prompt, trial.picture))
 
 
+def _steps(player: Player, image: Pixels, trial: Trial) -> Result:
+    prompt = GENTLE if trial.name == "gentle" else effect_prompt(trial.name)
+    return judge_steps((player, TruthPlayer()), image, trial.name, (prompt, trial.picture))
+
+
 def _endless(player: Player, image: Pixels, trial: Trial) -> Result:
     return judge_endless(player, image, trial.name, trial.seconds)
 
@@ -246,4 +246,6 @@ TRIALS: dict[str, Callable[[Player, Pixels, Trial], Result]] = {
     "outside": _outside,
     "drawn": _drawn,
     "endless": _endless,
+    "pair": _pair,
+    "steps": _steps,
 }

@@ -1,0 +1,44 @@
+"""What a pipeline does without one of the networks that see for it: that each of them is of use is seen by its absence.
+
+The towers are ``text``, which reads prompts; ``picture``, whose tokens the transformer attends to; and ``layers``,
+which finds what moves by itself. Taken out are a tower's outputs: what is left are those of silence, of a picture that
+is even grey, and of a network that is not there.
+"""
+
+from torch import Tensor
+
+from pipeline.causal import CausalPipeline
+from pipeline.pocket.canvas import Canvas
+from pipeline.pocket.network import Text
+from pipeline.pocket.sight import Eye
+from pipeline.types import Heard
+
+TOWERS = ("text", "picture", "layers")
+
+
+class Blind(Eye):
+    """Sees nothing of a picture but its layers, which stay with the decoder."""
+
+    def _picture(self, canvas: Canvas) -> Tensor:
+        return super()._picture(canvas).zero_()
+
+
+class Towers:
+    """The towers of a pipeline."""
+
+    def __init__(self, pipeline: CausalPipeline) -> None:
+        self._pipeline, self._eye, self._text = pipeline, pipeline._eye, pipeline._text
+        eye, given = pipeline._eye, (pipeline._network, pipeline._silence)
+        self._eyes = {
+            "picture": Blind(*given, eye._layers, eye._parallax),
+            "layers": Eye(*given, None, eye._parallax),
+        }
+
+    def all_but(self, tower: str) -> None:
+        """Leave all towers in place but one; ``""`` leaves all."""
+        assert tower in ("", *TOWERS)
+        self._pipeline._eye = self._eyes.get(tower, self._eye)
+        self._pipeline._text = self._said_nothing if tower == "text" else self._text
+
+    def _said_nothing(self, prompt: str) -> tuple[Text, Heard]:
+        return self._pipeline._silence, Heard((), ())
