@@ -1,7 +1,7 @@
 """Light as it looks: log gains say how much night and gold there is, and this is what a picture looks like under them.
 
 A night is more than a darker picture: colours go grey, what is dark goes black, what is left is blue. Golden light
-lies on what is light and leaves the shadows.
+lies on what is light and leaves the shadows. Cold light brightens nothing, so that a cloud keeps its shades.
 """
 
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from torch import Tensor
 from pipeline.pocket.truth import LOG_GAINS
 
 LUMA = (0.299, 0.587, 0.114)
-# Log gains beyond those of the latent, red, green and blue, of a whole night and of wholly golden light.
-DEEPER, RICHER = (-0.45, -0.38, -0.24), (0.08, 0.05, -0.06)
+# Log gains beyond those of the latent, red, green and blue, of a whole night and of wholly golden and cold light.
+DEEPER, RICHER, PALER = (-0.45, -0.38, -0.24), (0.08, 0.05, -0.06), (-0.01, -0.08, -0.16)
 # How grey colours get under either, and by how much what is black gets darker for it than what is white.
 NIGHT_GREYS, GOLD_GREYS, CONTRAST = 0.5, 0.25, 0.8
 # Light that lies in the air of golden light, for each whole factor of red above 1: even dark water shines a little.
@@ -39,9 +39,13 @@ def light(log_gain: Tensor) -> Tensor:
     # A night is blue by itself.
     cool = (full_blue - full_red) / -full_green * (-green).clamp(min=0)
     warm_red, _, warm_blue = LOG_GAINS["warm"]
-    gold = ((red - blue + cool) / (warm_red - warm_blue)).clamp(0, 1.5)
+    cold_red, _, cold_blue = LOG_GAINS["cold"]
+    warmth = red - blue + cool
+    gold = (warmth / (warm_red - warm_blue)).clamp(0, 1.5)
+    cold = (warmth / (cold_red - cold_blue)).clamp(0, 1.5)
     deeper = (
-        part + one * night + other * gold for part, one, other in zip((red, green, blue), DEEPER, RICHER, strict=True)
+        part + deep * night + rich * gold + pale * cold
+        for part, deep, rich, pale in zip((red, green, blue), DEEPER, RICHER, PALER, strict=True)
     )
     grey = (NIGHT_GREYS * night + GOLD_GREYS * gold).clamp(max=0.75)
     return torch.stack([*(part.exp() for part in deeper), grey], -3)
