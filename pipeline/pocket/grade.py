@@ -50,7 +50,8 @@ def light(log_gain: Tensor) -> Tensor:
         part + deep * night + rich * gold + pale * cold
         for part, deep, rich, pale in zip((red, green, blue), DEEPER, RICHER, PALER, strict=True)
     )
-    grey = (NIGHT_GREYS * night + GOLD_GREYS * gold + COLD_GREYS * cold).clamp(-0.75, 0.75)
+    # A dusk is red yet.
+    grey = (NIGHT_GREYS * night * (1 - gold).clamp(min=0) + GOLD_GREYS * gold + COLD_GREYS * cold).clamp(-0.75, 0.75)
     return torch.stack([*(part.exp() for part in deeper), grey], -3)
 
 

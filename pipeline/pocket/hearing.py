@@ -11,6 +11,7 @@ from pipeline.pocket.language import DEFAULT_REGION
 from pipeline.pocket.mood import is_mood
 from pipeline.pocket.places import placed
 from pipeline.pocket.roles import ASKED, BEYOND, LEFT_OUT
+from pipeline.pocket.sunset import setting
 from pipeline.pocket.tokens import Token, tokens
 from pipeline.pocket.wishes import plain_wish
 from pipeline.types import Heard
@@ -48,7 +49,7 @@ def hear(prompt: str, read: Callable[[str], tuple[Asked, Tensor]]) -> tuple[Aske
     asked, roles = read(plain_wish(prompt))
     if asked.camera.item() == CAMERAS.index("still") and is_mood(prompt):
         asked = replace(asked, camera=torch.full_like(asked.camera, CAMERAS.index("drift")))
-    asked = placed(prompt, asked)
+    asked = setting(prompt, placed(prompt, asked))
     found = tokens(prompt)[: roles.shape[1]]
     likely = roles.float().log_softmax(-1)
     parts = _clauses(prompt, found)
