@@ -22,7 +22,7 @@ NIGHT, WARM = NAMED.index("night"), NAMED.index("warm")
 def asked(*names: str, region: str = "whole", speed: float = 1.0) -> Asked:
     row = torch.tensor([[one in names for one in NAMED]])
     ones, where = torch.ones(1, len(NAMED)), torch.full((1, len(NAMED)), REGIONS.index(region))
-    return Asked(torch.zeros(1).long(), torch.ones(1), row, where, ones, speed * ones)
+    return Asked(torch.zeros(1).long(), torch.ones(1), row, where, ones, torch.where(row, speed, ones))
 
 
 @pytest.mark.parametrize(
