@@ -129,6 +129,8 @@ def test_a_hand_holds_the_camera_that_drifts_and_no_other() -> None:
     assert 0.05 < float(way[:, 0].std()) < 0.2
     assert 0.05 < float(way[:, 1].std()) < 0.2
     assert [soften(z) for z in way[:, 2].tolist()] == pytest.approx([PUSH] * len(SEEDS), abs=1e-3)
+    slowly = told(settled("drift"), drawn(1), 1.0, is_calm=True)
+    assert soften(float(slowly[-2])) == pytest.approx(PUSH / 2, abs=1e-3)
     chances = drawn(1)
     (right, down, clockwise), side = chances.hand, chances.beginning
     meant = [HAND[0] * right + LEAD[0] * side.real, HAND[1] * down + LEAD[1] * side.imag, HAND[2] * clockwise]

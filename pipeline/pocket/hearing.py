@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from pipeline.pocket.intents import CAMERAS, NAMED, REGIONS, Asked
+from pipeline.pocket.intents import CAMERAS, NAMED, REGIONS, SPEEDS, Asked
 from pipeline.pocket.language import DEFAULT_REGION
 from pipeline.pocket.mood import is_mood
 from pipeline.pocket.places import placed
@@ -48,7 +48,9 @@ def hear(prompt: str, read: Callable[[str], tuple[Asked, Tensor]]) -> tuple[Aske
     """
     asked, roles = read(plain_wish(prompt))
     if asked.camera.item() == CAMERAS.index("still") and is_mood(prompt):
-        asked = replace(asked, camera=torch.full_like(asked.camera, CAMERAS.index("drift")))
+        drift = torch.full_like(asked.camera, CAMERAS.index("drift"))
+        slow = torch.full_like(asked.camera_speed, min(SPEEDS))
+        asked = replace(asked, camera=drift, camera_speed=slow)
     asked = setting(prompt, placed(prompt, asked))
     found = tokens(prompt)[: roles.shape[1]]
     likely = roles.float().log_softmax(-1)

@@ -20,7 +20,7 @@ from torch import Tensor
 from pipeline.causal import CausalPipeline
 from pipeline.config import ModelConfig
 from pipeline.factory import build
-from pipeline.pocket.camera import soften
+from pipeline.pocket.camera import QUICKER, soften
 from pipeline.pocket.canvas import MARGIN, SCALE, Canvas, prepare, repainted, with_sky
 from pipeline.pocket.data import encode_intents
 from pipeline.pocket.decoder import AnchoredDecoder, Motion, calm
@@ -212,7 +212,8 @@ def strength(latent: Tensor) -> list[float]:
     Of the camera the velocity's norm, of the others the root mean square over the picture.
     """
     shown = calm(latent)
-    camera = [soften(v) for v in fit_camera(latent[None, CAMERA])[0].tolist()]
+    velocities = fit_camera(latent[None, CAMERA])[0].tolist()
+    camera = [soften(v, quicker) for v, quicker in zip(velocities, QUICKER, strict=True)]
     return [math.hypot(*camera), *(float(shown[part].square().mean().sqrt()) for part in PARTS)]
 
 
