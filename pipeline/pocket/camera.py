@@ -25,10 +25,10 @@ SUBSTEPS = 24
 DEAD_ZONE = 0.03
 # What the network says of a whole velocity: 0.94 to 0.99 by one step, 0.96 to 1.01 by two.
 WHOLE = 0.975
-# It learned that what is quick is 1.6 times as fast; here that becomes twice, and of a zoom 3.3 times: what is still on
+# It learned that what is quick is 1.6 times as fast; here that becomes twice, and of a zoom 3.8 times: what is still on
 # its way after five seconds nobody calls quick. Sizes between which that comes.
-QUICK, SURELY_QUICK = 1.2, 1.5
-QUICKER = (0.4, 0.4, 1.7, 0.4)
+QUICK, SURELY_QUICK = 1.12, 1.4
+QUICKER = (0.4, 0.4, 2.2, 0.4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ def soften(velocity: float, quicker: float = QUICKER[0]) -> float:
 
     What is beyond it is stretched, so that a whole velocity stays one; what is quick is made ``quicker`` by so much.
 
-    >>> soften(0.03), soften(0.975), soften(-0.975), round(soften(1.55), 2), round(soften(1.55, 1.7), 2)
-    (0.0, 1.0, -1.0, 2.01, 3.31)
+    >>> soften(0.03), soften(0.975), soften(-0.975), round(soften(1.55), 2), round(soften(1.55, 2.2), 2)
+    (0.0, 1.0, -1.0, 2.01, 3.81)
     """
     size = max(0.0, abs(velocity) - DEAD_ZONE) / (WHOLE - DEAD_ZONE)
     is_quick = max(0.0, min(1.0, (size - QUICK) / (SURELY_QUICK - QUICK)))

@@ -80,7 +80,7 @@ def planned(pose: Pose, index: int, axis: Axis, goal: tuple[float, ...], view: V
     left_s = _seconds_left(pose, index, axis, goal, view)
     whole_s = (OUT_S if index == ZOOM and axis.asked < 0 else WHOLE_S) / max(0.3, speed)
     if axis.aim > 0 and axis.held_s < max(BACK_S, whole_s):
-        return axis, min(1.0, left_s / max(whole_s - axis.held_s, LAST_S / hurry))
+        return axis, min(1.0, left_s / max(whole_s - axis.held_s, LAST_S / math.sqrt(hurry)))
     wanted = min(SWING / speed, SWING, left_s / (2 * LAST_S))
     if wanted < TURNS and axis.way * axis.aim < TURNS:
         return replace(axis, aim=-axis.aim), 0.0
