@@ -2,7 +2,9 @@
 
 import torch
 
+from pipeline.pocket.fog import looks
 from pipeline.pocket.gpu_weather import GpuWeather, falling, lapped
+from pipeline.pocket.latents import CHANNELS, GRID, WEATHER
 from pipeline.pocket.view import View
 from pipeline.pocket.weather import slid
 
@@ -14,9 +16,12 @@ LEVEL = torch.tensor([[1.0, 0.0]])
 def over(amount: float) -> torch.Tensor:
     """Two frames of a grey picture under so much of everything, ``[F, 3, H, W]``."""
     image, weather = torch.full((2, 3, VIEW.height, VIEW.width), 90.0), GpuWeather(VIEW, CPU, 0)
+    fields = torch.zeros(2, CHANNELS, *GRID)
+    fields[:, WEATHER] = amount
     rain = torch.cat([torch.zeros(2, 6), LEVEL.expand(2, -1)], 1)
-    for kind, told in (("fog", torch.zeros(2, 4)), ("rain", rain), ("snow", torch.zeros(2, 6))):
-        image = weather.over(image, kind, torch.full((2, 3, 32, 56), amount), told)
+    seen = torch.tensor([part for look in looks(0.0, VIEW) for part in look]).expand(2, -1)
+    for kind, told in (("fog", seen), ("rain", rain), ("snow", torch.zeros(2, 6))):
+        image = weather.over(image, kind, fields, told)
     return image
 
 

@@ -59,10 +59,19 @@ def test_gold_lies_on_what_is_light() -> None:
     assert float(red_over_blue[-1]) > 1.5 * float(red_over_blue[2]) > 3 * float(red_over_blue[0])
 
 
-def test_rain_and_cold_stay_gains_alone() -> None:
-    """The dull light of rain and cold light multiply, and grey nothing."""
-    for name in ("rain", "cold"):
-        torch.testing.assert_close(under(name), COLOURS * torch.tensor(LOG_GAINS[name]).exp(), rtol=0.02, atol=0.1)
+def test_rain_stays_gains_alone() -> None:
+    """The dull light of rain multiplies, and greys nothing."""
+    torch.testing.assert_close(under("rain"), COLOURS * torch.tensor(LOG_GAINS["rain"]).exp(), rtol=0.02, atol=0.1)
+
+
+def test_cold_light_leaves_a_cloud_its_shades() -> None:
+    """It is blue and as bright as day, pales colours, and brightens no white by more than a little: nothing is lost."""
+    cold = under("cold")
+    assert (cold[:, 2] > 1.25 * COLOURS[:, 2] / COLOURS[:, 0] * cold[:, 0]).all()
+    assert (cold.mean(1) > 0.8 * COLOURS.mean(1)).all()
+    assert float((cold / COLOURS)[-1].max()) < 1.06
+    gains = COLOURS[3] * torch.tensor([float(cold[2, n] / COLOURS[2, n]) for n in range(3)])
+    assert float(cold[3, 0] / cold[3, 1]) < 0.9 * float(gains[0] / gains[1])
 
 
 def test_frames_at_once_are_as_frames_alone() -> None:

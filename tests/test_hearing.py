@@ -123,7 +123,7 @@ def test_every_effect_has_words_of_its_own() -> None:
 
 
 def test_a_mood_is_not_a_camera_that_stands_still() -> None:
-    """What the text encoder takes for stillness gets the gentle life when it only tells of calm."""
-    for text, camera in (("a quiet moment", "drift"), ("hold still", "still")):
+    """What the text encoder takes for stillness gets a gentle life, more slowly, when it only tells of calm."""
+    for text, camera, speed in (("a quiet moment", "drift", 0.5), ("hold still", "still", 1.0)):
         meaning, _ = hear(text, lambda _: (asked("still"), roles(ASKED, ASKED, ASKED)))
-        assert CAMERAS[int(meaning.camera)] == camera
+        assert (CAMERAS[int(meaning.camera)], float(meaning.camera_speed)) == (camera, speed)

@@ -16,7 +16,8 @@ from pipeline.pocket.chance import Chance, chance
 from pipeline.pocket.decoder import calm
 from pipeline.pocket.intents import CAMERAS, NAMED, Asked
 from pipeline.pocket.latents import CAMERA, DISPLACEMENT, FLOW, GAIN, GRID, WEATHER, camera_field, fit_camera
-from pipeline.pocket.own_motion import HAND, LEAD, PUSH, Asking, told
+from pipeline.pocket.own_motion import CALM_PUSH, HAND, LEAD, PUSH, Asking, told
+from pipeline.pocket.showing import Showing
 from pipeline.schedule import noise
 from tests.pocket_parts import conditioning, pipeline
 from tests.pocket_parts import made_once as made_once
@@ -138,6 +139,17 @@ def test_a_hand_holds_the_camera_that_drifts_and_no_other() -> None:
     for _ in range(10):
         asking = asking.after(asked("pan_left"))
     assert asking.hand == 0
+
+
+@pytest.mark.usefixtures("made_once")
+@pytest.mark.parametrize(("speed", "push"), [(1.0, PUSH), (0.5, CALM_PUSH)])
+def test_a_hand_comes_closer_more_slowly_where_it_is_to_be_slow(speed: float, push: float) -> None:
+    """As fast as the meaning of the prompt says, whatever is shown besides."""
+    state = pipeline(variety=1.0).open(conditioning("x"))
+    here = replace(state.now, asking=settled("drift"))
+    meaning = replace(asked("drift"), camera_speed=torch.tensor([speed]))
+    latent = Showing(noise, 1.0, torch.device("cpu")).of(state, [torch.zeros(1, 12, 1, *GRID)], here, meaning)
+    assert soften(float(fit_camera(latent[None, CAMERA])[0, 2])) == pytest.approx(push, abs=2e-3)
 
 
 def test_a_share_of_chance_is_between_none_and_all() -> None:

@@ -3,6 +3,7 @@
 The transformer was trained on light that is there within a second and a half. A night that falls, fog that rolls in and
 light that turns golden are seen to do so: each follows what the transformer says through two equal lags, which begin
 without a corner, never overshoot what stays, and are the same share of the way at the same second whatever the way is.
+Night and gold asked for together are a sunset: gold comes first, and goes as it gets dark; at once they were grey.
 """
 
 import math
@@ -30,6 +31,10 @@ ROLLS = (1.7, 0.8)
 PLACES = {"sky": SKY, "water": WATER, "foliage": FOLIAGE, "subject": SUBJECT}
 # By how much at most a light on one layer is strengthened.
 MOST_LACK = 1.7
+# Of a sunset: how fast it gets dark beside the pace of all else; how golden it is, and stays at night; the shares of
+# gold and night by which it is dark enough to go on alone, and of night between which gold goes.
+DARKENS, GOLDEN, EMBERS = 0.55, 1.7, 0.2
+GILT, DARK, GOLD_GOES = 1.2, 0.25, (0.4, 1.0)
 # What is left of a light or a fog that went away, from which on nobody sees it.
 LEAST = 0.004
 # How much of a night comes with stars that are asked for by day.
@@ -40,20 +45,22 @@ class Numbers(NamedTuple):
     """What the host says of a latent, as one row, so that a recorded function finds it in one place.
 
     ``dusk``: log gains that no light may exceed; ``where``: which of the five layers a light is meant for, and how
-    strong it is ``wanted`` there, 0 where it is meant for all; ``lag``: the logarithm of what a lag keeps in a latent.
+    strong it is ``wanted`` there, 0 where it is meant for all; ``lag``: the logarithm of what a lag keeps in a latent;
+    ``sets``: 1 for a sunset.
     """
 
     dusk: Tensor
     where: Tensor
     wanted: Tensor
     lag: Tensor
+    sets: Tensor
 
 
-SIZES = (3, 5, 1, 1)
+SIZES = (3, 5, 1, 1, 1)
 
 
 def told(drawing: Drawing, asked: Asked | None, canvas: Canvas) -> Tensor:
-    """Give a latent's numbers ``float32 [10]``.
+    """Give a latent's numbers ``float32 [11]``.
 
     Args:
         drawing: what is drawn at its end: stars over a bright sky bring dusk along.
@@ -63,7 +70,8 @@ def told(drawing: Drawing, asked: Asked | None, canvas: Canvas) -> Tensor:
     dusk, (kind, wanted) = DUSK * dusk_of(drawing, canvas), _meant(asked, canvas.layers)
     most = [dusk * one for one in LOG_GAINS["night"]] if dusk else [math.inf] * 3
     lag = -PACE_PER_S * pace(asked) / LATENTS_PER_SECOND
-    return torch.tensor([*most, *(float(kind == one) for one in range(SIZES[1])), wanted, lag])
+    sets = asked is not None and all(bool(asked.present[0, EFFECTS.index(name)]) for name in ("night", "warm"))
+    return torch.tensor([*most, *(float(kind == one) for one in range(SIZES[1])), wanted, lag, float(sets)])
 
 
 def arrived(latent: Tensor, recent: Tensor, coarse: Tensor, row: Tensor) -> Tensor:
@@ -85,11 +93,35 @@ def arrived(latent: Tensor, recent: Tensor, coarse: Tensor, row: Tensor) -> Tens
     rolling = (say.lag * torch.linspace(*ROLLS, latent.shape[-1], device=latent.device)).exp()
     for channels, kept in ((GAIN, say.lag.exp()), (FOG, rolling)):
         now, before, there = recent[0, channels], recent[1, channels], goal[channels]
-        shown = 2 * kept * now - kept**2 * before + (1 - kept) ** 2 * there
+        shown = _lagged(now, before, there, kept)
+        if channels == GAIN:
+            shown = torch.where(say.sets > 0, _setting(now, before, there, say.lag), shown)
         shown = shown * ((shown.abs() > LEAST) | (there != 0))
         # The decoder takes its dead zone out of it.
         out[channels] = shown + zones(latent.device)[channels] * shown.sign()
     return out
+
+
+def _lagged(now: Tensor, before: Tensor, goal: Tensor, kept: Tensor) -> Tensor:
+    """The next of what follows a goal through two lags that keep so much of it in a latent."""
+    return 2 * kept * now - kept**2 * before + (1 - kept) ** 2 * goal
+
+
+def _setting(now: Tensor, before: Tensor, goal: Tensor, lag: Tensor) -> Tensor:
+    """Log gains ``[3, h, w]`` a latent later, when what is said of night and gold together is a sun that sets.
+
+    How dark it is, by the gain of green, says how far it is: nothing else needs to be remembered.
+    """
+    night, warm = (goal.new_tensor(LOG_GAINS[name])[:, None, None] for name in ("night", "warm"))
+    warm = warm * goal.new_tensor([1.0, 0.0, 1.0])[:, None, None]
+    darks = [gain[1:2] / night[1:2] for gain in (now, before, goal)]
+    golds = [gain - dark * night for gain, dark in zip((now, before), darks, strict=False)]
+    gilt = (golds[0] * warm).sum(0, keepdim=True) / (warm * warm).sum(0, keepdim=True)
+    begun = torch.maximum(gilt / GILT, darks[0] / DARK).clamp(0, 1)
+    goes = ((darks[0] - GOLD_GOES[0]) / (GOLD_GOES[1] - GOLD_GOES[0])).clamp(0, 1)
+    darker = _lagged(darks[0], darks[1], darks[2] * begun.square(), (lag * DARKENS).exp())
+    golden = _lagged(golds[0], golds[1], darks[2] * (GOLDEN + (EMBERS - GOLDEN) * goes) * warm, lag.exp())
+    return darker * night + golden
 
 
 def pace(asked: Asked | None) -> float:

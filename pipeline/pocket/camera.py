@@ -18,13 +18,17 @@ from pipeline.pocket.view import NOMINAL, View
 # would lie outside soon, and eases before the view is as close as it comes.
 ASSIST_PER_S, ASSIST_SHARE, CLOSE_EASE, ASSIST_EASE_S = 0.048, 0.05, 0.06, 0.5
 # Log zoom at which a take begins that pans, or rolls, or pulls back.
-BEGIN, BEGIN_OUT = math.log(1.2), math.log(1.45)
+BEGIN, BEGIN_OUT = math.log(1.2), math.log(1.5)
+# A zoom in that is slower is that of a hand that comes closer by itself.
+PUSH_TO = 0.28
 SUBSTEPS = 24
 DEAD_ZONE = 0.03
 # What the network says of a whole velocity: 0.94 to 0.99 by one step, 0.96 to 1.01 by two.
 WHOLE = 0.975
-# It learned that what is quick is 1.6 times as fast; here that becomes twice.
-QUICK, QUICKER = 1.2, 2.0
+# It learned that what is quick is 1.6 times as fast; here that becomes twice, and of a zoom 3.8 times: what is still on
+# its way after five seconds nobody calls quick. Sizes between which that comes.
+QUICK, SURELY_QUICK = 1.12, 1.4
+QUICKER = (0.4, 0.4, 2.2, 0.4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +44,17 @@ class Camera:
 FRESH = Camera()
 
 
-def soften(velocity: float) -> float:
+def soften(velocity: float, quicker: float = QUICKER[0]) -> float:
     """Take out the dead zone: without it a bias of 0.004 moves a still picture by 12 px in a minute.
 
-    What is beyond it is stretched, so that a whole velocity stays one; what is quick is made quicker.
+    What is beyond it is stretched, so that a whole velocity stays one; what is quick is made ``quicker`` by so much.
 
-    >>> soften(0.03), soften(0.975), soften(-0.975), round(soften(1.55), 2)
-    (0.0, 1.0, -1.0, 2.02)
+    >>> soften(0.03), soften(0.975), soften(-0.975), round(soften(1.55), 2), round(soften(1.55, 2.2), 2)
+    (0.0, 1.0, -1.0, 2.01, 3.81)
     """
     size = max(0.0, abs(velocity) - DEAD_ZONE) / (WHOLE - DEAD_ZONE)
-    return math.copysign(size + (QUICKER - 1) * max(0.0, size - QUICK), velocity)
+    is_quick = max(0.0, min(1.0, (size - QUICK) / (SURELY_QUICK - QUICK)))
+    return math.copysign(size + quicker * is_quick, velocity)
 
 
 def hardened(velocity: float) -> float:
@@ -66,9 +71,12 @@ def glide(
         Poses at the SUBSTEPS + 1 even times of the latent, ends included, and the state at its end. The first is where
         the camera was, unless a take begins.
     """
-    goal = tuple(soften(v) for v in velocity)
+    goal = tuple(soften(v, quicker) for v, quicker in zip(velocity, QUICKER, strict=True))
     pose = begun(goal, view) if camera == FRESH else camera.pose
-    axes = [axis.heard(v) for axis, v in zip(camera.axes, goal, strict=True)]
+    axes = [
+        axis.heard(0.0 if _is_push(index, v) else v)
+        for index, (axis, v) in enumerate(zip(camera.axes, goal, strict=True))
+    ]
     # A new move begins with the velocity that is really there, turned or not, so that the path has no corner.
     begin = [
         v if new.way == old.way else v * old.way for v, old, new in zip(camera.velocity, camera.axes, axes, strict=True)
@@ -85,6 +93,11 @@ def glide(
         pose = moved(pose, now, assist, dt, view)
         poses.append(pose)
     return poses, Camera(pose, goal, tuple(axes), assist)  # type: ignore[arg-type]
+
+
+def _is_push(index: int, velocity: float) -> bool:
+    """Whether this is a hand that comes closer, and no zoom that was asked for."""
+    return index == ZOOM and 0 < velocity < PUSH_TO
 
 
 def _eased(assist: float, assisted: float, seconds: float) -> float:

@@ -148,7 +148,7 @@ class AnchoredDecoder:
             image = relit(image, *gain(canvas, layers, place, ahead, fields[GAIN], reach[LIGHT]))
         if weather:
             covered = None if layers is None else under(canvas, layers, place, ahead, reach[COVER])
-            veiled = self._weather.over(image, fields[WEATHER], time_s, eye.around)
+            veiled = self._weather.over(image, fields, time_s, eye.around)
             image = veiled if covered is None else torch.lerp(image, veiled, covered)
         if canvas.marks is not None and (effects or wet.ground):
             shot = Shot(self._view, eye.around, canvas, canvas.marks, seed)

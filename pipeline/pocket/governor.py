@@ -15,12 +15,15 @@ from pipeline.pocket.view import NOMINAL, View
 # Seconds at full speed; after which a nominal move has used its room; of the last approach; and after which it may
 # come back.
 FREE_S, WHOLE_S, LAST_S, BACK_S = 3.0, 12.0, 2.0, 14.0
+# When a pull back has used it: it is to end wide, and is slower the wider it is. What is more than so many times as
+# fast as is nominal has all the less time.
+OUT_S, HURRIED = 8.0, 2.0
 # Share of its speed at which a move swings once it has been to its end, and that with which it turns round.
 SWING, TURNS = 0.3, 0.05
 # Of the view from outside the picture: where a move ends, and where even one that just began is held.
 OUTSIDE_SHARE, OUTSIDE_LIMIT, HELD_S = 0.04, 0.12, 0.6
 # The same where a pull back ends: a rim of border around a picture that stands still is seen.
-PULLED_BACK = 0.005
+PULLED_BACK = 0.02
 # Log zoom to which a sideways move or a roll comes closer to have more room, and to which while it shows border.
 CLOSE, CLOSEST = math.log(1.3), math.log(1.5)
 # Log zoom between which a zoom in, and a zoom out, swing once they have been to their end.
@@ -71,12 +74,13 @@ def planned(pose: Pose, index: int, axis: Axis, goal: tuple[float, ...], view: V
         return axis, axis.way
     if not axis.asked:
         return _unasked(pose, index, axis, goal, view)
-    if axis.held_s < FREE_S:
-        return axis, min(1.0, _seconds_within(pose, index, goal, OUTSIDE_LIMIT, view) / HELD_S)
+    hurry = max(1.0, speed / HURRIED)
+    if axis.held_s < FREE_S / hurry:
+        return axis, min(1.0, _seconds_within(pose, index, goal, OUTSIDE_LIMIT, view) / (HELD_S * hurry))
     left_s = _seconds_left(pose, index, axis, goal, view)
-    whole_s = WHOLE_S / max(0.3, speed)
+    whole_s = (OUT_S if index == ZOOM and axis.asked < 0 else WHOLE_S) / max(0.3, speed)
     if axis.aim > 0 and axis.held_s < max(BACK_S, whole_s):
-        return axis, min(1.0, left_s / max(whole_s - axis.held_s, LAST_S))
+        return axis, min(1.0, left_s / max(whole_s - axis.held_s, LAST_S / math.sqrt(hurry)))
     wanted = min(SWING / speed, SWING, left_s / (2 * LAST_S))
     if wanted < TURNS and axis.way * axis.aim < TURNS:
         return replace(axis, aim=-axis.aim), 0.0

@@ -17,7 +17,7 @@ from pipeline.pocket.gpu_layers import Planes, Seen, displaced, gain, under
 from pipeline.pocket.gpu_sampling import Reader
 from pipeline.pocket.gpu_weather import GpuWeather
 from pipeline.pocket.grade import graded, light
-from pipeline.pocket.latents import DISPLACEMENT, DISPLACEMENT_UNIT_PX, FLOW, FLOW_UNIT_PX_PER_S, GAIN, WEATHER
+from pipeline.pocket.latents import DISPLACEMENT, DISPLACEMENT_UNIT_PX, FLOW, FLOW_UNIT_PX_PER_S, GAIN
 from pipeline.pocket.parallax import STEPS, Travel, moved
 from pipeline.pocket.reach import KINDS
 from pipeline.pocket.sampling import NODES
@@ -28,7 +28,7 @@ LEAST_FLOW = 0.02
 # In their order; "dry" keeps an image without weather, "cover" brings that back where weather may not be.
 STAGES: tuple[str, ...] = ("flow", "light", "dry", "fog", "rain", "snow", "cover")
 Inputs = tuple[Tensor, Tensor, Tensor]
-"""Calm fields before a latent ``[3, 12, h, w]``, its own ``[12, h, w]``, and what is told of each frame ``[F, 55]``."""
+"""Calm fields before a latent ``[3, 12, h, w]``, its own ``[12, h, w]``, and what is told of each frame ``[F, 61]``."""
 
 
 class Pictures(NamedTuple):
@@ -140,8 +140,8 @@ class GpuFrames:
         return shown.image.copy_(graded(shown.image, factors))
 
     def _fallen(self, shown: Shown, kind: str) -> Tensor:
-        amounts, shifts = shown.fields[:, WEATHER], {"rain": gpu_told.RAIN, "snow": gpu_told.SNOW, "fog": gpu_told.FOG}
-        return shown.image.copy_(self._weather.over(shown.image, kind, amounts, shown.told[:, shifts[kind]]))
+        columns = {"rain": gpu_told.RAIN, "snow": gpu_told.SNOW, "fog": gpu_told.FOG}[kind]
+        return shown.image.copy_(self._weather.over(shown.image, kind, shown.fields, shown.told[:, columns]))
 
     def _cover(self, shown: Shown) -> Tensor:
         """Take the weather away from what it may not cover."""

@@ -8,26 +8,27 @@ import torch
 
 from pipeline.pocket.decoder import FLOW_PERIOD_S, Motion
 from pipeline.pocket.drawn.eye import Eye
+from pipeline.pocket.fog import looks
 from pipeline.pocket.latents import LATENTS_PER_SECOND
 from pipeline.pocket.parallax import eased
 from pipeline.pocket.reach import KINDS
 from pipeline.pocket.view import View
-from pipeline.pocket.weather import Shift, fog_shifts, rain_shifts
+from pipeline.pocket.weather import Shift, rain_shifts
 
 # Columns of a row: its share of the latent, the camera's six, the flow's two phases and their mix; then how far each
-# sheet has moved, in pixels right and down, of rain with the cosine and sine of the roll; of snow the time in seconds,
-# what that rounds off in an hour, and the pose; then the reach; then the part of the camera's way that counts for
-# depth.
+# sheet of rain has moved, in pixels right and down, with the cosine and sine of the roll; both looks at fog; of snow
+# the time in seconds, what that rounds off in an hour, and the pose; then the reach; then the part of the camera's way
+# that counts for depth.
 SHARE, POSE, PHASES, MIX = 0, slice(1, 7), slice(7, 9), 9
-RAIN, FOG, SNOW = slice(10, 18), slice(18, 22), slice(22, 28)
-REACH = slice(28, 28 + 3 * KINDS)
+RAIN, FOG, SNOW = slice(10, 18), slice(18, 28), slice(28, 34)
+REACH = slice(34, 34 + 3 * KINDS)
 EASED = slice(REACH.stop, REACH.stop + 3)
 # The camera's six and the part that counts for depth once more, for what keeps its size while all else zooms.
 KEPT, KEPT_EASED = slice(EASED.stop, EASED.stop + 6), slice(EASED.stop + 6, EASED.stop + 9)
 
 
 def told(motion: Motion, eyes: list[Eye], view: View) -> npt.NDArray[np.float32]:
-    """Tell of each frame what the host knows, ``float32 [F, 55]``.
+    """Tell of each frame what the host knows, ``float32 [F, 61]``.
 
     Args:
         motion: state at the latent's beginning.
@@ -43,9 +44,9 @@ def told(motion: Motion, eyes: list[Eye], view: View) -> npt.NDArray[np.float32]
         phase = (time_s / FLOW_PERIOD_S) % 1
         row = [frame / frames, *sum(eye.around.affine(), ()), phase, (phase + 0.5) % 1, abs(2 * phase - 1)]
         pose = eye.around
-        rain, fog = (_lapped(shifts(time_s, scale, pose), view) for shifts in (rain_shifts, fog_shifts))
+        rain, seen = _lapped(rain_shifts(time_s, scale, pose), view), looks(time_s, view, pose)
         whole_s = float(np.float32(time_s))
-        row += [*rain, math.cos(pose.roll), math.sin(pose.roll), *fog]
+        row += [*rain, math.cos(pose.roll), math.sin(pose.roll), *seen[0], *seen[1]]
         row += [whole_s, time_s - whole_s, pose.x, pose.y, pose.zoom, pose.roll]
         rows.append([*row, *reaches[frame], *eased(pose), *sum(eye.kept.affine(), ()), *eased(eye.kept)])
     # Of nested lists NumPy makes an array in a fifth of PyTorch's time.

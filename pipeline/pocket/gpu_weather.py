@@ -4,9 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline.pocket import fog
 from pipeline.pocket.flakes import MOST, cover
+from pipeline.pocket.latents import GAIN, WEATHER
 from pipeline.pocket.view import View
-from pipeline.pocket.weather import SNOW_COLOUR, Weather, fog_colour, laid, rained, slid, thinned, veil
+from pipeline.pocket.weather import SNOW_COLOUR, Weather, laid, rained, slid
 
 LEAST_WEATHER = 0.01
 KINDS = ("rain", "snow", "fog")
@@ -17,37 +19,34 @@ class GpuWeather:
 
     def __init__(self, view: View, device: torch.device, seed: int) -> None:
         weather, size = Weather(seed, view, device), (slice(view.height), slice(view.width))
-        self._view, self._snow = view, weather.snow
-        self._rain, self._fog = (
-            torch.stack([lapped(sheet[size]) for sheet in sheets]).to(device)
-            for sheets in (weather.rain, (weather.fog,))
-        )
+        self._view, self._snow, self._fog = view, weather.snow, weather.fog.to(device)
+        self._rain = torch.stack([lapped(sheet[size]) for sheet in weather.rain]).to(device)
 
-    def over(self, image: Tensor, kind: str, amounts: Tensor, shifts: Tensor) -> Tensor:
+    def over(self, image: Tensor, kind: str, fields: Tensor, told: Tensor) -> Tensor:
         """Lay one kind of weather over frames; fog comes before rain, and rain before snow.
 
         Args:
             image: ``float32 [F, 3, H, W]``, 0..255.
             kind: "rain", "snow" or "fog".
-            amounts: of rain, snow and fog, ``[F, 3, h, w]``.
-            shifts: of rain's or fog's sheets, in pixels, ``[F, 2 * sheets]``, x before y, of rain followed by cosine
-                and sine of the roll; of snow seconds, what those round off, and the pose, ``[F, 6]``.
+            fields: calm ones of each, ``[F, 12, h, w]``.
+            told: of fog the numbers of its looks, ``[F, 10]``; of rain how far its sheets have moved, in pixels, x
+                before y, and cosine and sine of the roll, ``[F, 8]``; of snow seconds, what those round off, and the
+                pose, ``[F, 6]``.
 
         Returns:
             As the image is given.
         """
-        amounts = thinned(amounts * (amounts.amax((2, 3), keepdim=True) > LEAST_WEATHER))
+        amounts = fields[:, WEATHER]
+        amounts = amounts * (amounts.amax((2, 3), keepdim=True) > LEAST_WEATHER)
+        if kind == "fog":
+            hidden = fog.opacity(self._fog, told, fog.thinned(amounts[:, 2]), self._view)
+            return laid(image, fog.colour(image, fields[:, GAIN].mean((2, 3))), hidden)
         only = amounts[:, KINDS.index(kind), None]
         amount = F.interpolate(only, size=image.shape[2:], mode="bilinear", align_corners=False)[:, 0]
-        if kind == "fog":
-            ones = torch.ones_like(shifts[:, :1])
-            level = torch.cat([ones, 0 * ones], 1)
-            far, near = (slid(self._fog[0], shift, level) for shift in shifts.split(2, 1))
-            return laid(image, fog_colour(image), veil(far, near, amount))
         if kind == "rain":
-            return rained(image, amount, falling(self._rain, shifts[:, :-2], shifts[:, -2:]))
-        shifts = shifts.double()
-        seen_from = torch.cat([shifts[:, :2].sum(1, keepdim=True), shifts[:, 2:]], 1)
+            return rained(image, amount, falling(self._rain, told[:, :-2], told[:, -2:]))
+        told = told.double()
+        seen_from = torch.cat([told[:, :2].sum(1, keepdim=True), told[:, 2:]], 1)
         flakes = cover(self._snow.slots(seen_from).split(MOST, 1), self._view)
         return laid(image, SNOW_COLOUR, flakes * amount.clamp(0, 1.5))
 

@@ -1,7 +1,8 @@
 """Light as it looks: log gains say how much night and gold there is, and this is what a picture looks like under them.
 
 A night is more than a darker picture: colours go grey, what is dark goes black, what is left is blue. Golden light
-lies on what is light and leaves the shadows.
+lies on what is light and leaves the shadows. Cold light pales colours, and brightens nothing, so that a cloud keeps its
+shades.
 """
 
 from collections.abc import Callable
@@ -12,10 +13,11 @@ from torch import Tensor
 from pipeline.pocket.truth import LOG_GAINS
 
 LUMA = (0.299, 0.587, 0.114)
-# Log gains beyond those of the latent, red, green and blue, of a whole night and of wholly golden light.
-DEEPER, RICHER = (-0.45, -0.38, -0.24), (0.08, 0.05, -0.06)
-# How grey colours get under either, and by how much what is black gets darker for it than what is white.
-NIGHT_GREYS, GOLD_GREYS, CONTRAST = 0.5, 0.25, 0.8
+# Log gains beyond those of the latent, red, green and blue, of a whole night and of wholly golden and cold light.
+DEEPER, RICHER, PALER = (-0.45, -0.38, -0.24), (0.08, 0.05, -0.06), (-0.06, -0.07, -0.15)
+# How grey colours get under each, and by how much what is black gets darker for it than what is white; less than none
+# is grey by which nothing gets darker.
+NIGHT_GREYS, GOLD_GREYS, COLD_GREYS, CONTRAST = 0.5, 0.25, -0.42, 0.8
 # Light that lies in the air of golden light, for each whole factor of red above 1: even dark water shines a little.
 HAZE = (85.0, 50.0, 6.0)
 # Log gain of green down to which it is but dull, as under rain.
@@ -28,7 +30,8 @@ LEAST_GREY, LEAST_HAZE, LEAST_UNEVEN = 0.4, 0.2, 0.2
 
 
 def light(log_gain: Tensor) -> Tensor:
-    """Planes ``[..., 4, h, w]`` of log gains ``[..., 3, h, w]``: factors of red, green and blue, and how grey all gets.
+    """Planes ``[..., 4, h, w]`` of log gains ``[..., 3, h, w]``: factors of red, green and blue, and how grey all gets,
+    less than 0 where it gets grey without getting darker.
 
     >>> [round(float(part), 2) for part in light(torch.zeros(3, 1, 1))[:, 0, 0]]
     [1.0, 1.0, 1.0, 0.0]
@@ -39,11 +42,16 @@ def light(log_gain: Tensor) -> Tensor:
     # A night is blue by itself.
     cool = (full_blue - full_red) / -full_green * (-green).clamp(min=0)
     warm_red, _, warm_blue = LOG_GAINS["warm"]
-    gold = ((red - blue + cool) / (warm_red - warm_blue)).clamp(0, 1.5)
+    cold_red, _, cold_blue = LOG_GAINS["cold"]
+    warmth = red - blue + cool
+    gold = (warmth / (warm_red - warm_blue)).clamp(0, 1.5)
+    cold = (warmth / (cold_red - cold_blue)).clamp(0, 1.5)
     deeper = (
-        part + one * night + other * gold for part, one, other in zip((red, green, blue), DEEPER, RICHER, strict=True)
+        part + deep * night + rich * gold + pale * cold
+        for part, deep, rich, pale in zip((red, green, blue), DEEPER, RICHER, PALER, strict=True)
     )
-    grey = (NIGHT_GREYS * night + GOLD_GREYS * gold).clamp(max=0.75)
+    # A dusk is red yet.
+    grey = (NIGHT_GREYS * night * (1 - gold).clamp(min=0) + GOLD_GREYS * gold + COLD_GREYS * cold).clamp(-0.75, 0.75)
     return torch.stack([*(part.exp() for part in deeper), grey], -3)
 
 
@@ -52,7 +60,8 @@ def graded(image: Tensor, planes: Tensor) -> Tensor:
     *factors, grey = planes.unbind(-3)
     parts = image.unbind(-3)
     luma = (parts[0] * LUMA[0]).add_(parts[1], alpha=LUMA[1]).add_(parts[2], alpha=LUMA[2])
-    shade = torch.addcmul(1 - CONTRAST * grey, grey, luma, value=CONTRAST / 255)
+    darker, grey = grey.clamp(min=0), grey.abs()
+    shade = torch.addcmul(1 - CONTRAST * darker, darker, luma, value=CONTRAST / 255)
     haze = (factors[0] - 1).clamp_(min=0)
     lit = (torch.lerp(part, luma, grey).mul_(factor).mul_(shade) for part, factor in zip(parts, factors, strict=True))
     return torch.stack([part.add_(haze, alpha=one) for part, one in zip(lit, HAZE, strict=True)], -3)
@@ -68,7 +77,7 @@ def is_seen(log_gain: Tensor) -> bool:
     """
     planes = light(log_gain)
     by_factors = BY_FACTOR * float((planes[:3] - 1).abs().max()) + BY_HAZE * max(0.0, float(planes[0].max()) - 1)
-    return by_factors + BY_GREY * float(planes[3].max()) >= 1
+    return by_factors + BY_GREY * float(planes[3].abs().max()) >= 1
 
 
 def relit(image: Tensor, planes: Tensor, enlarge: Callable[[Tensor], Tensor]) -> Tensor:
@@ -76,7 +85,7 @@ def relit(image: Tensor, planes: Tensor, enlarge: Callable[[Tensor], Tensor]) ->
 
     What would change no colour by a grey level is left out: grey, haze, and that light is not the same everywhere.
     """
-    is_grey = BY_GREY * float(planes[3].max()) > LEAST_GREY
+    is_grey = BY_GREY * float(planes[3].abs().max()) > LEAST_GREY
     is_hazy = BY_HAZE * (float(planes[0].max()) - 1) > LEAST_HAZE
     some = planes if is_grey else planes[:3]
     highest, lowest = some.amax((1, 2), keepdim=True), some.amin((1, 2), keepdim=True)
@@ -95,8 +104,14 @@ def relit(image: Tensor, planes: Tensor, enlarge: Callable[[Tensor], Tensor]) ->
 
 
 def _greyed(parts: tuple[Tensor, ...], grey: Tensor) -> None:
-    """Take colour and what is dark out of red, green and blue ``[H, W]``, by a share ``[H, W]`` or ``[1, 1]``."""
+    """Take colour out of red, green and blue ``[H, W]`` by a share ``[H, W]`` or ``[1, 1]``, and what is dark."""
     luma = (parts[0] * LUMA[0]).add_(parts[1], alpha=LUMA[1]).add_(parts[2], alpha=LUMA[2])
-    shade = torch.addcmul(1 - CONTRAST * grey, grey, luma, value=CONTRAST / 255)
+    share = grey.abs().expand_as(luma)
     for part in parts:
-        part.lerp_(luma, grey.expand_as(luma)).mul_(shade)
+        part.lerp_(luma, share)
+    if float(grey.max()) <= 0:
+        return
+    darker = grey.clamp(min=0)
+    shade = torch.addcmul(1 - CONTRAST * darker, darker, luma, value=CONTRAST / 255)
+    for part in parts:
+        part.mul_(shade)

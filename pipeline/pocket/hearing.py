@@ -6,11 +6,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from pipeline.pocket.intents import CAMERAS, NAMED, REGIONS, Asked
+from pipeline.pocket.intents import CAMERAS, NAMED, REGIONS, SPEEDS, Asked
 from pipeline.pocket.language import DEFAULT_REGION
 from pipeline.pocket.mood import is_mood
 from pipeline.pocket.places import placed
 from pipeline.pocket.roles import ASKED, BEYOND, LEFT_OUT
+from pipeline.pocket.sunset import setting
 from pipeline.pocket.tokens import Token, tokens
 from pipeline.pocket.wishes import plain_wish
 from pipeline.types import Heard
@@ -47,8 +48,10 @@ def hear(prompt: str, read: Callable[[str], tuple[Asked, Tensor]]) -> tuple[Aske
     """
     asked, roles = read(plain_wish(prompt))
     if asked.camera.item() == CAMERAS.index("still") and is_mood(prompt):
-        asked = replace(asked, camera=torch.full_like(asked.camera, CAMERAS.index("drift")))
-    asked = placed(prompt, asked)
+        drift = torch.full_like(asked.camera, CAMERAS.index("drift"))
+        slow = torch.full_like(asked.camera_speed, min(SPEEDS))
+        asked = replace(asked, camera=drift, camera_speed=slow)
+    asked = setting(prompt, placed(prompt, asked))
     found = tokens(prompt)[: roles.shape[1]]
     likely = roles.float().log_softmax(-1)
     parts = _clauses(prompt, found)

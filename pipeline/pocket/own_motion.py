@@ -43,9 +43,10 @@ LEAN = 0.2
 MOST, LIMITED = 1.7, (0.78, 0.79, 0.81)
 # The hand's velocity in the camera's units: right, down, clockwise; it hardly trembles.
 HAND = (0.02, 0.02, 0.002)
-# What it does besides, all the time: it comes closer, by 7 % in ten seconds, and goes to the side that chance chose;
-# never so fast to the side that the view would leave the picture before it is closer.
-PUSH, LEAD = 0.13, (0.03, 0.03)
+# What it does besides, all the time: it comes closer, by 13 % in ten seconds and by half of that where that is to be
+# slow, and goes to the side that chance chose; never so fast to the side that the view would leave the picture before
+# it is closer.
+PUSH, CALM_PUSH, LEAD = 0.24, 0.12, (0.03, 0.03)
 # Layers that sway, ripple and breathe, and how much each counts where it is not.
 _LAYERS, ELSEWHERE = (FOLIAGE, WATER, SUBJECT), 0.05
 _PACES = tuple(2 * math.pi * hz / LATENTS_PER_SECOND for hz in SWING_HZ.values())
@@ -105,13 +106,14 @@ class Numbers(NamedTuple):
 SIZES = (3, 3, 3, 3, 2, 1, 2, 1, 1, 1, 1, 4)
 
 
-def told(asking: Asking, chances: Chance, share: float) -> Tensor:
+def told(asking: Asking, chances: Chance, share: float, is_calm: bool = False) -> Tensor:
     """Give a latent's numbers ``float32 [25]``.
 
     Args:
         asking: what was asked for.
         chances: chance at this latent.
         share: how much of all motion is by chance, above 0 and at most 1.
+        is_calm: whether a hand that holds the camera comes closer slowly.
     """
     say = [share * one for one in asking.say]
     sizes = [math.hypot(1 - one, one) for one in say]
@@ -127,7 +129,7 @@ def told(asking: Asking, chances: Chance, share: float) -> Tensor:
         (1 + FLICKER * share * chances.light,),
         (PATCHY * share,),
         (asking.hand * share,),
-        _ways(chances),
+        _ways(chances, CALM_PUSH if is_calm else PUSH),
     )
     return torch.tensor([number for row in rows for number in row])
 
@@ -218,12 +220,12 @@ def _blown(flow: Tensor, say: Numbers, eddies: Tensor) -> Tensor:
     return torch.stack([turned.real, turned.imag])
 
 
-def _ways(chances: Chance) -> list[float]:
+def _ways(chances: Chance, push: float) -> list[float]:
     """The velocity of a hand that comes slowly closer.
 
     With the camera's dead zone added, what is left of it is the way that comes back; without, it would stray.
     """
     right, down, clockwise = (size * one for size, one in zip(HAND, chances.hand, strict=True))
     side = chances.beginning
-    ways = right + LEAD[0] * side.real, down + LEAD[1] * side.imag, PUSH * abs(side), clockwise
+    ways = right + LEAD[0] * side.real, down + LEAD[1] * side.imag, push * abs(side), clockwise
     return [hardened(way) for way in ways]

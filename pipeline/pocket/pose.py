@@ -11,7 +11,7 @@ from pipeline.pocket.latents import CAMERA_RATES
 from pipeline.pocket.view import NOMINAL, View
 
 # Log zoom from which one pulls back as fast as one comes in: the nearer to the whole picture, the slower.
-FAR, NEAR = 0.0, 0.4
+FAR, NEAR = 0.0, 0.1
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,8 @@ class Showing:
         known = [*list(state.known)[-PAST:], *made][-1 - min(PAST, here.latents - here.rested) :]
         latents = [latent[0, :, 0] for latent in reversed(known)]
         latents += [torch.zeros_like(latents[0])] * (1 + PAST - len(latents))
-        fields, own = self._chance(state.seed, here)
+        is_calm = asked is not None and float(asked.camera_speed[0]) < 1
+        fields, own = self._chance(state.seed, here, is_calm)
         row = torch.cat([own, arrival.told(here.motion.drawing, asked, state.canvas)])
         coarse = state.canvas.layers.coarse if state.canvas.layers else self._no_layers
         inputs = torch.stack(latents), fields, coarse, here.motion.recent, row.to(self._device, non_blocking=True)
@@ -54,12 +55,12 @@ class Showing:
         if self._variety:
             self._draws.of(seed, latent)
 
-    def _chance(self, seed: int, here: Boundary) -> tuple[Tensor, Tensor]:
+    def _chance(self, seed: int, here: Boundary, is_calm: bool) -> tuple[Tensor, Tensor]:
         """Chance's fields on the device, and the numbers of the motion that it makes."""
         if not self._variety:
             return self._still, torch.zeros(sum(own_motion.SIZES))
         chances = self._draws.of(seed, here.latents)
-        return chances.fields, own_motion.told(here.asking, chances, self._variety)
+        return chances.fields, own_motion.told(here.asking, chances, self._variety, is_calm)
 
     def _shown(self, latents: Tensor, fields: Tensor, coarse: Tensor, recent: Tensor, row: Tensor) -> Tensor:
         own, light = row.split((sum(own_motion.SIZES), sum(arrival.SIZES)))

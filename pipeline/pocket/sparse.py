@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from pipeline.pocket.camera import soften
+from pipeline.pocket.camera import QUICKER, soften
 from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.decoder import AnchoredDecoder, Motion, calm
 from pipeline.pocket.drawn.drawing import NOTHING, Drawn
@@ -117,4 +117,5 @@ def strength(latent: Tensor) -> list[float]:
     parts = torch.stack([shown[part].square().mean().sqrt() for part in PARTS])
     # A GPU is waited for once.
     *velocity, displacement, flow, gain, weather = torch.cat([fit_camera(latent[None, CAMERA])[0], parts]).tolist()
-    return [math.hypot(*map(soften, velocity)), displacement, flow, gain, weather]
+    camera = [soften(v, quicker) for v, quicker in zip(velocity, QUICKER, strict=True)]
+    return [math.hypot(*camera), displacement, flow, gain, weather]

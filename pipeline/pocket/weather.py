@@ -1,7 +1,8 @@
 """Rain, snow and fog over a frame, moved by the time and the camera alone.
 
-Drops and fog are sheets at several depths, flakes have each their own (:mod:`pipeline.pocket.flakes`). In a pan or tilt
-all of them go past, the nearer the faster, and with the picture they turn.
+Drops are sheets at several depths, flakes have each their own (:mod:`pipeline.pocket.flakes`), fog lies in
+banks (:mod:`pipeline.pocket.fog`). In a pan or tilt all of them go past, the nearer the faster, and with the picture
+they turn.
 """
 
 import math
@@ -14,30 +15,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.pocket import flakes
+from pipeline.pocket import flakes, fog
+from pipeline.pocket.latents import GAIN, WEATHER
 from pipeline.pocket.pose import REST, Pose
 from pipeline.pocket.view import NOMINAL, View
 
 RAIN_COLOUR = (205.0, 213.0, 226.0)
 SNOW_COLOUR = (250.0, 252.0, 255.0)
-FOG_COLOUR = (204.0, 209.0, 214.0)
 RAIN_SLANT = -0.12
-# One sheet of banks, seen twice: where each begins, and how it drifts. What is nearer passes sooner, and they change.
-FOG_BEGINS = ((0.0, 0.0), (310.0, 170.0))
-FOG_DRIFTS_PER_S = ((11.0, 2.0), (44.0, -3.0))
-FOG_FROM = 5944
 # Under rain the light goes by this share of its amount towards a dim and cool grey, so much of the luma in each colour.
 RAIN_DULLS = 0.46
 OVERCAST = (0.58, 0.635, 0.71)
 LUMA = (0.299, 0.587, 0.114)
-# A picture of this mean luma or more has fog of its own colour; one at night has it dimmer.
-LIT_LUMA = 95.0
-
 
 Shift = tuple[float, float]
 """Pixels to the right and down."""
-# By how much drops and fog go past faster than the picture, by their depth.
-RAIN_BEFORE, FOG_BEFORE = (1.2, 1.6, 2.3), (1.0, 1.5)
+# By how much drops go past faster than the picture, by their depth.
+RAIN_BEFORE = (1.2, 1.6, 2.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +54,8 @@ BLURRED = 1.8
 class Weather:
     """Sheets of a frame's size, made once from a seed; :meth:`over` lays them on a frame.
 
-    ``rain`` and ``fog`` are ``float32 [2H, 2W]``: a sheet repeats, and lies there twice each way. Flakes are
-    found on ``device``.
+    ``rain`` is ``float32 [2H, 2W]``: a sheet repeats, and lies there twice each way; ``fog`` is a coarse sheet. Flakes
+    are found on ``device``.
     """
 
     def __init__(self, seed: int, view: View = NOMINAL, device: torch.device | None = None) -> None:
@@ -69,27 +63,25 @@ class Weather:
         self._view = view
         self.rain = [_sheet(rng, layer, view) for layer in RAIN]
         self.snow = flakes.Flakes(np.random.default_rng([seed, 1]), view, device)
-        # On to the banks that were chosen for what they leave readable.
-        rng.random(FOG_FROM)
-        self.fog = _fog_sheet(rng, view)
+        self.fog = fog.sheet(np.random.default_rng([seed, 2]), view)
 
-    def over(self, frame: Tensor, amounts: Tensor, time_s: float, pose: Pose = REST) -> Tensor:
-        """Lay weather on ``frame float32 [3, H, W]`` (0..255) by coarse ``amounts [3, h, w]`` of rain, snow, fog.
+    def over(self, frame: Tensor, fields: Tensor, time_s: float, pose: Pose = REST) -> Tensor:
+        """Lay weather on ``frame float32 [3, H, W]`` (0..255) by a latent's calm ``fields [12, h, w]``.
 
         It is seen by a camera at a pose.
         """
+        amounts = fields[WEATHER]
         scale = self._view.scale
         falls = [float(amount.max()) > 0.01 for amount in amounts]
-        amounts = thinned(amounts)
-        rain, snow, fog = (self._full(amount) if some else amount for amount, some in zip(amounts, falls, strict=True))
         if falls[2]:
-            far, near = (self._slide(self.fog, *shift) for shift in fog_shifts(time_s, scale, pose))
-            frame = laid(frame, fog_colour(frame), veil(far, near, fog))
+            seen = torch.tensor([[part for look in fog.looks(time_s, self._view, pose) for part in look]])
+            hidden = fog.opacity(self.fog, seen, fog.thinned(amounts[2:]), self._view)[0]
+            frame = laid(frame, fog.colour(frame, fields[GAIN].mean((1, 2))), hidden)
         if falls[0]:
-            frame = rained(frame, rain, self._falling(rain_shifts(time_s, scale, pose), pose.roll))
+            frame = rained(frame, self._full(amounts[0]), self._falling(rain_shifts(time_s, scale, pose), pose.roll))
         if falls[1]:
             tables = [table[None] for table in self.snow.seen(time_s, pose)]
-            frame = laid(frame, SNOW_COLOUR, flakes.cover(tables, self._view)[0] * snow.clamp(0, 1.5))
+            frame = laid(frame, SNOW_COLOUR, flakes.cover(tables, self._view)[0] * self._full(amounts[1]).clamp(0, 1.5))
         return frame
 
     def _falling(self, shifts: list[Shift], roll: float) -> Tensor:
@@ -131,15 +123,6 @@ def rain_shifts(time_s: float, scale: float, pose: Pose = REST) -> list[Shift]:
     return [(round((RAIN_SLANT * fall - x) * scale), round((fall - y) * scale)) for fall, (x, y) in ways]
 
 
-def fog_shifts(time_s: float, scale: float, pose: Pose = REST) -> list[Shift]:
-    """How far each of the two looks at the sheet of fog has drifted, and gone past a camera."""
-    ways = zip(FOG_BEGINS, FOG_DRIFTS_PER_S, past(pose, FOG_BEFORE), strict=True)
-    return [
-        ((x + time_s * right - across) * scale, (y + time_s * down - below) * scale)
-        for (x, y), (right, down), (across, below) in ways
-    ]
-
-
 def past(pose: Pose, before: Sequence[float]) -> list[Shift]:
     """How far a camera has gone past things so much nearer than the picture, right and down in units of the screen."""
     close = math.exp(pose.zoom)
@@ -177,43 +160,6 @@ def slid(sheet: Tensor, shift: Tensor, turns: Tensor) -> Tensor:
         -1,
     )
     return F.grid_sample(sheet.expand(frames, 1, -1, -1), at, padding_mode="border", align_corners=True)[:, 0]
-
-
-def thinned(amounts: Tensor) -> Tensor:
-    """Coarse amounts ``[..., 3, h, w]`` with fog as it lies.
-
-    All about, there is less before what is near, low in the frame, the thicker it is. In a part of the frame it has no
-    edge, and is thickest where it is meant.
-    """
-    fog, rows = amounts[..., 2, :, :].clamp(0, 1.35), amounts.shape[-2]
-    most = fog.amax((-2, -1), keepdim=True).clamp(min=0.05)
-    everywhere = (fog[..., : rows // 3, :].mean((-2, -1), keepdim=True) / most).clamp(max=1)
-    fog = _feathered(_feathered(fog * torch.lerp(fog / most, torch.ones_like(fog), everywhere)))
-    row = (torch.arange(rows, device=amounts.device, dtype=amounts.dtype) + 0.5) / rows
-    near = ((row - 0.4) / 0.6).clamp(min=0)[:, None]
-    fog = fog * (1 - 0.4 * near * fog * everywhere + 0.5 * (1 - everywhere))
-    return torch.stack([amounts[..., 0, :, :], amounts[..., 1, :, :], fog], -3)
-
-
-def _feathered(amount: Tensor) -> Tensor:
-    """The mean over seven cells down and three across, of ``[..., h, w]``."""
-    flat = amount.reshape(1, -1, *amount.shape[-2:])
-    return F.avg_pool2d(flat, (7, 3), 1, (3, 1), count_include_pad=False).reshape(amount.shape)
-
-
-def veil(far: Tensor, near: Tensor, fog: Tensor) -> Tensor:
-    """How opaque fog is: what gets through falls with the depth of both banks (Beer and Lambert).
-
-    Where it is thin only its thickest banks are seen.
-    """
-    return -torch.expm1((0.5 * (1 - fog).clamp(min=0) - 2.3 * (far + near) + 1.1).clamp(-2.7, -0.3) * fog)
-
-
-def fog_colour(image: Tensor) -> list[Tensor]:
-    """Fog's red, green and blue before ``image [..., 3, H, W]``: lit by what light there is, each ``[..., 1, 1]``."""
-    seen = image[..., ::8, ::8].mean((-2, -1), keepdim=True).unbind(-3)
-    light = (0.35 + 0.65 / LIT_LUMA * _luma(seen)).clamp(max=1)
-    return [0.85 * one * light + 0.15 * part for part, one in zip(seen, FOG_COLOUR, strict=True)]
 
 
 def rained(image: Tensor, rain: Tensor, streaks: Tensor) -> Tensor:
@@ -270,20 +216,3 @@ def _sheet(rng: np.random.Generator, layer: Layer, view: View) -> Tensor:
             cover = sharp if layer.radius < BLURRED else np.clip(1 - (far / (1.6 * radius)) ** 2, 0, 1)
             np.maximum.at(sheet, (row, px.astype(int) % width), cover * weight * fade)
     return _tile(sheet)
-
-
-def _fog_sheet(rng: np.random.Generator, view: View) -> Tensor:
-    height, width = view.height, view.width
-    total = torch.zeros(1, 1, height, width)
-    for count, weight in ((3, 1.0), (6, 0.5), (13, 0.22)):
-        rows, columns = view.cells(count)
-        noise = torch.from_numpy(rng.random((1, 1, rows, columns), dtype=np.float32))
-        # Wrapped before it is enlarged, so that the tile has no seam.
-        wrapped = F.pad(noise, (2, 2, 2, 2), mode="circular")
-        step_y, step_x = height // rows + 1, width // columns + 1
-        big = F.interpolate(wrapped, scale_factor=(step_y, step_x), mode="bicubic")
-        edge_y, edge_x = 2 * step_y, 2 * step_x
-        inner = big[..., edge_y:-edge_y, edge_x:-edge_x]
-        total += weight * F.interpolate(inner, size=(height, width), mode="bilinear")
-    low, high = total.amin(), total.amax()
-    return _tile(((total - low) / (high - low))[0, 0].numpy())
