@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.pocket.layers_looks import smeared, stroked, turned, varied
+from pipeline.pocket.layers_looks import hazed, relit, smeared, stroked, turned, varied
 
 
 def _halves() -> Tensor:
@@ -51,3 +51,27 @@ def test_strokes_show_on_a_plain_wall() -> None:
     torch.manual_seed(0)
     seen = stroked(torch.full((1, 3, 96, 176), 0.5))
     assert seen.std() > 0.01
+
+
+def test_haze_takes_contrast_and_leaves_what_is_near() -> None:
+    """Stripes are paler everywhere, least at the bottom or at the top, far from the line that it lies about."""
+    torch.manual_seed(0)
+    image = torch.full((8, 3, 96, 176), 0.2)
+    image[..., ::8] = 0.8
+    contrast = hazed(image).std(3).mean(1)
+    assert (contrast <= image.std(3).mean(1) + 1e-6).all()
+    assert (contrast.amin(1) < 0.8 * contrast.amax(1)).all()
+
+
+def test_each_kind_is_lit_by_itself() -> None:
+    """In some pictures the ratio of light between two kinds changes, and within a kind all stays alike."""
+    torch.manual_seed(0)
+    image = torch.full((32, 3, 8, 8), 0.3)
+    kinds = torch.zeros(32, 2, 8, 8)
+    kinds[:, 0, :4] = 1
+    kinds[:, 1, 4:] = 1
+    seen = relit(image, kinds)
+    changed = (seen[:, :, 0, 0] / seen[:, :, 7, 0] - 1).abs().amax(1) > 0.02
+    assert 0 < int(changed.sum()) < 32
+    assert torch.equal(seen[~changed], image[~changed])
+    assert (seen[:, :, :4].std((2, 3)) < 1e-6).all()

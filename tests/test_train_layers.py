@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from pipeline.pocket.layers_network import OUTPUTS, LayersNetwork
-from pipeline.pocket.train_layers import KEEP_EVERY, SEED, Pack, Plan, batch, load, loss_of, overlap, train
+from pipeline.pocket.train_layers import SEED, Pack, Plan, batch, load, loss_of, overlap, train
 
 REST, SKY = 0, 1
 SIZE = (96, 176)
@@ -73,8 +73,8 @@ def test_overlap_is_of_what_was_kept_out() -> None:
 
 
 def test_a_pack_keeps_some_photos_out(tmp_path: Path) -> None:
-    """One photo in twelve is kept, drawn scenes never are, and only photos with a subject give one."""
-    photos = KEEP_EVERY + 1
+    """Photos that are marked are kept, drawn scenes never are, and only photos with a subject give one."""
+    photos = 13
     blobs: dict[str, list[bytes]] = {"jpeg": [], "png": []}
     for number in range(photos + 2):
         for form, made in (("jpeg", np.full((240, 416, 3), number * 9)), ("png", np.full((240, 416), number % 5))):
@@ -84,10 +84,10 @@ def test_a_pack_keeps_some_photos_out(tmp_path: Path) -> None:
     columns: dict[str, Any] = {f"{form}_bytes": np.frombuffer(b"".join(some), np.uint8) for form, some in blobs.items()}
     columns |= {f"{form}_sizes": np.array([len(blob) for blob in some]) for form, some in blobs.items()}
     subject = np.arange(photos) % 2 == 1
-    columns |= {"photos": np.array(photos), "subject": subject}
+    columns |= {"photos": np.array(photos), "subject": subject, "kept": np.arange(photos) % 12 == 0}
     np.savez(tmp_path / "pack.npz", **columns)
     pack = load(tmp_path / "pack.npz", torch.device("cpu"))
-    assert pack.kept.tolist() == [0, KEEP_EVERY]
+    assert pack.kept.tolist() == [0, 12]
     assert pack.scenes.tolist() == [photos, photos + 1]
     assert pack.donors.tolist() == [1, 3, 5, 7, 9, 11]
     assert not set(pack.photos.tolist()) & set(pack.kept.tolist())

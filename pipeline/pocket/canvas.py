@@ -109,6 +109,9 @@ def with_sky(canvas: Canvas, guess: Tensor, trusted: bool = False) -> Canvas:
     grey = small.mean(1, keepdim=True) / 255
     whole = ((_guided(coarse, grey) - 0.35) / 0.3).clamp(0, 1) * (1 - _before(grey, coarse, trusted))
     sky = _hanging(whole, (above, beside))
+    if trusted:
+        # Sky that is seen through an arch or through leaves hangs together with nothing.
+        sky = torch.maximum(sky, whole * ((coarse - 0.6) / 0.3).clamp(0, 1))
     # What is surely sky: the blend of an edge would smear the tower's colour over the plate.
     sure = (-F.max_pool2d(-sky, 5, 1, 2) > 0.95).float()
     behind = spread(fill(small, sure), canvas.texture.shape[2:])

@@ -40,12 +40,16 @@ ChoiceT = TypeVar("ChoiceT")
 
 @dataclass(frozen=True, slots=True)
 class Rough:
-    """One line of ``layer_labels.txt``: a picture's number, its ground, whether it has a subject, and its shapes."""
+    """One line of ``layer_labels.txt``: a picture's number, its ground, whether it has a subject, and its shapes.
+
+    ``is_kept`` says that it is not to be trained on but looked at in between.
+    """
 
     number: str
     ground: str
     has_subject: bool
     shapes: str
+    is_kept: bool = False
 
     @property
     def shows_subject(self) -> bool:
@@ -60,8 +64,8 @@ def read_rough() -> list[Rough]:
         if line.startswith("#"):
             continue
         head, *shapes = line.split(" ; ")
-        number, ground, *subject = head.split()
-        found.append(Rough(number, ground, bool(subject), "\n".join(shapes)))
+        number, ground, *marks = head.split()
+        found.append(Rough(number, ground, "+" in marks, "\n".join(shapes), "?" in marks))
     return found
 
 
@@ -111,8 +115,8 @@ def pack(pictures: Path, salient: Path, out: Path, drawings: int = 500, painting
     """Write pictures as JPEG and their kinds as PNG into one file of about 25 MB."""
     jpegs: list[bytes] = []
     pngs: list[bytes] = []
-    subjects: list[bool] = []
-    for rough in read_rough():
+    labels = read_rough()
+    for rough in labels:
         with Image.open(pictures / "train" / f"{rough.number}.jpg") as opened:
             fitted = ImageOps.fit(opened.convert("RGB"), (WIDTH, HEIGHT), Image.Resampling.LANCZOS)
         pixels = np.asarray(fitted.resize(STORED_SIZE, Image.Resampling.LANCZOS))
@@ -122,11 +126,14 @@ def pack(pictures: Path, salient: Path, out: Path, drawings: int = 500, painting
                 seen = np.asarray(opened.convert("L").resize(STORED_SIZE)).astype(np.float32) / np.float32(255)
         jpegs.append(_encoded(pixels, "JPEG"))
         pngs.append(_encoded(kinds(rough, pixels, seen), "PNG"))
-        subjects.append(rough.shows_subject)
     for pixels, exact in made(drawings, paintings):
         jpegs.append(_encoded(pixels, "JPEG"))
         pngs.append(_encoded(exact, "PNG"))
-    columns: dict[str, Any] = {"photos": np.array(len(subjects)), "subject": np.array(subjects)}
+    columns: dict[str, Any] = {
+        "photos": np.array(len(labels)),
+        "subject": np.array([rough.shows_subject for rough in labels]),
+        "kept": np.array([rough.is_kept for rough in labels]),
+    }
     for name, some in (("jpeg", jpegs), ("png", pngs)):
         columns[f"{name}_bytes"] = np.frombuffer(b"".join(some), np.uint8)
         columns[f"{name}_sizes"] = np.array([len(blob) for blob in some])

@@ -1,11 +1,12 @@
-"""How one picture may look: light, colour, sharpness, motion blur, strokes of a brush; for training layers only."""
+"""How one picture may look: light, colour, haze, sharpness, motion blur, brush strokes; for training layers only."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Shares of the pictures that are of another hue, smeared by motion, painted in strokes, dark.
-TURNED, SMEARED, STROKED, DARKENED = 0.15, 0.08, 0.12, 0.15
+# Shares of the pictures that are of another hue, smeared by motion, painted in strokes, dark, hazy, and of which each
+# kind is in a light of its own.
+TURNED, SMEARED, STROKED, DARKENED, HAZED, RELIT = 0.15, 0.08, 0.12, 0.15, 0.12, 0.3
 # Steps of a stroke to either side, each of so large a share of half the picture's height.
 STEPS, STRIDE = 4, 0.008
 
@@ -13,11 +14,35 @@ STEPS, STRIDE = 4, 0.008
 def varied(image: Tensor) -> Tensor:
     """Vary pictures ``float32 [n, 3, H, W]`` in 0..1, each in its own way; what is where stays."""
     image = image.clone()
-    for look, share in ((stroked, STROKED), (smeared, SMEARED), (turned, TURNED)):
+    for look, share in ((hazed, HAZED), (stroked, STROKED), (smeared, SMEARED), (turned, TURNED)):
         some = torch.rand(len(image), device=image.device) < share
         if bool(some.any()):
             image[some] = look(image[some])
     return developed(image)
+
+
+def relit(image: Tensor, kinds: Tensor) -> Tensor:
+    """Give each kind ``[n, K, H, W]`` of some pictures a light of its own: skies may be dark, water of any colour."""
+    n, count = kinds.shape[:2]
+    some = (torch.rand(n, 1, 1, 1, device=image.device) < RELIT).float()
+    shade = 0.35 * torch.randn(n, count, 1, device=image.device)
+    log_gains = shade + 0.15 * torch.randn(n, count, 3, device=image.device)
+    gains = torch.einsum("nkc,nkhw->nchw", log_gains, kinds)
+    return (image * (some * gains).exp()).clamp(0, 1)
+
+
+def hazed(image: Tensor) -> Tensor:
+    """Lay haze over it, thickest about a line and thinner below, where things are near."""
+    n, _, rows, columns = image.shape
+    device = image.device
+    y = torch.linspace(0, 1, rows, device=device)[:, None].expand(rows, columns)
+    line, below, above = (torch.rand(n, 1, 1, device=device) for _ in range(3))
+    apart = y - 0.7 * line
+    thick = torch.exp(-apart.clamp(min=0) / (0.1 + 0.5 * below)) * torch.exp(apart.clamp(max=0) / (0.3 + 2 * above))
+    grey = image.mean((1, 2, 3), keepdim=True) * (1 + 0.6 * torch.rand(n, 1, 1, 1, device=device))
+    colour = (grey * torch.exp(0.08 * torch.randn(n, 3, 1, 1, device=device))).clamp(0, 1)
+    strength = (0.3 + 0.6 * torch.rand(n, 1, 1, 1, device=device)) * thick[:, None]
+    return torch.lerp(image, colour, strength)
 
 
 def developed(image: Tensor) -> Tensor:

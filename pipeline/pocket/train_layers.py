@@ -1,9 +1,9 @@
 """Train the network of layers: ``python -m pipeline.pocket.train_layers PACK.npz LITE0.pth OUT.safetensors``.
 
 Each step shows random views of photos and drawn scenes. There are few photos, so most of what is shown is composed: all
-of some kinds of another photo, its leaves and its lake, say, lie over a photo; subjects are set into them; some are set
-at a lake that mirrors them. Looks vary (:mod:`pipeline.pocket.layers_looks`). Kinds of which there is little are drawn
-more often. The weights that are kept are the best on photos that were kept out.
+of some kinds of another photo, its leaves and its lake, say, lie over a photo; subjects are set into them; some are
+flooded (:mod:`pipeline.pocket.layers_water`). Looks vary (:mod:`pipeline.pocket.layers_looks`). Kinds of which there is
+little are drawn more often. The weights that are kept are the best on photos that were kept out.
 """
 
 import argparse
@@ -21,9 +21,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pipeline.pocket.layers_looks import varied
+from pipeline.pocket.layers_looks import relit, varied
 from pipeline.pocket.layers_network import INPUT_SIZE, OUTPUTS, LayersNetwork
 from pipeline.pocket.layers_start import read_start
+from pipeline.pocket.layers_water import flooded
 
 SEED = 20261129
 WATER, SUBJECT = 2, 4
@@ -32,10 +33,8 @@ LEARNING_RATE = 1.5e-3
 READER, SLOWER = ("stem.", "blocks."), 0.1
 WEIGHT_DECAY = 0.05
 AVERAGE = 0.998
-# Shares of the pictures that are drawn or painted, lie under kinds of another photo, get a subject, lie at a lake.
-DRAWN, COMPOSED, PEOPLED, FLOODED = 0.2, 0.5, 0.25, 0.15
-# One photo in so many is kept out of training, to see how it goes on what was never shown.
-KEEP_EVERY = 12
+# Shares of the pictures that are drawn or painted, lie under kinds of another photo, get a subject, are flooded.
+DRAWN, COMPOSED, PEOPLED, FLOODED = 0.2, 0.5, 0.25, 0.2
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def load(path: Path, device: torch.device) -> Pack:
         pictures = images("jpeg").permute(0, 3, 1, 2).contiguous()
         rows = torch.arange(len(pictures), device=device)
         count = int(pack["photos"])
-        kept = rows[:count] % KEEP_EVERY == 0
+        kept = torch.from_numpy(pack["kept"].copy()).to(device)
         has_subject = torch.from_numpy(pack["subject"].copy()).to(device)
         photos, donors = rows[:count][~kept], rows[:count][has_subject & ~kept]
         return Pack(pictures, images("png"), photos, rows[count:], donors, rows[:count][kept])
@@ -86,10 +85,17 @@ def batch(pack: Pack, count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor
     rows = torch.where(torch.rand(count, device=device) < DRAWN, scenes, _photos(pack, count))
     image, kinds = _view(pack, rows, size, (0.4, 1.0))
     other, other_kinds = _view(pack, _photos(pack, count), size, (0.4, 1.0))
-    # Some kinds of the other photo, each as likely as not.
+    # Some kinds of the other photo, each as likely as not; but what is under water is no sky behind a house.
     some = (torch.rand(count, OUTPUTS, 1, 1, device=device) < 0.5) * other_kinds
-    image, kinds = _laid((image, kinds), (other, other_kinds), some.sum(1, keepdim=True) * _chosen(image, COMPOSED))
-    image, kinds = _flooded(image, kinds)
+    is_dry = kinds[:, WATER : WATER + 1, : size[0] // 8].mean((2, 3), keepdim=True) < 0.5
+    share = some.sum(1, keepdim=True) * is_dry * _chosen(image, COMPOSED)
+    image, kinds = _laid((image, kinds), (other, other_kinds), share)
+    wet = torch.rand(count, device=device) < FLOODED
+    if bool(wet.any()):
+        water, here = flooded(image[wet])
+        lake = torch.zeros_like(kinds[wet])
+        lake[:, WATER] = 1
+        image[wet], kinds[wet] = _laid((image[wet], kinds[wet]), (water, lake), here)
     donors = pack.donors[torch.randint(len(pack.donors), (count,), device=device)]
     other, other_kinds = _view(pack, donors, size, (0.7, 2.2))
     pasted = other_kinds[:, SUBJECT:]
@@ -97,7 +103,7 @@ def batch(pack: Pack, count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor
     fits = (pasted.mean((1, 2, 3), keepdim=True) > 0.01) * _chosen(image, PEOPLED)
     image, kinds = _laid((image, kinds), (other, other_kinds), pasted * fits)
     half = F.avg_pool2d(kinds, 2).argmax(1)
-    return varied(image) * 2 - 1, half
+    return varied(relit(image, kinds)) * 2 - 1, half
 
 
 def _photos(pack: Pack, count: int) -> Tensor:
@@ -135,30 +141,6 @@ def _view(pack: Pack, rows: Tensor, size: tuple[int, int], scales: tuple[float, 
         F.grid_sample(image, grid, padding_mode=padding, align_corners=False),
         F.grid_sample(shares, grid, padding_mode=padding, align_corners=False),
     )
-
-
-def _flooded(image: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
-    """Put a lake into some of the pictures: below a line they are mirrored, rippled, tinted and streaked."""
-    n, _, rows, columns = image.shape
-    device = image.device
-    line = (0.35 + 0.5 * torch.rand(n, 1, 1, device=device)) * 2 - 1
-    y = torch.linspace(-1, 1, rows, device=device)[None, :, None].expand(n, rows, columns)
-    x = torch.linspace(-1, 1, columns, device=device)[None, None].expand(n, rows, columns)
-    size = (n, 1, rows // 3, columns // 24)
-    waves = F.interpolate(torch.rand(size, device=device) - 0.5, size=(rows, columns), mode="bicubic")[:, 0]
-    depth = (y - line).clamp(min=0)
-    rough = 0.3 * torch.rand(n, 1, 1, device=device)
-    stretch = 0.5 + 0.7 * torch.rand(n, 1, 1, device=device)
-    mirrored_y = line - stretch * depth + rough * waves * (0.1 + depth)
-    grid = torch.stack([x + 0.3 * rough * waves, mirrored_y], dim=-1)
-    mirrored = F.grid_sample(image, grid, padding_mode="reflection", align_corners=True)
-    colour = torch.rand(n, 3, 1, 1, device=device) * torch.tensor([0.4, 0.6, 0.8], device=device)[:, None, None]
-    water = torch.lerp(mirrored, colour, 0.15 + 0.6 * torch.rand(n, 1, 1, 1, device=device))
-    water = water * (1 + 1.2 * rough[:, None] * waves[:, None])
-    here = (y > line).float()[:, None] * _chosen(image, FLOODED)
-    kind = torch.zeros_like(kinds)
-    kind[:, WATER] = 1
-    return torch.lerp(image, water.clamp(0, 1), here), torch.lerp(kinds, kind, here)
 
 
 def loss_of(logits: Tensor, kinds: Tensor) -> Tensor:
