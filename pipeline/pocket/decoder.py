@@ -39,7 +39,7 @@ from pipeline.pocket.reach import LIGHT, MOTION, RATE, everything
 from pipeline.pocket.reach import WEATHER as COVER
 from pipeline.pocket.sampling import NODES, Place, pixels
 from pipeline.pocket.view import NOMINAL, View
-from pipeline.pocket.weather import Weather
+from pipeline.pocket.weather import LEAST_WEATHER, Weather
 
 FLOW_PERIOD_S = 2.4
 # Flow from which the plate alone is seen; below, it fades in, so that a slow start has no jump.
@@ -131,10 +131,10 @@ class AnchoredDecoder:
         reach: Tensor,
         drawn: tuple[int, dict[str, Drawn], Wetness] = (*NOTHING, Wetness()),
     ) -> Tensor:
-        moved, weather = (bool(fields[channels].any()) for channels in (slice(2, 6), WEATHER))
-        lit = is_seen(fields[GAIN])
+        moved, lit = bool(fields[DISPLACEMENT.start : FLOW.stop].any()), is_seen(fields[GAIN])
+        weather = float(fields[WEATHER].max()) > LEAST_WEATHER
         seed, effects, wet = drawn
-        if pose == REST and not (moved or lit or weather or effects or wet.ground):
+        if pose == REST and not (moved or lit or weather or effects or wet.is_seen):
             return canvas.rest
         eye, layers = looking(pose, canvas, (seed, effects)), canvas.layers
         # Fields live in picture places, but the camera's and the weather's, which live on the screen.
@@ -146,7 +146,7 @@ class AnchoredDecoder:
             covered = None if layers is None else under(canvas, layers, place, ahead, reach[COVER])
             veiled = self._weather.over(image, fields[WEATHER], time_s, eye.around)
             image = veiled if covered is None else torch.lerp(image, veiled, covered)
-        if canvas.marks is not None and (effects or wet.ground):
+        if canvas.marks is not None and (effects or wet.is_seen):
             shot = Shot(self._view, eye.around, canvas, canvas.marks, seed)
             image = draw(wetted(image, shot, wet, time_s), shot, effects)
         return pixels(image)

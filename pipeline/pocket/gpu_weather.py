@@ -6,9 +6,8 @@ from torch import Tensor
 
 from pipeline.pocket.flakes import MOST, cover
 from pipeline.pocket.view import View
-from pipeline.pocket.weather import SNOW_COLOUR, Weather, fog_colour, laid, rained, slid, thinned, veil
+from pipeline.pocket.weather import LEAST_WEATHER, SNOW_COLOUR, Weather, fog_colour, laid, rained, slid, thinned, veil
 
-LEAST_WEATHER = 0.01
 KINDS = ("rain", "snow", "fog")
 
 

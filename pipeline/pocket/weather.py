@@ -30,6 +30,8 @@ FOG_FROM = 5944
 RAIN_DULLS = 0.46
 OVERCAST = (0.58, 0.635, 0.71)
 LUMA = (0.299, 0.587, 0.114)
+# An amount up to which nobody sees any of it.
+LEAST_WEATHER = 0.01
 # A picture of this mean luma or more has fog of its own colour; one at night has it dimmer.
 LIT_LUMA = 95.0
 
@@ -79,7 +81,7 @@ class Weather:
         It is seen by a camera at a pose.
         """
         scale = self._view.scale
-        falls = [float(amount.max()) > 0.01 for amount in amounts]
+        falls = [float(amount.max()) > LEAST_WEATHER for amount in amounts]
         amounts = thinned(amounts)
         rain, snow, fog = (self._full(amount) if some else amount for amount, some in zip(amounts, falls, strict=True))
         if falls[2]:
