@@ -3,7 +3,7 @@
 Prints CPU milliseconds of a latent by stage for one prompt after another, and what share they are of the CPU time that
 there is while the latent is shown: its seconds, on as many cores as the model has threads. Prompts take turns, latent
 by latent, and are also told as ratios to the first, so that a busy machine changes them little. CPU time is that of
-all threads, without what they wait for; an encoder and the rest of a server need their part of it, too. ``wall`` is
+all threads, without what they wait for, stages that of chunks made on one thread; an encoder and the rest of a server need their part of it, too. ``wall`` is
 what a viewer waits for: on a machine that does nothing else, the rate is held where it is under the latent's time.
 """
 
@@ -64,7 +64,9 @@ class Take:
             self._make()
 
     def measure(self) -> None:
-        """Make a chunk that counts as a whole, and one that is told apart, which takes a little longer itself."""
+        """Make a chunk that counts as a whole, and one that is told apart: by one thread, as a profile sees but one."""
+        import torch
+
         latents = self._pipeline.format.latents_per_chunk
         begun, since = time.process_time(), time.perf_counter()
         self._make()
@@ -72,7 +74,10 @@ class Take:
         self.walls.append((time.perf_counter() - since) * 1000 / latents)
         # Functions of C are part of what calls them.
         profile = cProfile.Profile(time.process_time, builtins=False)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
         profile.runcall(self._make)
+        torch.set_num_threads(threads)
         self.stages.append({stage: ms / latents for stage, ms in by_stage(profile).items()})
 
     def _make(self) -> None:

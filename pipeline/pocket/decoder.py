@@ -19,6 +19,7 @@ from pipeline.pocket.drawn.eye import Eye, looking
 from pipeline.pocket.drawn.shot import Shot
 from pipeline.pocket.drawn.wet import Wetness, wetted
 from pipeline.pocket.grade import is_seen, relit
+from pipeline.pocket.lanes import each
 from pipeline.pocket.latents import (
     CAMERA,
     CHANNELS,
@@ -113,13 +114,16 @@ class AnchoredDecoder:
         recent = torch.stack([latent, motion.recent[0], motion.recent[1]])
         after = motion.after(camera, recent, float(latent[WEATHER.start].max()))
         out = torch.empty(frames - first, self._view.height, self._view.width, 3, dtype=torch.uint8)
-        for frame in range(first, frames):
+
+        def make(frame: int) -> None:
             share = frame / frames
             fields = between(motion.recent, latent, share)
             time_s = (motion.latent + share) / LATENTS_PER_SECOND
             reach = torch.lerp(motion.reach, motion.heading, share)
             drawn = *motion.drawn.towards(motion.drawing, share), motion.wet.towards(after.wet, share)
             out[frame - first] = self._frame(fields, pose_at(poses, frame, frames), canvas, time_s, reach, drawn)
+
+        each(make, range(first, frames))
         return out, after
 
     def _frame(

@@ -1,0 +1,55 @@
+"""Work on threads that each do whole pieces alone."""
+
+from collections.abc import Iterator
+from threading import Barrier, current_thread
+
+import pytest
+import torch
+
+from pipeline.pocket.lanes import begun, each
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_two_pieces_are_worked_on_at_once_each_by_one_thread() -> None:
+    """Two that wait for each other both end, neither shares out what it does, and the caller's threads stay."""
+    meet = Barrier(2, timeout=30)
+
+    def work(number: int) -> tuple[int, int, bool]:
+        meet.wait()
+        return number, torch.get_num_threads(), torch.is_inference_mode_enabled()
+
+    with torch.inference_mode():
+        assert each(work, [7, 5]) == [(7, 1, True), (5, 1, True)]
+    assert not each(work, [7, 5])[0][2]
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_what_a_lane_begins_itself_it_does_itself() -> None:
+    """Work that begins work needs no lane besides its own, so lanes never wait for each other."""
+    assert each(lambda one: each(lambda other: one * other, [1, 2, 3]), range(8))[7] == [7, 14, 21]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.usefixtures("two_threads")
+def test_what_fails_fails_where_it_is_waited_for(threads: int) -> None:
+    """An error comes to the one who asked, and the lanes go on."""
+    torch.set_num_threads(threads)
+    with pytest.raises(ZeroDivisionError):
+        begun(lambda: 1 // 0)()
+    assert begun(lambda: 1 // 1)() == 1
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_on_one_thread_nothing_is_handed_over() -> None:
+    """A model of one thread works on the caller's."""
+    torch.set_num_threads(1)
+    assert begun(current_thread)() is current_thread()
