@@ -3,8 +3,9 @@
 Prints CPU milliseconds of a latent by stage for one prompt after another, and what share they are of the CPU time that
 there is while the latent is shown: its seconds, on as many cores as the model has threads. Prompts take turns, latent
 by latent, and are also told as ratios to the first, so that a busy machine changes them little. CPU time is that of
-all threads, without what they wait for, stages that of chunks made on one thread; an encoder and the rest of a server need their part of it, too. ``wall`` is
-what a viewer waits for: on a machine that does nothing else, the rate is held where it is under the latent's time.
+all threads, without what they wait for, stages those of chunks made on one thread; an encoder and the rest of a server
+need their part of it, too. ``wall`` is what a viewer waits for: on a machine that does nothing else, the rate is held
+where it is under the latent's time.
 """
 
 import argparse

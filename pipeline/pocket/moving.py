@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.pocket.canvas import Canvas
+from pipeline.pocket.enlarging import enlarged_to
 from pipeline.pocket.grade import light
 from pipeline.pocket.layers import FOLIAGE, REST, SUBJECT, WATER, Layer, Layers
 from pipeline.pocket.sampling import Place
@@ -173,7 +174,7 @@ def _over(
     cut = there.sample(canvas, layer.cut, rows, columns=columns)
     hole = place.sample(canvas, layer.hole, rows, columns=columns)
     # What is behind is seen in narrow strips: most of the hole lies under the layer itself.
-    _lay_some(part, place, layer.behind, torch.where(cut < 1, hole, 0)[0], box)
+    _lay_some(part, place, layer.behind, hole[0] * (cut[0] < 1), box)
     part.lerp_(there.sample(canvas, canvas.texture, rows, columns=columns), cut)
     if old is not None and before is not None:
         part.lerp_(old, place.sample(canvas, before, rows, columns=columns))
@@ -185,7 +186,7 @@ def _within(image: Tensor, canvas: Canvas, layer: Layer, places: tuple[Place, Pl
     cut = place.sample(canvas, layer.cut, rows, columns=columns)
     hole = there.sample(canvas, layer.hole, rows, columns=columns)
     new = there.sample(canvas, canvas.texture, rows, columns=columns)
-    _lay_some(new, there, layer.behind, torch.where(cut > 0, hole, 0)[0], box)
+    _lay_some(new, there, layer.behind, hole[0] * (cut[0] > 0), box)
     image[:, rows, columns].lerp_(new, cut)
 
 
@@ -202,8 +203,7 @@ def _lay_some(part: Tensor, place: Place, plane: Tensor, share: Tensor, box: Box
 
 
 def _unreduced(planes: Tensor) -> Tensor:
-    # As many pictures of one channel: of more channels it would take as long as all the rest.
-    return F.interpolate(planes[:, None], scale_factor=GAIN_REDUCTION, mode="bilinear", align_corners=False)[:, 0]
+    return enlarged_to(planes, (GAIN_REDUCTION * planes.shape[1], GAIN_REDUCTION * planes.shape[2]))
 
 
 def _box(place: Place, share: Tensor) -> Box:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.pocket import flakes
+from pipeline.pocket.enlarging import enlarged_to
 from pipeline.pocket.pose import REST, Pose
 from pipeline.pocket.view import NOMINAL, View
 
@@ -105,8 +106,7 @@ class Weather:
         return total.clamp_(0, 0.95)
 
     def _full(self, amount: Tensor) -> Tensor:
-        size = (self._view.height, self._view.width)
-        return F.interpolate(amount[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+        return enlarged_to(amount, (self._view.height, self._view.width))
 
     def _slide(self, sheet: Tensor, right: float, down: float) -> Tensor:
         """The sheet moved by a fraction of a pixel too; ``[H, W]``."""
