@@ -1,19 +1,21 @@
 """Pocket's passes for a CPU: the network's own, in fewer and larger steps.
 
 For so few tokens what lies between the products counts. Queries, keys and values are one product; norms are given the
-time's scale and shift; keys lie head by head, where each pass lays its own beside those it sees; and attention is two
-plain products, which for a hundred queries take half as long as PyTorch's own.
+time's scale and shift, a linear layer its GELU; keys lie head by head, where each pass lays its own beside those it
+sees; and attention is two plain products, which for a hundred queries take half as long as PyTorch's own.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.cache import KVCache
 from pipeline.networks.rope import rotate
-from pipeline.networks.transformer import Attention, Block, CrossKeyValues, KeyValue, RMSNorm
+from pipeline.networks.transformer import Block, CrossKeyValues, KeyValue
 from pipeline.pocket.latents import LATENT_SHAPE
 from pipeline.pocket.network import PocketNetwork, Scene, Text
 from pipeline.schedule import noise, renoise
@@ -25,8 +27,10 @@ class CpuPasses:
     @torch.inference_mode()
     def __init__(self, network: PocketNetwork) -> None:
         self._network, self._dtype, window = network, network.position.dtype, network.config.window
-        self._layers = [_Layer.of(block) for block in network.transformer.layers()]
+        self._layers = [_Layer.of(block, network.config.tokens) for block in network.transformer.layers()]
         self._modulation = torch.stack([layer.block.modulation[0] for layer in self._layers])
+        # A norm is scaled by one and a scale.
+        self._modulation[:, [1, 4]] += 1
         self._sink_place, self._places = network.rotation(0), network.rotation(*range(1, window + 1))
         self._place, self._silence = network.rotation(window + 1), network.silence(1)
 
@@ -56,7 +60,7 @@ class CpuPasses:
             self._layers, self._parts(self._time(0.0, text)), sight, text.cross, strict=True
         ):
             own = layer.own(tokens, part)
-            kept.append(torch.stack([own[1].to(self._dtype), own[2]]))
+            kept.append(torch.stack([own[0][:, 1].to(self._dtype), own[1]]))
             if len(kept) < len(self._layers):
                 tokens = layer.after(tokens, own, (part, view, cross), self._place)
         return torch.stack(kept)[:, :, None]
@@ -65,7 +69,7 @@ class CpuPasses:
         return self._network.transformer.embed_time(torch.full((1, 1), 1000 * level)) + text.pooled
 
     def _parts(self, time: Tensor) -> Tensor:
-        """Shift, scale and gate of every layer's attention and of its feed-forward, ``[layers, 6, dim]``."""
+        """Shift, one and scale, and gate of every layer's attention and of its feed-forward, ``[layers, 6, dim]``."""
         return self._modulation + self._network.transformer.time_projection(time).view(6, -1)
 
     def _sight(self, window: list[KeyValue]) -> Tensor:
@@ -77,34 +81,47 @@ class CpuPasses:
         return sight
 
 
-Own = tuple[Tensor, Tensor, Tensor]
-"""Queries, keys (neither rotated, both normed, ``float32``) and values of a pass's tokens, ``[P, N, D]``."""
+Product = Callable[[Tensor], Tensor]
+Own = tuple[Tensor, Tensor]
+"""Queries and keys (normed, not rotated, ``float32 [P, 2, N, D]``) and values ``[P, N, D]`` of a pass's tokens."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Layer:
-    """A block of the transformer, and the weight and bias of its queries, keys and values at once."""
+    """A block of the transformer, and its linear layers, of which queries, keys and values are one.
+
+    ``norm float32 [2, dim]`` is that of queries, which are scaled by it for the attention, and of keys; ``text_norm``
+    that of the queries that look at the text.
+    """
 
     block: Block
-    weight: Tensor
-    bias: Tensor
+    products: tuple[Product, ...]
+    norm: Tensor
+    text_norm: Tensor
 
     @classmethod
-    def of(cls, block: Block) -> "_Layer":
-        parts = block.self_attn.q, block.self_attn.k, block.self_attn.v
-        return cls(block, torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts]))
+    def of(cls, block: Block, tokens: int) -> "_Layer":
+        """Take a block's weights, for passes of so many tokens."""
+        own, text = block.self_attn, block.cross_attn
+        qkv = [torch.cat([getattr(part, name) for part in (own.q, own.k, own.v)]) for name in ("weight", "bias")]
+        up, _, down = cast("Iterable[nn.Linear]", block.ffn)
+        plain = (own.o, text.q, text.o, down)
+        products = (
+            _product(qkv[0], qkv[1], tokens),
+            *(_product(one.weight, one.bias, tokens) for one in plain),
+            _product(up.weight, up.bias, tokens, has_gelu=True),
+        )
+        scale = (own.q.out_features // own.num_heads) ** -0.5
+        norms = torch.stack([own.norm_q.weight.float() * scale, own.norm_k.weight.float()])
+        return cls(block, products, norms, text.norm_q.weight.float() * scale)
 
     def own(self, tokens: Tensor, part: Tensor) -> Own:
-        """What a pass's tokens ``[P, dim]`` look for and have to be seen by themselves."""
-        attention, (shift, scale, *_) = self.block.self_attn, part
-        h = F.layer_norm(tokens, shift.shape, 1 + scale, shift, self.block.norm1.eps)
-        q, k, v = F.linear(h, self.weight, self.bias).chunk(3, 1)
-        heads = (attention.num_heads, -1)
-        return (
-            _normed(q, attention.norm_q).unflatten(1, heads),
-            _normed(k, attention.norm_k).unflatten(1, heads),
-            v.unflatten(1, heads),
-        )
+        """What a pass's tokens ``[P, dim]`` look for, and what is seen of them."""
+        shift, scale, *_ = part
+        made = self.products[0](F.layer_norm(tokens, shift.shape, scale, shift, self.block.norm1.eps))
+        heads, width = (self.block.self_attn.num_heads, -1), len(shift)
+        looking = _normed(made[:, : 2 * width].unflatten(1, (2, width)), self.norm, self.block.self_attn.norm_q.eps)
+        return looking.unflatten(2, heads), made[:, 2 * width :].unflatten(1, heads)
 
     def after(self, tokens: Tensor, own: Own, seen: tuple[Tensor, Tensor, CrossKeyValues], place: Tensor) -> Tensor:
         """Tokens ``[P, dim]`` after the block.
@@ -113,25 +130,38 @@ class _Layer:
         the tokens' own are laid, and those of the text.
         """
         (_, _, gate, shift, scale, last_gate), view, ((text_keys, text_values),) = seen
-        block, (q, k, v) = self.block, own
-        view[0, :, -len(k) :] = rotate(k[None], place)[0].transpose(0, 1)
-        view[1, :, -len(v) :] = v.transpose(0, 1)
-        looked = _looked(rotate(q[None], place)[0], view[0], view[1], block.self_attn)
-        tokens = torch.addcmul(tokens, looked, gate)
-        h = block.norm3(tokens)
-        q = _normed(block.cross_attn.q(h), block.cross_attn.norm_q).unflatten(1, q.shape[1:])
-        tokens = tokens + _looked(q, text_keys[0].transpose(0, 1), text_values[0].transpose(0, 1), block.cross_attn)
-        h = F.layer_norm(tokens, shift.shape, 1 + scale, shift, block.norm2.eps)
-        return torch.addcmul(tokens, block.ffn(h), last_gate)
+        _, out, text_queries, text_out, down, up = self.products
+        block, (looking, v) = self.block, own
+        turned = rotate(looking.flatten(1, 2)[None], place)[0].unflatten(1, looking.shape[1:3])
+        q, k = turned.to(v.dtype).permute(1, 2, 0, 3)
+        view[0, :, -len(v) :], view[1, :, -len(v) :] = k, v.transpose(0, 1)
+        tokens = torch.addcmul(tokens, out(_looked(q, view[0], view[1])), gate)
+        q = _normed(text_queries(block.norm3(tokens)), self.text_norm, block.cross_attn.norm_q.eps).to(v.dtype)
+        q = q.unflatten(1, v.shape[1:]).transpose(0, 1)
+        tokens = tokens + text_out(_looked(q, text_keys[0].transpose(0, 1), text_values[0].transpose(0, 1)))
+        h = F.layer_norm(tokens, shift.shape, scale, shift, block.norm2.eps)
+        return torch.addcmul(tokens, down(up(h)), last_gate)
 
 
-def _normed(x: Tensor, norm: RMSNorm) -> Tensor:
-    """A root-mean-square norm that stays in float32."""
-    return F.rms_norm(x.float(), norm.weight.shape, norm.weight.float(), norm.eps)
+def _product(weight: Tensor, bias: Tensor, tokens: int, has_gelu: bool = False) -> Product:
+    """A linear layer, and after it a GELU, for so many tokens.
+
+    In bfloat16 its weight is laid out once as oneDNN multiplies it, which it would else do each time.
+    """
+    onednn: Any = torch.ops.mkldnn
+    if weight.dtype != torch.bfloat16 or not hasattr(onednn, "_linear_pointwise"):
+        if has_gelu:
+            return lambda x: F.gelu(F.linear(x, weight, bias), approximate="tanh")
+        return lambda x: F.linear(x, weight, bias)
+    laid, after = onednn._reorder_linear_weight(weight, tokens), ("gelu", [], "tanh") if has_gelu else ("none", [], "")
+    return lambda x: onednn._linear_pointwise(x, laid, bias, *after)
 
 
-def _looked(q: Tensor, k: Tensor, v: Tensor, attention: Attention) -> Tensor:
-    """Attention of queries ``float32 [P, N, D]`` to ``[N, L, D]``, projected: ``[P, dim]``."""
-    q = (q * q.shape[2] ** -0.5).to(k.dtype).transpose(0, 1)
-    found = torch.softmax(q @ k.transpose(1, 2), 2) @ v
-    return attention.o(found.transpose(0, 1).flatten(1))
+def _normed(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """A root-mean-square norm over the last axis that stays in float32."""
+    return F.rms_norm(x.float(), x.shape[-1:], eps=eps) * weight
+
+
+def _looked(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention of scaled queries ``[N, P, D]`` to ``[N, L, D]``: ``[P, dim]``."""
+    return (torch.softmax(q @ k.transpose(1, 2), 2) @ v).transpose(0, 1).flatten(1)
