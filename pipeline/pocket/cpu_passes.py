@@ -135,12 +135,12 @@ class _Layer:
         turned = rotate(looking.flatten(1, 2)[None], place)[0].unflatten(1, looking.shape[1:3])
         q, k = turned.to(v.dtype).permute(1, 2, 0, 3)
         view[0, :, -len(v) :], view[1, :, -len(v) :] = k, v.transpose(0, 1)
-        tokens = torch.addcmul(tokens, out(_looked(q, view[0], view[1])), gate)
+        tokens = tokens + gate * out(_looked(q, view[0], view[1]))
         q = _normed(text_queries(block.norm3(tokens)), self.text_norm, block.cross_attn.norm_q.eps).to(v.dtype)
         q = q.unflatten(1, v.shape[1:]).transpose(0, 1)
         tokens = tokens + text_out(_looked(q, text_keys[0].transpose(0, 1), text_values[0].transpose(0, 1)))
         h = F.layer_norm(tokens, shift.shape, scale, shift, block.norm2.eps)
-        return torch.addcmul(tokens, down(up(h)), last_gate)
+        return tokens + last_gate * down(up(h))
 
 
 def _product(weight: Tensor, bias: Tensor, tokens: int, has_gelu: bool = False) -> Product:
