@@ -3,10 +3,14 @@
 from collections.abc import Iterator
 from threading import Barrier, current_thread
 
+import numpy as np
 import pytest
 import torch
 
 from pipeline.pocket.lanes import begun, each
+from pipeline.types import Pixels
+from tests.pocket_parts import conditioning, pipeline
+from tests.pocket_parts import made_once as made_once
 
 
 @pytest.fixture
@@ -53,3 +57,21 @@ def test_on_one_thread_nothing_is_handed_over() -> None:
     """A model of one thread works on the caller's."""
     torch.set_num_threads(1)
     assert begun(current_thread)() is current_thread()
+
+
+@pytest.mark.usefixtures("two_threads", "made_once")
+def test_what_is_made_side_by_side_is_what_is_made_one_after_the_other() -> None:
+    """Frames and contexts, to the bit; the picture and the prompt are read by all threads, which tells in the last."""
+    model = pipeline(latents_per_chunk=2)
+    model.prepare(conditioning())
+    takes: list[tuple[list[Pixels], torch.Tensor]] = []
+    for threads in (1, 2):
+        torch.set_num_threads(2)
+        state = model.open(conditioning())
+        torch.set_num_threads(threads)
+        frames = [model.generate_chunk(state, conditioning()).frames for _ in range(3)]
+        model.commit(state)
+        takes.append((frames, state.cache.ring[:, :, :6].clone()))
+    (one, alone), (other, beside) = takes
+    assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    assert torch.equal(alone, beside)

@@ -61,11 +61,16 @@ class Place:
                 return plane[0, :, above:-above, beside:-beside][:, rows, columns]
         return gathered(plane, self._grid(rows, reduction)[:, :, columns])
 
-    def sample_some(self, plane: Tensor, pixels: Tensor, rows: slice = WHOLE) -> Tensor:
-        """Values ``[C, N]`` of one of the canvas's planes at some pixels, by their index ``int64 [N]`` in the rows."""
+    def sample_some(self, plane: Tensor, pixels: Tensor, box: tuple[slice, slice] = (WHOLE, WHOLE)) -> Tensor:
+        """Values ``[C, N]`` of one of the canvas's planes at some pixels, by their index ``int64 [N]`` in a box."""
+        rows, columns = box
         # Both numbers of a pixel as one, which is picked four times faster.
-        grid = self._grid(rows, 1).view(torch.float64).flatten().index_select(0, pixels).view(torch.float32)
-        return F.grid_sample(plane, grid.view(1, 1, -1, 2), padding_mode="border", align_corners=False)[0, :, 0]
+        grid, whole = self._grid(rows, 1).view(torch.float64).flatten(), self.view.width
+        first, end, _ = columns.indices(whole)
+        if end - first < whole:
+            pixels = pixels + pixels // (end - first) * (whole - end + first) + first
+        found = grid.index_select(0, pixels).view(1, 1, -1, 1).view(torch.float32)
+        return F.grid_sample(plane, found, padding_mode="border", align_corners=False)[0, :, 0]
 
     @cached_property
     def _per_unit(self) -> tuple[float, float]:
