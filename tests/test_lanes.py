@@ -1,7 +1,7 @@
 """Work on threads that each do whole pieces alone."""
 
 from collections.abc import Iterator
-from threading import Barrier, current_thread
+from threading import Barrier, Thread, current_thread
 
 import numpy as np
 import pytest
@@ -50,6 +50,18 @@ def test_what_fails_fails_where_it_is_waited_for(threads: int) -> None:
     with pytest.raises(ZeroDivisionError):
         begun(lambda: 1 // 0)()
     assert begun(lambda: 1 // 1)() == 1
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_threads_that_come_later_have_what_the_model_has() -> None:
+    """That lanes work alone is theirs: what else is begun afterwards shares out its operations as before."""
+    torch.set_num_threads(3)
+    assert each(abs, [-1, -2]) == [1, 2]
+    found: list[int] = []
+    later = Thread(target=lambda: found.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert found == [3]
 
 
 @pytest.mark.usefixtures("two_threads")
