@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from pipeline.cache import KVCache
 from pipeline.networks.rope import rotate
-from pipeline.networks.transformer import Block, CrossKeyValues, KeyValue
+from pipeline.networks.transformer import Block, CrossKeyValues
 from pipeline.pocket.latents import LATENT_SHAPE
 from pipeline.pocket.network import PocketNetwork, Scene, Text
 from pipeline.schedule import noise, renoise
 
 
 class CpuPasses:
-    """The passes of any stream; holds no stream's state."""
+    """The passes of any stream; holds no stream's state, but what the last one was told."""
 
     @torch.inference_mode()
     def __init__(self, network: PocketNetwork) -> None:
@@ -31,39 +31,58 @@ class CpuPasses:
         self._modulation = torch.stack([layer.block.modulation[0] for layer in self._layers])
         # A norm is scaled by one and a scale.
         self._modulation[:, [1, 4]] += 1
-        self._sink_place, self._places = network.rotation(0), network.rotation(*range(1, window + 1))
+        self._places = [network.rotation(place) for place in range(window + 1)]
         self._place, self._silence = network.rotation(window + 1), network.silence(1)
+        patches = network.transformer.patch_embedding
+        assert patches.bias is not None
+        self._embedded = _product(patches.weight.flatten(1), patches.bias, network.config.tokens)
+        self._sink: tuple[Scene, Tensor] | None = None
+        self._told: tuple[float, Text, Tensor, Tensor] | None = None
+        self._quiet = self._parts(self._time(0.0, self._silence))
 
     def sample(
         self, key: tuple[int, int], last: Tensor, levels: tuple[float, ...], seen: tuple[Scene, Text, KVCache]
     ) -> Tensor:
         """Sample a latent by few steps; see :meth:`pipeline.pocket.gpu_passes.GpuPasses.sample`."""
         (scene, text, cache), network = seen, self._network
-        sight = self._sight(cache.read(self._sink_place, self._places))
+        sight = self._sight(scene, cache)
         past, clean = last.to(self._dtype), torch.empty(0)
         for step, level in enumerate(levels):
             fresh = noise(*key, step, LATENT_SHAPE)
             noisy = renoise(clean, fresh, level) if step else fresh
-            time, tokens = self._time(level, text), network.tokens(noisy.to(self._dtype), past, scene.add)[0]
-            for layer, part, view, cross in zip(self._layers, self._parts(time), sight, text.cross, strict=True):
+            (time, parts), tokens = self._moment(level, text), self._tokens(noisy.to(self._dtype), past, scene)
+            for layer, part, view, cross in zip(self._layers, parts, sight, text.cross, strict=True):
                 tokens = layer.after(tokens, layer.own(tokens, part), (part, view, cross), self._place)
             clean = network.estimate(network.transformer.head(tokens[None], time), past).float()
         return clean
 
     def read(self, clean: Tensor, scene: Scene) -> Tensor:
         """Keys (un-rotated) and values of a clean latent ``[1, 12, 1, h, w]``: ``[layers, 2, 1, P, N, D]``."""
-        network, latent, text = self._network, clean.to(self._dtype), self._silence
-        sight = self._sight([(rotate(k, self._sink_place), v) for k, v in scene.sink])
-        tokens = network.tokens(latent, latent, scene.add)[0]
+        latent, text = clean.to(self._dtype), self._silence
+        sight = self._sight(scene)
+        tokens = self._tokens(latent, latent, scene)
         kept: list[Tensor] = []
-        for layer, part, view, cross in zip(
-            self._layers, self._parts(self._time(0.0, text)), sight, text.cross, strict=True
-        ):
+        for layer, part, view, cross in zip(self._layers, self._quiet, sight, text.cross, strict=True):
             own = layer.own(tokens, part)
             kept.append(torch.stack([own[0][:, 1].to(self._dtype), own[1]]))
             if len(kept) < len(self._layers):
                 tokens = layer.after(tokens, own, (part, view, cross), self._place)
         return torch.stack(kept)[:, :, None]
+
+    def _tokens(self, noisy: Tensor, last: Tensor, scene: Scene) -> Tensor:
+        """The network's tokens ``[P, dim]``; its convolution takes five times as long."""
+        network, side = self._network, self._network.config.patch
+        planes = torch.cat([noisy[0, :, 0], last[0, :, 0], network.coordinates[:, 0].to(self._dtype)])
+        patches = planes.unflatten(2, (-1, side)).unflatten(1, (-1, side)).permute(1, 3, 0, 2, 4)
+        return self._embedded(patches.reshape(network.config.tokens, -1)) + network.position + scene.add[0]
+
+    def _moment(self, level: float, text: Text) -> tuple[Tensor, Tensor]:
+        """What the head and the layers are told of a noise level and a text, mostly those of the last time."""
+        told = self._told
+        if told is None or told[0] != level or told[1] is not text:
+            time = self._time(level, text)
+            self._told = told = level, text, time, self._parts(time)
+        return told[2:]
 
     def _time(self, level: float, text: Text) -> Tensor:
         return self._network.transformer.embed_time(torch.full((1, 1), 1000 * level)) + text.pooled
@@ -72,13 +91,28 @@ class CpuPasses:
         """Shift, one and scale, and gate of every layer's attention and of its feed-forward, ``[layers, 6, dim]``."""
         return self._modulation + self._network.transformer.time_projection(time).view(6, -1)
 
-    def _sight(self, window: list[KeyValue]) -> Tensor:
-        """Keys and values head by head with room for a pass's own at their end, ``[layers, 2, N, L + P, D]``."""
-        _, length, heads, width = window[0][0].shape
-        sight = torch.empty(len(window), 2, heads, length + self._network.config.tokens, width, dtype=self._dtype)
-        for place, part in zip(sight.flatten(0, 1), (part for pair in window for part in pair), strict=True):
-            place[:, :length] = part[0].transpose(0, 1)
-        return sight
+    def _sight(self, scene: Scene, cache: KVCache | None = None) -> Tensor:
+        """Rotated keys, and values, of the sink and of the past, with room for a pass's own at their end.
+
+        They lie head by head, ``[layers, 2, N, L + P, D]``.
+        """
+        sink = self._sink_of(scene)
+        past = [cache.ring[:, :, slot, 0] for slot in cache.seen()] if cache else []
+        sight = sink.new_empty(*sink.shape[:3], len(past) + 2, *sink.shape[3:])
+        sight[:, :, :, 0] = sink
+        for place, latent in enumerate(past, 1):
+            keys, values = latent.unbind(1)
+            sight[:, 0, :, place] = rotate(keys, self._places[place]).transpose(1, 2)
+            sight[:, 1, :, place] = values.transpose(1, 2)
+        return sight.flatten(3, 4)
+
+    def _sink_of(self, scene: Scene) -> Tensor:
+        """The sink's keys in their place, and values, ``[layers, 2, N, P, D]``; mostly those of the last time."""
+        held = self._sink
+        if held is None or held[0] is not scene:
+            pairs = [torch.cat([rotate(k, self._places[0]), v]) for k, v in scene.sink]
+            self._sink = held = scene, torch.stack(pairs).transpose(2, 3).contiguous()
+        return held[1]
 
 
 Product = Callable[[Tensor], Tensor]
