@@ -37,7 +37,7 @@ LATENTS, SETTLED = 8, 8
 # Functions by the file's end and their name, and the stage that all below them count to.
 STAGES = {
     ("pipeline/causal.py", "_sample"): "sampling",
-    ("pipeline/causal.py", "_write"): "context",
+    ("pocket/cpu_passes.py", "read"): "context",
     ("pocket/moving.py", "displaced"): "layers",
     ("pocket/moving.py", "gain"): "gain",
     ("pocket/moving.py", "under"): "weather",
@@ -65,21 +65,13 @@ class Take:
             self._make()
 
     def measure(self) -> None:
-        """Make a chunk that counts as a whole, and one that is told apart: by one thread, as a profile sees but one."""
-        import torch
-
+        """Make a chunk that counts as a whole, and one that is told apart, which takes a little longer itself."""
         latents = self._pipeline.format.latents_per_chunk
         begun, since = time.process_time(), time.perf_counter()
         self._make()
         self.wholes.append((time.process_time() - begun) * 1000 / latents)
         self.walls.append((time.perf_counter() - since) * 1000 / latents)
-        # Functions of C are part of what calls them.
-        profile = cProfile.Profile(time.process_time, builtins=False)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        profile.runcall(self._make)
-        torch.set_num_threads(threads)
-        self.stages.append({stage: ms / latents for stage, ms in by_stage(profile).items()})
+        self.stages.append({stage: ms / latents for stage, ms in told_apart(self._make).items()})
 
     def _make(self) -> None:
         self._pipeline.generate_chunk(self._state, self._asked)
@@ -89,6 +81,20 @@ class Take:
         """Medians of each of COLUMNS; ``all`` and ``wall`` are of the chunks that were not told apart."""
         stages = {name: median(one[name] for one in self.stages) for name in COLUMNS[:-2]}
         return stages | {"all": median(self.wholes), "wall": median(self.walls)}
+
+
+def told_apart(work: Callable[[], object]) -> dict[str, float]:
+    """Milliseconds of some work by stage; one thread does all of it, since a profile sees no other."""
+    import torch
+
+    # Functions of C are part of what calls them.
+    profile, threads = cProfile.Profile(time.process_time, builtins=False), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        profile.runcall(work)
+    finally:
+        torch.set_num_threads(threads)
+    return by_stage(profile)
 
 
 def by_stage(profile: cProfile.Profile) -> dict[str, float]:

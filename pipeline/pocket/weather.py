@@ -32,7 +32,7 @@ RAIN_DULLS = 0.46
 OVERCAST = (0.58, 0.635, 0.71)
 LUMA = (0.299, 0.587, 0.114)
 # An amount up to which nobody sees any of it.
-LEAST_WEATHER = 0.01
+LEAST_WEATHER = 0.02
 # A picture of this mean luma or more has fog of its own colour; one at night has it dimmer.
 LIT_LUMA = 95.0
 
