@@ -1,5 +1,6 @@
 """The whole way of a chunk: noise, few denoising steps under text and past, frames, clean context."""
 
+import contextlib
 import logging
 import time
 from collections import OrderedDict, deque
@@ -18,14 +19,16 @@ from pipeline.host_copy import HostCopy
 from pipeline.interface import Progress, silent
 from pipeline.pocket.backdrop import heard_behind, read_behind
 from pipeline.pocket.canvas import Canvas
+from pipeline.pocket.cpu_passes import CpuPasses
 from pipeline.pocket.decoder import Motion
 from pipeline.pocket.decoders import Decoders, view_of
 from pipeline.pocket.drawn.drawing import wishes_of
 from pipeline.pocket.fade import decode, fade_from
-from pipeline.pocket.gpu_passes import LATENT_SHAPE, GpuPasses
+from pipeline.pocket.gpu_passes import GpuPasses
 from pipeline.pocket.hearing import hear
 from pipeline.pocket.ladder import ladder
-from pipeline.pocket.latents import LATENTS_PER_SECOND
+from pipeline.pocket.lanes import begun
+from pipeline.pocket.latents import LATENT_SHAPE, LATENTS_PER_SECOND
 from pipeline.pocket.layers_network import LayersNetwork
 from pipeline.pocket.looks import fade_s, forget, turn, turn_back
 from pipeline.pocket.network import PocketNetwork, Scene, Text
@@ -39,9 +42,9 @@ from pipeline.pocket.sight import Eye, Subject
 from pipeline.pocket.switch import POLICIES, blended, turned
 from pipeline.pocket.view import NOMINAL, View
 from pipeline.saving import restore_state, save_state, saved_scenery
-from pipeline.schedule import noise, renoise, sigmas
+from pipeline.schedule import noise, sigmas
 from pipeline.stages import Stages
-from pipeline.state import Boundary, StreamState
+from pipeline.state import Boundary, Reading, StreamState
 from pipeline.types import Capabilities, Chunk, Conditioning, Heard, Pixels, QualityLevel, VideoFormat
 
 logger = logging.getLogger(__name__)
@@ -49,12 +52,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Made:
-    """Latents of a chunk: the boundaries before each, the clean latents, their frames; ``here`` is after the last."""
+    """Latents of a chunk: the boundaries before each, the clean latents, their frames; ``here`` is after the last.
+
+    ``reading`` waits for the context of the newest, which is read beside the making of its frames.
+    """
 
     here: Boundary
     before: list[Boundary] = field(default_factory=list[Boundary])
     cleans: list[Tensor] = field(default_factory=list[Tensor])
     frames: list[Tensor] = field(default_factory=list[Tensor])
+    reading: Reading | None = None
 
 
 class CausalPipeline:
@@ -76,21 +83,17 @@ class CausalPipeline:
         parallax: float = 0.0,
     ) -> None:
         self._network = network.eval().requires_grad_(False)
-        self._dtype = network.position.dtype
         self._tokenize = tokenize
         self._device = network.position.device
         self._rungs = ladder(steps, frames_per_latent)
-        self._passes = GpuPasses(network) if self._device.type == "cuda" else None
+        self._passes = GpuPasses(network) if self._device.type == "cuda" else CpuPasses(network)
         self._is_given_up: Callable[[], bool] | None = None
         self._decoders = Decoders(frames_per_latent, self._device)
-        self._noise, self._showing = noise, Showing(noise, variety, self._device)
+        self._showing = Showing(noise, variety, self._device)
         self._texts: OrderedDict[str, tuple[Text, Heard]] = OrderedDict()
         self._open = 0
-        window = network.config.window
         with torch.inference_mode():
-            self._sink_place, self._places = network.rotation(0), network.rotation(*range(1, window + 1))
-            self._silence = network.silence(1)
-        self._eye = Eye(network, self._silence, layers, parallax)
+            self._eye = Eye(network, network.silence(1), layers, parallax)
         fps = Fraction(LATENTS_PER_SECOND * frames_per_latent)
         self.format = VideoFormat(views[0].width, views[0].height, fps, latents_per_chunk, frames_per_latent)
         self.capabilities = Capabilities(
@@ -127,7 +130,7 @@ class CausalPipeline:
         for size in self.capabilities.sizes[1:]:
             progress(f"warming up: {size[0]}x{size[1]}")
             self._decoders.of(View(*size))
-            if self._passes is not None:  # A GPU compiles and records what it shows of each.
+            if self._is_gpu:  # A GPU compiles and records what it shows of each.
                 conditioning = Conditioning("i2v", "snow falls, the camera pans left", image, 0, size=size)
                 state = self.open(conditioning)
                 self.generate_chunk(state, conditioning)
@@ -196,7 +199,7 @@ class CausalPipeline:
         state.past = deque([*state.past, *made.before], maxlen=self.capabilities.truncatable_latents)
         state.known = deque([*state.known, *made.cleans], maxlen=state.cache.slots)
         state.now = replace(made.here, chunks=begin.chunks + 1, watch=watch)
-        state.pending = made.cleans[-1] if self._passes is None else None
+        state.pending, state.reading = (None, None) if self._is_gpu else (made.cleans[-1], made.reading)
         return Chunk(
             index=begin.chunks,
             first_frame=begin.frames + conditioning.skip,
@@ -215,8 +218,8 @@ class CausalPipeline:
     def commit(self, state: StreamState) -> None:
         """Write the clean context of the chunk made last."""
         if state.pending is not None:
-            self._write(state, state.pending)
-            state.pending = None
+            self._write(state, state.pending, state.reading)
+            state.pending = state.reading = None
 
     @torch.inference_mode()
     def truncate(self, state: StreamState, latent: int) -> None:
@@ -226,7 +229,7 @@ class CausalPipeline:
         kept = [b for b in state.past if b.latents <= latent and latent >= state.floor]
         if not kept or kept[-1].latents != latent:
             raise TruncationError(f"latent {latent} is no boundary of the last {len(state.past)}")
-        state.pending = None  # it is the newest latent, and goes
+        state.pending = state.reading = None  # it is the newest latent, and goes
         turn_back(state, latent)
         state.cache.truncate(latent)
         for _ in range(state.now.latents - latent):
@@ -252,11 +255,10 @@ class CausalPipeline:
 
     def heed(self, is_given_up: Callable[[], bool]) -> None:
         """Have this asked before each layer of the network, and before each frame, on a CPU; a GPU's chunk is short."""
-        if self._is_given_up is None and self._passes is None:
-            for block in self._network.transformer.blocks:
-                block.register_forward_pre_hook(lambda *_: self._go_on())
-            self._decoders.heed(self._go_on)
         self._is_given_up = is_given_up
+        if isinstance(self._passes, CpuPasses):
+            self._passes.before_layer = self._go_on
+            self._decoders.heed(self._go_on)
 
     @torch.inference_mode()
     def prepare(self, conditioning: Conditioning) -> None:
@@ -282,11 +284,12 @@ class CausalPipeline:
         made, state.cache.floor = Made(here), here.rested
         for index in range(self.format.latents_per_chunk):
             if index:
-                self._write(state, made.cleans[-1])
+                self._write(state, made.cleans[-1], made.reading)
                 stages.lap("context")
             made.before.append(here if index else state.now)
             text = blended(lambda prompt: self._text(prompt)[0], here.travel.said(here.latents + 0.5))
             made.cleans.append(self._sample(state, here, text, sigmas(rung.steps)))
+            made.reading = None if self._is_gpu else begun(self._passes.read, made.cleans[-1], state.scene)
             stages.lap("denoise")
             aimed = self._aimed(here, text, state)
             latent = self._showing.of(state, made.cleans, aimed, text.asked)
@@ -302,12 +305,16 @@ class CausalPipeline:
     def _shown(self, state: StreamState, made: Made, stages: Stages) -> Pixels:
         """A chunk's frames on the host."""
         copy = HostCopy(torch.cat(made.frames) if len(made.frames) > 1 else made.frames[0])
-        if self._passes is not None:
+        if self._is_gpu:
             stages.lap("copy", copy.stream)
             # Read while its frames are copied and looked at, when a GPU has nothing else to do.
             self._write(state, made.cleans[-1])
             self._showing.draw_ahead(state.seed, made.here.latents)
         return copy.wait()
+
+    @property
+    def _is_gpu(self) -> bool:
+        return isinstance(self._passes, GpuPasses)
 
     def _admit(self, conditioning: Conditioning) -> None:
         if conditioning.mode not in self.capabilities.modes:
@@ -366,18 +373,8 @@ class CausalPipeline:
 
     def _sample(self, state: StreamState, here: Boundary, text: Text, levels: tuple[float, ...]) -> Tensor:
         """Few-step sampling of the latent after ``here``, ``float32 [1, C, 1, h, w]``."""
-        if self._passes is not None:
-            seen = (state.scene, text, state.cache)
-            return self._passes.sample((state.seed, here.latents), here.last, levels, seen)
-        window = state.cache.read(self._sink_place, self._places)
-        last = here.last.to(self._dtype)
-        clean = torch.empty(0)
-        for step, sigma in enumerate(levels):
-            fresh = self._noise(state.seed, here.latents, step, LATENT_SHAPE)
-            noisy = renoise(clean, fresh, sigma) if step else fresh
-            level = torch.full((1,), sigma)
-            clean = self._network.denoise(noisy.to(self._dtype), last, level, state.scene, text, window).float()
-        return clean
+        asked = (state.seed, here.latents), here.last, levels, (state.scene, text, state.cache)
+        return self._passes.sample(*asked) if self._is_gpu else begun(self._passes.sample, *asked)()
 
     def _read_back(self, state: StreamState) -> None:
         """Read again what the cache lacks of its window, from the clean latents; one is read as it was, by itself."""
@@ -388,8 +385,12 @@ class CausalPipeline:
             self._write(state, state.known[latent - first])
         state.cache.latents, state.read_from = end, min(state.read_from, wanted)
 
-    def _write(self, state: StreamState, clean: Tensor) -> None:
-        if self._passes is not None:
-            state.cache.append(self._passes.read(clean, state.scene))
-            return
-        state.cache.append(self._network.encode_context(clean.to(self._dtype), state.scene, self._silence))
+    def _write(self, state: StreamState, clean: Tensor, reading: Reading | None = None) -> None:
+        """Keep a clean latent's context, which may have been begun to be read."""
+        if reading is not None:
+            # One that was given up along with a chunk, this stream's or another's, is read now.
+            with contextlib.suppress(AbandonedError):
+                state.cache.append(reading())
+                return
+            self._go_on()
+        state.cache.append(self._passes.read(clean, state.scene))

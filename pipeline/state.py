@@ -1,6 +1,7 @@
 """What one stream's generation is, as one value; weights are elsewhere."""
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -14,6 +15,9 @@ from pipeline.pocket.network import Scene
 from pipeline.pocket.own_motion import Asking
 from pipeline.pocket.painter.scenery import Scenery
 from pipeline.travel import Travel
+
+Reading = Callable[[], Tensor]
+"""Waits for the keys and values of a latent, ``[layers, 2, B, P, N, D]``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +61,8 @@ class StreamState:
     in that. ``pending`` is the clean latent whose context is not in the cache yet. ``floor`` is the latent at which the
     picture came, before which there is no going back, ``fade`` the picture that it comes out of. ``scenery`` is what
     was painted where no picture was given, ``looks`` the ones before it that can still be gone back to, ``unnamed`` the
-    prompt for which a scene was chosen as it named none.
+    prompt for which a scene was chosen as it named none. ``reading`` waits for the context of what is pending, if it is
+    being read already.
     """
 
     seed: int
@@ -69,6 +74,7 @@ class StreamState:
     known: deque[Tensor] = field(default_factory=deque[Tensor])
     read_from: int = 0
     pending: Tensor | None = None
+    reading: Reading | None = None
     floor: int = 0
     fade: Fade | None = None
     scenery: Scenery | None = None

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from pipeline.pocket.canvas import Canvas, prepare
-from pipeline.pocket.decoder import AnchoredDecoder, Motion, between, calm
+from pipeline.pocket.decoder import DEAD_ZONES, AnchoredDecoder, Motion, between, calm
 from pipeline.pocket.latents import CHANNELS, DISPLACEMENT, FLOW, GAIN, GRID, WEATHER, camera_field
 from pipeline.pocket.view import NOMINAL, View
-from pipeline.pocket.weather import Weather, rain_shifts
+from pipeline.pocket.weather import LEAST_WEATHER, Weather, rain_shifts
 from tests.pocket_parts import picture
 
 SMALL, LARGE = View(208, 120), View(416, 240)
@@ -49,6 +49,13 @@ def test_rest_is_the_picture_for_ever() -> None:
     """Zero latents, and latents inside the dead zone, show the picture itself, bit for bit."""
     for z in (latent(), torch.full((CHANNELS, *GRID), 0.01)):
         assert all(np.array_equal(frame, whole(NOMINAL).rest.numpy()) for frame in play(z, 2, view=NOMINAL))
+
+
+def test_weather_that_nobody_could_see_is_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transformer that is asked for none still says a little of it, under which the picture is the picture."""
+    least = next(zone for channels, zone in DEAD_ZONES if channels == WEATHER) + 0.99 * LEAST_WEATHER
+    monkeypatch.setattr(Weather, "over", lambda *_: pytest.fail("weather was laid over a frame"))
+    assert all(np.array_equal(frame, whole().rest.numpy()) for frame in play(latent(rain=least, fog=least), 2))
 
 
 @cache

@@ -74,7 +74,7 @@ def test_what_it_sees_of_the_past_is_read_beside_the_new_picture() -> None:
     lasts = [boundary.last for boundary in (*state.past, state.now) if boundary.latents]
     with torch.inference_mode():
         for latent, clean in enumerate(lasts):
-            read = model._network.encode_context(clean, state.scene, model._silence)
+            read = model._passes.read(clean, state.scene)
             for layer, pair in enumerate(read):
                 for part, values in enumerate(pair):
                     assert torch.equal(state.cache.ring[layer, part, latent], values)

@@ -1,4 +1,4 @@
-"""Pocket's passes for a GPU; their arithmetic is held on the CPU, their graphs on a GPU."""
+"""Pocket's passes as a CPU and a GPU run them; their arithmetic is held on the CPU, graphs on a GPU."""
 
 import copy
 from collections.abc import Iterator
@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from pipeline.cache import KVCache
-from pipeline.pocket.gpu_passes import LATENT_SHAPE, GpuPasses
+from pipeline.pocket.cpu_passes import CpuPasses
+from pipeline.pocket.gpu_passes import GpuPasses
+from pipeline.pocket.latents import LATENT_SHAPE
 from pipeline.pocket.network import PICTURE_SIZE, PocketNetwork, Scene
 from pipeline.schedule import noise, renoise, sigmas
 from tests import pocket_parts
@@ -59,7 +61,7 @@ def opened(network: PocketNetwork, seed: int) -> tuple[Scene, KVCache]:
 
 
 @torch.inference_mode()
-def rolled_out(network: PocketNetwork, by: GpuPasses | Plain) -> list[Tensor]:
+def rolled_out(network: PocketNetwork, by: CpuPasses | GpuPasses | Plain) -> list[Tensor]:
     """Two streams by turns for longer than the window, under prompts that change, at one step and at two."""
     device = network.position.device
     texts = {prompt: network.encode_text(ids(prompt, device)) for prompt in ("pan left", "snow")}
@@ -84,10 +86,11 @@ def farthest(ours: list[Tensor], theirs: list[Tensor]) -> float:
     return float(torch.stack(errors).max())
 
 
-def test_they_are_the_networks_own_passes() -> None:
+@pytest.mark.parametrize("passes", [CpuPasses, GpuPasses])
+def test_they_are_the_networks_own_passes(passes: type[CpuPasses] | type[GpuPasses]) -> None:
     """Over stacked tensors that stay in place, the latents are those of the plain way; other streams leave no trace."""
     network = pocket_parts.network()
-    made = rolled_out(network, GpuPasses(network))
+    made = rolled_out(network, passes(network))
     assert farthest(made, rolled_out(network, Plain(network))) < 1e-5
     assert farthest(made[2:3], made[3:4]) > 1e-2
 

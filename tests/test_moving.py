@@ -74,8 +74,12 @@ def everywhere(seen: Canvas, place: Place, kinds: tuple[int, ...]) -> Tensor:
 
 @pytest.mark.parametrize("at_rest", [True, False])
 @pytest.mark.parametrize("kinds", [(WATER,), (FOLIAGE,), (SUBJECT,), (WATER, FOLIAGE, SUBJECT)])
-def test_what_is_done_where_it_shows_is_what_is_done_everywhere(kinds: tuple[int, ...], at_rest: bool) -> None:
-    """Layers alone and together, from the camera's rest and from elsewhere, to a hundredth of a grey level."""
+@pytest.mark.parametrize("little", [0.0, 2.0])
+def test_what_is_done_where_it_shows_is_what_is_done_everywhere(
+    kinds: tuple[int, ...], at_rest: bool, little: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Layers alone and together, at rest and elsewhere, whole or by the pixel, to a hundredth of a grey level."""
+    monkeypatch.setattr(moving, "LITTLE", little)
     seen = canvas()
     assert seen.layers is not None
     reach = torch.zeros(5)

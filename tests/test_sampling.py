@@ -69,14 +69,22 @@ def test_at_rest_a_plane_of_the_frames_resolution_is_read_where_it_lies() -> Non
     torch.testing.assert_close(made, wanted, atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("rows", [WHOLE, ROWS])
-def test_some_pixels_are_those_of_the_whole(rows: slice) -> None:
-    """Pixels that are read by their index have the values that all pixels have there."""
+def test_what_is_read_at_rest_may_be_painted_over() -> None:
+    """The resting view is kept as planes; whoever reads it gets planes of their own."""
+    x, y = nodes(VIEW)
+    here, seen = Place(x, y, VIEW, True), canvas()
+    here.sample(seen, seen.texture).fill_(-1)
+    assert torch.equal(here.sample(seen, seen.texture), planes(seen.rest))
+
+
+@pytest.mark.parametrize("box", [(WHOLE, WHOLE), (ROWS, WHOLE), (ROWS, slice(31, 150)), (WHOLE, slice(9, None))])
+def test_some_pixels_are_those_of_the_whole(box: tuple[slice, slice]) -> None:
+    """Pixels that are read by their index in a box have the values that all pixels have there."""
     here, seen = place(), canvas()
-    whole = here.sample(seen, seen.texture, rows).flatten(1)
+    whole = here.sample(seen, seen.texture, box[0], columns=box[1]).flatten(1)
     pixels = torch.randperm(whole.shape[1])[:500]
-    torch.testing.assert_close(here.sample_some(seen.texture, pixels, rows), whole[:, pixels], atol=1e-3, rtol=0)
-    assert here.sample_some(seen.texture, pixels[:0], rows).shape == (3, 0)
+    torch.testing.assert_close(here.sample_some(seen.texture, pixels, box), whole[:, pixels], atol=1e-3, rtol=0)
+    assert here.sample_some(seen.texture, pixels[:0], box).shape == (3, 0)
 
 
 def test_a_frame_is_planes_and_pixels() -> None:

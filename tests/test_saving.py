@@ -125,7 +125,7 @@ def test_a_picture_after_going_back_has_a_whole_window(pocket: CausalPipeline) -
     pocket.swap(state, replace(under(), enter="flush"))
     with torch.inference_mode():
         for slot, clean in zip(state.cache.seen(), known[-4:], strict=True):
-            read = pocket._network.encode_context(clean, state.scene, pocket._silence)
+            read = pocket._passes.read(clean, state.scene)
             assert all(torch.equal(state.cache.ring[layer, 0, slot], k) for layer, (k, _) in enumerate(read))
     pocket.close(state)
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
+from pipeline.pocket.drawn import wet as wet_module
 from pipeline.pocket.drawn.shot import COARSE, Shot
 from pipeline.pocket.drawn.wet import DRIES_S, WETS_S, Wetness, puddles, wetted
 from pipeline.pocket.gpu_decoder import GpuDecoder
@@ -52,6 +53,16 @@ def test_ground_is_wet_after_ten_seconds_of_rain_and_dry_after_twenty_without() 
     for _ in range(100):
         wet = wet.after(0.3)
     assert wet == (0.3, pytest.approx(0.3))
+
+
+def test_what_is_left_out_could_not_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So little rain and wetness are not drawn, and would change no colour by more than half a grey level."""
+    least = Wetness(wet_module.LEAST_RAIN, wet_module.LEAST_GROUND)
+    assert not least.is_seen
+    assert not change(least).any()
+    for name in ("LEAST_RAIN", "LEAST_GROUND"):
+        monkeypatch.setattr(wet_module, name, 0.0)
+    assert 0 < np.abs(change(least)).max() <= 0.5
 
 
 def test_wet_ground_is_darker_and_nothing_else_is() -> None:

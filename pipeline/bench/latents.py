@@ -3,8 +3,9 @@
 Prints CPU milliseconds of a latent by stage for one prompt after another, and what share they are of the CPU time that
 there is while the latent is shown: its seconds, on as many cores as the model has threads. Prompts take turns, latent
 by latent, and are also told as ratios to the first, so that a busy machine changes them little. CPU time is that of
-all threads, without what they wait for; an encoder and the rest of a server need their part of it, too. ``wall`` is
-what a viewer waits for: on a machine that does nothing else, the rate is held where it is under the latent's time.
+all threads, without what they wait for, stages those of chunks made on one thread; an encoder and the rest of a server
+need their part of it, too. ``wall`` is what a viewer waits for: on a machine that does nothing else, the rate is held
+where it is under the latent's time.
 """
 
 import argparse
@@ -36,7 +37,7 @@ LATENTS, SETTLED = 8, 8
 # Functions by the file's end and their name, and the stage that all below them count to.
 STAGES = {
     ("pipeline/causal.py", "_sample"): "sampling",
-    ("pipeline/causal.py", "_write"): "context",
+    ("pocket/cpu_passes.py", "read"): "context",
     ("pocket/moving.py", "displaced"): "layers",
     ("pocket/moving.py", "gain"): "gain",
     ("pocket/moving.py", "under"): "weather",
@@ -70,10 +71,7 @@ class Take:
         self._make()
         self.wholes.append((time.process_time() - begun) * 1000 / latents)
         self.walls.append((time.perf_counter() - since) * 1000 / latents)
-        # Functions of C are part of what calls them.
-        profile = cProfile.Profile(time.process_time, builtins=False)
-        profile.runcall(self._make)
-        self.stages.append({stage: ms / latents for stage, ms in by_stage(profile).items()})
+        self.stages.append({stage: ms / latents for stage, ms in told_apart(self._make).items()})
 
     def _make(self) -> None:
         self._pipeline.generate_chunk(self._state, self._asked)
@@ -83,6 +81,20 @@ class Take:
         """Medians of each of COLUMNS; ``all`` and ``wall`` are of the chunks that were not told apart."""
         stages = {name: median(one[name] for one in self.stages) for name in COLUMNS[:-2]}
         return stages | {"all": median(self.wholes), "wall": median(self.walls)}
+
+
+def told_apart(work: Callable[[], object]) -> dict[str, float]:
+    """Milliseconds of some work by stage; one thread does all of it, since a profile sees no other."""
+    import torch
+
+    # Functions of C are part of what calls them.
+    profile, threads = cProfile.Profile(time.process_time, builtins=False), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        profile.runcall(work)
+    finally:
+        torch.set_num_threads(threads)
+    return by_stage(profile)
 
 
 def by_stage(profile: cProfile.Profile) -> dict[str, float]:

@@ -222,20 +222,21 @@ class CausalTransformer(nn.Module):
         if self.config.text_len is not None:
             text = F.pad(text, (0, 0, 0, self.config.text_len - text.shape[1]))
         embedded = self.text_embedding(text)
-        pairs = [(block.cross_attn.keys_values(embedded),) for block in self._layers()]
+        pairs = [(block.cross_attn.keys_values(embedded),) for block in self.layers()]
         if image is None:
             return list(pairs)
         tokens = self.img_emb(image)
         return [
             (*pair, block.cross_attn.image_keys_values(tokens))
-            for pair, block in zip(pairs, self._layers(), strict=True)
+            for pair, block in zip(pairs, self.layers(), strict=True)
         ]
 
     def patchify(self, latents: Tensor) -> Tensor:
         """``[B, C, T, h, w]`` to tokens ``[B, L, dim]``, frame by frame, row by row."""
         return self.patch_embedding(latents).flatten(2).transpose(1, 2)
 
-    def _layers(self) -> list[Block]:
+    def layers(self) -> list[Block]:
+        """The blocks, in their order."""
         return cast("list[Block]", self.blocks)
 
     def unpatchify(self, patches: Tensor, grid: tuple[int, int, int]) -> Tensor:
@@ -269,7 +270,7 @@ class CausalTransformer(nn.Module):
         """
         projected = self.time_projection(time).unflatten(2, (6, -1))
         own: list[KeyValue] = []
-        for index, block in enumerate(self._layers()):
+        for index, block in enumerate(self.layers()):
             tokens, pair = block(tokens, projected, window[index] if window else None, cross[index], rotation)
             if keep:
                 own.append(pair)
@@ -285,7 +286,7 @@ class CausalTransformer(nn.Module):
     ) -> list[KeyValue]:
         """Give the keys and values of :meth:`forward` alone: the last block stops at them, and there is no head."""
         projected = self.time_projection(time).unflatten(2, (6, -1))
-        *layers, last = self._layers()
+        *layers, last = self.layers()
         own: list[KeyValue] = []
         for block, seen, text in zip(layers, window[:-1], cross[:-1], strict=True):
             tokens, pair = block(tokens, projected, seen, text, rotation)

@@ -39,7 +39,7 @@ LEAST_SKY = 0.03
 PLAIN_SKY = 0.0075
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Canvas:
     """What one picture gives the decoder.
 

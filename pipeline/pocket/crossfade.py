@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline.pocket.enlarging import enlarged_to
+
 # Units that a cell is wide: about as far as clouds go in half a period, by which the two phases differ.
 CELL = 8.0
 
@@ -37,5 +39,5 @@ def _coarse(image: Tensor, side: int) -> Tensor:
     planes = image.reshape(-1, 1, *image.shape[-2:])
     height, width = planes.shape[2:]
     small = F.avg_pool2d(planes, side, ceil_mode=True, count_include_pad=False)
-    wide = F.interpolate(small, scale_factor=side, mode="bilinear", align_corners=False)
+    wide = enlarged_to(small, (side * small.shape[2], side * small.shape[3]))
     return wide[..., :height, :width].reshape(image.shape)

@@ -20,6 +20,7 @@ from pipeline.pocket.drawn.eye import Eye, looking
 from pipeline.pocket.drawn.shot import Shot
 from pipeline.pocket.drawn.wet import Wetness, wetted
 from pipeline.pocket.grade import is_seen, relit
+from pipeline.pocket.lanes import each
 from pipeline.pocket.latents import (
     CAMERA,
     CHANNELS,
@@ -40,7 +41,7 @@ from pipeline.pocket.reach import LIGHT, MOTION, RATE, everything
 from pipeline.pocket.reach import WEATHER as COVER
 from pipeline.pocket.sampling import NODES, Place, pixels
 from pipeline.pocket.view import NOMINAL, View
-from pipeline.pocket.weather import Weather
+from pipeline.pocket.weather import LEAST_WEATHER, Weather
 
 FLOW_PERIOD_S = 2.4
 # Flow from which the plate alone is seen; below, it fades in, so that a slow start has no jump.
@@ -116,7 +117,8 @@ class AnchoredDecoder:
         recent = torch.stack([latent, motion.recent[0], motion.recent[1]])
         after = motion.after(camera, recent, float(latent[WEATHER.start].max()))
         out = torch.empty(frames - first, self._view.height, self._view.width, 3, dtype=torch.uint8)
-        for frame in range(first, frames):
+
+        def make(frame: int) -> None:
             self.before_frame()
             share = frame / frames
             fields = between(motion.recent, latent, share)
@@ -124,7 +126,12 @@ class AnchoredDecoder:
             reach = torch.lerp(motion.reach, motion.heading, share)
             drawn = *motion.drawn.towards(motion.drawing, share), motion.wet.towards(after.wet, share)
             out[frame - first] = self._frame(fields, pose_at(poses, frame, frames), canvas, time_s, reach, drawn)
+
+        self._make_each(make, range(first, frames))
         return out, after
+
+    def _make_each(self, make: Callable[[int], None], frames: range) -> None:
+        each(make, frames)
 
     def _frame(
         self,
@@ -135,10 +142,10 @@ class AnchoredDecoder:
         reach: Tensor,
         drawn: tuple[int, dict[str, Drawn], Wetness] = (*NOTHING, Wetness()),
     ) -> Tensor:
-        moved, weather = (bool(fields[channels].any()) for channels in (slice(2, 6), WEATHER))
-        lit = is_seen(fields[GAIN])
+        moved, lit = bool(fields[DISPLACEMENT.start : FLOW.stop].any()), is_seen(fields[GAIN])
+        weather = float(fields[WEATHER].max()) > LEAST_WEATHER
         seed, effects, wet = drawn
-        if pose == REST and not (moved or lit or weather or effects or wet.ground):
+        if pose == REST and not (moved or lit or weather or effects or wet.is_seen):
             return canvas.rest
         eye, layers = looking(pose, canvas, (seed, effects)), canvas.layers
         # Fields live in picture places, but the camera's and the weather's, which live on the screen.
@@ -150,7 +157,7 @@ class AnchoredDecoder:
             covered = None if layers is None else under(canvas, layers, place, ahead, reach[COVER])
             veiled = self._weather.over(image, fields, time_s, eye.around)
             image = veiled if covered is None else torch.lerp(image, veiled, covered)
-        if canvas.marks is not None and (effects or wet.ground):
+        if canvas.marks is not None and (effects or wet.is_seen):
             shot = Shot(self._view, eye.around, canvas, canvas.marks, seed)
             image = draw(wetted(image, shot, wet, time_s), shot, effects)
         return pixels(image)

@@ -19,11 +19,12 @@ from pipeline.pocket.drawn.wet import wetted
 from pipeline.pocket.gpu_frames import LEAST_FLOW, GpuFrames, Pictures
 from pipeline.pocket.gpu_layers import Planes, planes
 from pipeline.pocket.gpu_told import told
-from pipeline.pocket.gpu_weather import KINDS, LEAST_WEATHER, GpuWeather
+from pipeline.pocket.gpu_weather import KINDS, GpuWeather
 from pipeline.pocket.latents import CAMERA, CHANNELS, FLOW, GAIN, GRID, LATENTS_PER_SECOND, WEATHER, fit_camera
 from pipeline.pocket.moving import ALL, EVEN_GAIN
 from pipeline.pocket.pose import Pose
 from pipeline.pocket.view import View
+from pipeline.pocket.weather import LEAST_WEATHER
 from pipeline.recorded import Recorded, may_record
 
 # Pixels rendered at once: all frames of 832x480, four of 1920x1080, which bounds the memory of a frame's parts.
@@ -99,14 +100,14 @@ class GpuDecoder:
     def _drawn_on(self, made: Tensor, motions: tuple[Motion, Motion], eyes: list[Eye], canvas: Canvas) -> Tensor:
         """Frames with what is drawn by rule, which is not recorded: it is seldom all of it."""
         motion, after = motions
-        is_dry = not (motion.wet.ground or after.wet.ground)
+        is_dry = not (motion.wet.is_seen or after.wet.is_seen)
         if canvas.marks is None or (motion.drawn.is_empty and motion.drawing.is_empty and is_dry):
             return made
         out = made.clone()
         for frame, eye in enumerate(eyes):
             share = frame / len(made)
             (seed, effects), wet = motion.drawn.towards(motion.drawing, share), motion.wet.towards(after.wet, share)
-            if effects or wet.ground:
+            if effects or wet.is_seen:
                 pixels = made[frame].permute(2, 0, 1).float().contiguous()
                 shot = Shot(self._view, eye.around, canvas, canvas.marks, seed)
                 pixels = wetted(pixels, shot, wet, (motion.latent + share) / LATENTS_PER_SECOND)

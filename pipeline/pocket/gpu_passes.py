@@ -13,12 +13,11 @@ from pipeline.cache import KVCache
 from pipeline.networks.rope import rotate
 from pipeline.networks.transformer import KeyValue
 from pipeline.pocket.chance import Noise
-from pipeline.pocket.latents import CHANNELS, GRID
+from pipeline.pocket.latents import LATENT_SHAPE
 from pipeline.pocket.network import PocketNetwork, Scene, Text
 from pipeline.recorded import Recorded, compiled, may_record
 from pipeline.schedule import noise, renoise
 
-LATENT_SHAPE = (1, CHANNELS, 1, *GRID)
 Key = tuple[int, int, int]
 
 

@@ -8,9 +8,8 @@ from pipeline.pocket import fog
 from pipeline.pocket.flakes import MOST, cover
 from pipeline.pocket.latents import GAIN, WEATHER
 from pipeline.pocket.view import View
-from pipeline.pocket.weather import SNOW_COLOUR, Weather, laid, rained, slid
+from pipeline.pocket.weather import LEAST_WEATHER, SNOW_COLOUR, Weather, laid, rained, slid
 
-LEAST_WEATHER = 0.01
 KINDS = ("rain", "snow", "fog")
 
 

@@ -38,7 +38,6 @@ from pipeline.pocket.painter.paint import horizon_of, paint
 from pipeline.pocket.painter.scenery import Place, Scenery
 from pipeline.pocket.pose import Pose
 from pipeline.pocket.reach import everything
-from pipeline.pocket.train_layers import KEEP_EVERY
 from pipeline.pocket.view import HEIGHT, NOMINAL, WIDTH
 from pipeline.types import Pixels
 
@@ -84,7 +83,7 @@ def paintings() -> Iterator[tuple[str, Pixels, Tensor]]:
 
 def photos(folder: Path) -> Iterator[tuple[str, Pixels, None]]:
     """The photos that layers were not trained on."""
-    for rough in read_rough()[::KEEP_EVERY]:
+    for rough in (one for one in read_rough() if one.is_kept):
         yield rough.number, read_picture(folder / "train" / f"{rough.number}.jpg"), None
 
 

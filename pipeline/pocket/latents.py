@@ -20,6 +20,8 @@ from torch import Tensor
 CHANNELS = 12
 GRID = (32, 56)
 LATENTS_PER_SECOND = 4
+# Of one latent, as the transformer has it.
+LATENT_SHAPE = (1, CHANNELS, 1, *GRID)
 
 CAMERA = slice(0, 2)
 DISPLACEMENT = slice(2, 4)

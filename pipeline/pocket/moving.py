@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.pocket.canvas import Canvas
+from pipeline.pocket.enlarging import enlarged_to
 from pipeline.pocket.grade import light
 from pipeline.pocket.layers import FOLIAGE, REST, SUBJECT, WATER, Layer, Layers
 from pipeline.pocket.sampling import Place
@@ -24,6 +25,8 @@ EVEN_GAIN = 0.04
 # A reach from which everything counts as reached.
 ALL = 0.99
 GAIN_REDUCTION = 2
+# A share of a part up to which its pixels are moved one by one.
+LITTLE = 0.25
 Box = tuple[slice, slice]
 """Rows and columns of a frame."""
 
@@ -170,40 +173,67 @@ def _over(
     (there, place), (rows, columns) = places, box
     part = image[:, rows, columns]
     old = None if before is None else part.clone()
-    cut = there.sample(canvas, layer.cut, rows, columns=columns)
-    hole = place.sample(canvas, layer.hole, rows, columns=columns)
+    cut = there.sample(canvas, layer.cut, rows, columns=columns)[0]
+    hole = place.sample(canvas, layer.hole, rows, columns=columns)[0]
     # What is behind is seen in narrow strips: most of the hole lies under the layer itself.
-    _lay_some(part, place, layer.behind, torch.where(cut < 1, hole, 0)[0], box)
-    part.lerp_(there.sample(canvas, canvas.texture, rows, columns=columns), cut)
+    _lay_some(part, (place, layer.behind), (hole, (hole > 0) & (cut < 1)), box)
+    there_is = cut > 0
+    if _is_little(there_is):
+        _lay_some(part, (there, canvas.texture), (cut, there_is), box)
+    else:
+        part.lerp_(there.sample(canvas, canvas.texture, rows, columns=columns), cut.expand_as(part))
     if old is not None and before is not None:
-        part.lerp_(old, place.sample(canvas, before, rows, columns=columns))
+        part.lerp_(old, place.sample(canvas, before, rows, columns=columns).expand_as(part))
 
 
 def _within(image: Tensor, canvas: Canvas, layer: Layer, places: tuple[Place, Place], box: Box) -> None:
     """Lay a layer over a part of an image that moves within its own outline; ``places`` as in :func:`_over`."""
     (there, place), (rows, columns) = places, box
-    cut = place.sample(canvas, layer.cut, rows, columns=columns)
-    hole = there.sample(canvas, layer.hole, rows, columns=columns)
+    part = image[:, rows, columns]
+    cut = place.sample(canvas, layer.cut, rows, columns=columns)[0]
+    if _is_little(cut > 0):
+        at = _found(cut > 0)
+        new = there.sample_some(canvas.texture, at, box)
+        new.lerp_(there.sample_some(layer.behind, at, box), there.sample_some(layer.hole, at, box))
+        _put(part, at, new, cut)
+        return
+    hole = there.sample(canvas, layer.hole, rows, columns=columns)[0]
     new = there.sample(canvas, canvas.texture, rows, columns=columns)
-    _lay_some(new, there, layer.behind, torch.where(cut > 0, hole, 0)[0], box)
-    image[:, rows, columns].lerp_(new, cut)
+    _lay_some(new, (there, layer.behind), (hole, (hole > 0) & (cut > 0)), box)
+    part.lerp_(new, cut.expand_as(part))
 
 
-def _lay_some(part: Tensor, place: Place, plane: Tensor, share: Tensor, box: Box) -> None:
-    """Lay a plane of the canvas over a part ``[3, h, w]`` of a frame by a share ``[h, w]``, only where there is any."""
-    # NumPy takes half of PyTorch's time on one thread, and of a mask a part of that for numbers.
-    found = np.flatnonzero((share > 0).numpy())
-    y, x = (torch.from_numpy(index) for index in np.divmod(found, share.shape[1]))
-    rows, columns = box
-    over = place.sample_some(plane, y * place.view.width + x + columns.start, rows)
-    amount = share.flatten().index_select(0, torch.from_numpy(found))
-    for channel, one in zip(part, over, strict=True):
+def _is_little(some: Tensor) -> bool:
+    """Whether so few pixels of ``bool [h, w]`` are meant that they are found one by one in less time than all."""
+    return int(np.count_nonzero(some.numpy())) < LITTLE * some.numel()
+
+
+def _lay_some(part: Tensor, seen: tuple[Place, Tensor], share: tuple[Tensor, Tensor], box: Box) -> None:
+    """Lay a plane of the canvas over a part ``[3, h, w]`` of a frame, only where it is meant.
+
+    ``seen`` is the place that it is seen from, and the plane; ``share`` how much of it ``[h, w]``, and where it is
+    meant, ``bool [h, w]``.
+    """
+    (place, plane), (amount, some) = seen, share
+    at = _found(some)
+    _put(part, at, place.sample_some(plane, at, box), amount)
+
+
+def _found(some: Tensor) -> Tensor:
+    """Places of ``bool [h, w]`` that are true, ``int64 [N]``; NumPy takes half of PyTorch's time for it."""
+    return torch.from_numpy(np.flatnonzero(some.numpy()))
+
+
+def _put(part: Tensor, at: Tensor, values: Tensor, share: Tensor) -> None:
+    """Lay values ``[3, N]`` over places of a part ``[3, h, w]`` of a frame by a share ``[h, w]``."""
+    amount = share.flatten().index_select(0, at)
+    y, x = (torch.from_numpy(index) for index in np.divmod(at.numpy(), share.shape[1]))
+    for channel, one in zip(part, values, strict=True):
         channel.index_put_((y, x), channel[y, x].lerp_(one, amount))
 
 
 def _unreduced(planes: Tensor) -> Tensor:
-    # As many pictures of one channel: of more channels it would take as long as all the rest.
-    return F.interpolate(planes[:, None], scale_factor=GAIN_REDUCTION, mode="bilinear", align_corners=False)[:, 0]
+    return enlarged_to(planes, (GAIN_REDUCTION * planes.shape[1], GAIN_REDUCTION * planes.shape[2]))
 
 
 def _box(place: Place, share: Tensor) -> Box:

@@ -10,7 +10,7 @@ from pipeline.networks.transformer import KeyValue
 from pipeline.pocket.canvas import Canvas, prepare, with_sky
 from pipeline.pocket.depth import with_depth
 from pipeline.pocket.drawn.marks import with_marks
-from pipeline.pocket.gpu_passes import LATENT_SHAPE
+from pipeline.pocket.latents import LATENT_SHAPE
 from pipeline.pocket.layers import asked_of, drawing, looked_for, with_layers
 from pipeline.pocket.layers_network import LayersNetwork
 from pipeline.pocket.network import MASKS, PICTURE_SIZE, PocketNetwork, Scene, Text

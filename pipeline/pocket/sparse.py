@@ -1,6 +1,7 @@
 """Decoders that render only what a measurement wants, and note what passes through them; all else is as it is live."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -52,6 +53,11 @@ class SparseDecoder(AnchoredDecoder):
         """Decode one latent, and note how strong it is."""
         self.notes.strengths.append(strength(latent))
         return super().decode(motion, latent, canvas, frames, first)
+
+    def _make_each(self, make: Callable[[int], None], frames: range) -> None:
+        # In their order, by which they are noted.
+        for frame in frames:
+            make(frame)
 
     def _frame(
         self,

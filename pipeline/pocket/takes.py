@@ -132,9 +132,8 @@ class ModelPlayer:
         """Have all chance, of the sampler and of a motion of its own, from noise so large."""
         if scale != self._noise:
             source, pipeline, self._noise = partial(scaled_noise, scale), self._pipeline, scale
-            pipeline._noise, pipeline._showing = source, Showing(source, self._config.variety, self._device)
-            if pipeline._passes is not None:
-                pipeline._passes.draw_from(source)
+            pipeline._showing = Showing(source, self._config.variety, self._device)
+            pipeline._passes.draw_from(source)
 
     def _conditioning(self, image: Pixels, script: Script, latent: int) -> Conditioning:
         return Conditioning("i2v", script.prompt_at(latent).text, image, script.seed)

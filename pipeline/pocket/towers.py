@@ -28,7 +28,8 @@ class Towers:
 
     def __init__(self, pipeline: CausalPipeline) -> None:
         self._pipeline, self._eye, self._text = pipeline, pipeline._eye, pipeline._text
-        eye, given = pipeline._eye, (pipeline._network, pipeline._silence)
+        self._silence = pipeline._network.silence(1)
+        eye, given = pipeline._eye, (pipeline._network, self._silence)
         self._eyes = {
             "picture": Blind(*given, eye._layers, eye._parallax),
             "layers": Eye(*given, None, eye._parallax),
@@ -41,4 +42,4 @@ class Towers:
         self._pipeline._text = self._said_nothing if tower == "text" else self._text
 
     def _said_nothing(self, prompt: str) -> tuple[Text, Heard]:
-        return self._pipeline._silence, Heard((), ())
+        return self._silence, Heard((), ())

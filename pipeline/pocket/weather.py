@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.pocket import flakes, fog
+from pipeline.pocket.enlarging import enlarged_to
 from pipeline.pocket.latents import GAIN, WEATHER
 from pipeline.pocket.pose import REST, Pose
 from pipeline.pocket.view import NOMINAL, View
@@ -27,6 +28,8 @@ RAIN_SLANT = -0.12
 RAIN_DULLS = 0.46
 OVERCAST = (0.58, 0.635, 0.71)
 LUMA = (0.299, 0.587, 0.114)
+# An amount up to which nobody sees any of it.
+LEAST_WEATHER = 0.02
 
 Shift = tuple[float, float]
 """Pixels to the right and down."""
@@ -72,7 +75,7 @@ class Weather:
         """
         amounts = fields[WEATHER]
         scale = self._view.scale
-        falls = [float(amount.max()) > 0.01 for amount in amounts]
+        falls = [float(amount.max()) > LEAST_WEATHER for amount in amounts]
         if falls[2]:
             seen = torch.tensor([[part for look in fog.looks(time_s, self._view, pose) for part in look]])
             hidden = fog.opacity(self.fog, seen, fog.thinned(amounts[2:]), self._view)[0]
@@ -95,8 +98,7 @@ class Weather:
         return total.clamp_(0, 0.95)
 
     def _full(self, amount: Tensor) -> Tensor:
-        size = (self._view.height, self._view.width)
-        return F.interpolate(amount[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+        return enlarged_to(amount, (self._view.height, self._view.width))
 
     def _slide(self, sheet: Tensor, right: float, down: float) -> Tensor:
         """The sheet moved by a fraction of a pixel too; ``[H, W]``."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.drawn.dice import Numbers
 from pipeline.pocket.drawn.marks import Marks
+from pipeline.pocket.enlarging import enlarged_to
 from pipeline.pocket.layers import FOLIAGE, SKY, SUBJECT, WATER
 from pipeline.pocket.names import REGIONS
 from pipeline.pocket.pose import REST, Pose
@@ -92,12 +93,9 @@ class Shot:
     def enlarge(self, plane: Tensor) -> Tensor:
         """A plane of every fourth pixel ``[h, w]`` at the frame's size, linear between."""
         height, width = self.view.height, self.view.width
-        if not self.is_fourfold:
-            return F.interpolate(plane[None, None], (height, width), mode="bilinear", align_corners=False)[0, 0]
         if not len(plane):
             return plane.new_empty(0, width)
-        # Four times faster than a general interpolation.
-        return _fourfold(_fourfold(plane.T.contiguous()).T.contiguous())
+        return enlarged_to(plane, (len(plane) * COARSE, width) if self.is_fourfold else (height, width))
 
     def share(self, kind: int, pixels: Tensor | None = None) -> Tensor | None:
         """How much of each pixel ``[H, W]``, or of some, is of a layer; None where there is none."""
@@ -262,15 +260,3 @@ class Shot:
         slots = pixels * count + torch.arange(count, device=self.device)[:, None]
         total.scatter_add_(0, slots.reshape(-1), (values * PARTS).round_().to(torch.int32).reshape(-1))
         return total.index_select(0, slots.reshape(-1)).view(count, -1).float() / PARTS
-
-
-def _fourfold(plane: Tensor) -> Tensor:
-    """Four rows for each row of a plane, linear between their middles."""
-    rows, columns = plane.shape
-    around = torch.cat([plane[:1], plane, plane[-1:]])
-    out = plane.new_empty(rows, COARSE, columns)
-    for place in range(COARSE):
-        part = (place + 0.5) / COARSE - 0.5
-        begin = 0 if part < 0 else 1
-        torch.lerp(around[begin : begin + rows], around[begin + 1 : begin + 1 + rows], part % 1, out=out[:, place])
-    return out.view(rows * COARSE, columns)

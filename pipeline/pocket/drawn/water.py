@@ -25,11 +25,11 @@ def stream(image: Tensor, shot: Shot, drawn: Drawn) -> Tensor:
     x, y = shot.places(COARSE, rows)
     flow = shot.local(shot.marks.flow, x, y)
     reach = flow * (STREAM_UNITS_PER_S * STREAM_PERIOD_S)
-    phase = drawn.time_s / STREAM_PERIOD_S % 1
+    phase, wide = drawn.time_s / STREAM_PERIOD_S % 1, [shot.enlarge(part) for part in reach]
     parts, lines = list[Tensor](), list[Tensor]()
     for part in (phase, (phase + 0.5) % 1):
         shift = reach * (part - 0.5)
-        parts.append(_moved(image, shot, shift, rows))
+        parts.append(_seen_from(image, shot, (wide, part - 0.5), rows))
         # Longer along the water than across it is what one sees of a current.
         along, across = _turned(x - shift[0], y - shift[1], flow)
         fine = noise(shot.seed, STREAM, along / 30, across / 5.5)
@@ -37,8 +37,9 @@ def stream(image: Tensor, shot: Shot, drawn: Drawn) -> Tensor:
     mix = abs(2 * phase - 1)
     lit = (torch.lerp(lines[0], lines[1], mix) - 0.85) * (2 * (flow[0].square() + flow[1].square()).sqrt()).clamp(max=1)
     flowing = parts[0].lerp_(parts[1], mix)
-    flowing *= shot.enlarge(1 + 0.34 * min(1.5, drawn.amount) * lit)
-    flowing += shot.enlarge(70 * drawn.amount * (lit - 0.3).clamp(min=0))
+    bright = shot.enlarge(lit)
+    flowing *= (0.34 * min(1.5, drawn.amount) * bright).add_(1)
+    flowing += bright.sub_(0.3).clamp_(min=0).mul_(70 * drawn.amount)
     share = min(1.0, drawn.amount)
     image[:, rows].lerp_(flowing, share) if where is None else image[:, rows].lerp_(flowing, _wide(where[rows] * share))
     return image
@@ -118,11 +119,17 @@ def heat(image: Tensor, shot: Shot, drawn: Drawn) -> Tensor:
 
 def _moved(image: Tensor, shot: Shot, shift: Tensor | Sequence[Tensor], rows: slice) -> Tensor:
     """Rows of a frame ``[3, h, W]`` whose places have moved by ``shift``, right and down, ``[h / 4, W / 4]`` units."""
+    return _seen_from(image, shot, ([shot.enlarge(part) for part in shift], 1.0), rows)
+
+
+def _seen_from(image: Tensor, shot: Shot, shift: tuple[Sequence[Tensor], float], rows: slice) -> Tensor:
+    """Rows of a frame moved by a share of a shift that has the frame's resolution, in units."""
+    (right, down), share = shift
     first, last, _ = rows.indices(shot.view.height)
     grid = image.new_empty(1, last - first, shot.view.width, 2)
-    for axis, part in enumerate(shift):
+    for axis, part in enumerate((right, down)):
         side = (shot.view.width, shot.view.height)[axis]
         place = torch.arange(*((0, side) if axis == 0 else (first, last)), device=image.device) * (2 / (side - 1)) - 1
         place = place if axis == 0 else place[:, None]
-        torch.sub(place, shot.enlarge(part * (shot.view.scale * 2 / (side - 1))), out=grid[0, :, :, axis])
+        torch.sub(place, part, alpha=share * shot.view.scale * 2 / (side - 1), out=grid[0, :, :, axis])
     return F.grid_sample(image[None], grid, padding_mode="border", align_corners=True)[0]

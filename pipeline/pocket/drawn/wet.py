@@ -26,6 +26,8 @@ LIT_LUMA = 70.0
 # Shares of the height over which what stands above is smeared in a puddle.
 SMEAR = 0.16
 RING_COUNT, RING_S, RING_UNITS, RING_LIGHT, FLATTER = 200, 0.9, 15.0, 46.0, 2.6
+# Of rain and of wetness, what changes no colour by half a grey level.
+LEAST_RAIN, LEAST_GROUND = 0.01, 0.025
 # Radii in units up to which rings are drawn on stamps of one size.
 RING_SIZES = (4.0, 8.0, RING_UNITS)
 
@@ -49,6 +51,15 @@ class Wetness(NamedTuple):
         step = max(-1 / (DRIES_S * LATENTS_PER_SECOND), min(1 / (WETS_S * LATENTS_PER_SECOND), rain - self.ground))
         return Wetness(rain, self.ground + step)
 
+    @property
+    def is_seen(self) -> bool:
+        """Whether any of it could be seen: a transformer that is asked for no rain still says a little of it.
+
+        >>> Wetness(0.002, 0.002).is_seen, Wetness(0.0, 0.1).is_seen, Wetness(0.1, 0.0).is_seen
+        (False, True, True)
+        """
+        return self.ground > LEAST_GROUND or self.rain > LEAST_RAIN
+
     def towards(self, after: "Wetness", share: float) -> "Wetness":
         """What is at a share of the way to the state a latent later."""
         return Wetness(*(a + (b - a) * share for a, b in zip(self, after, strict=True)))
@@ -56,10 +67,10 @@ class Wetness(NamedTuple):
 
 def wetted(image: Tensor, shot: Shot, wet: Wetness, time_s: float) -> Tensor:
     """Wet a frame ``float32 [3, H, W]`` in 0..255, which is painted over; give it."""
-    if wet.ground > 0:
+    if wet.ground > LEAST_GROUND:
         _soaked(image, shot, wet.ground)
     layers = shot.canvas.layers
-    if wet.rain > 0 and layers is not None and layers.has(WATER):
+    if wet.rain > LEAST_RAIN and layers is not None and layers.has(WATER):
         _ringed(image, shot, wet.rain, time_s)
     return image
 
