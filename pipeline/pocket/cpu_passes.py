@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from pipeline.cache import KVCache
 from pipeline.networks.rope import rotate
 from pipeline.networks.transformer import Block, CrossKeyValues
+from pipeline.pocket.chance import Noise
 from pipeline.pocket.latents import LATENT_SHAPE
 from pipeline.pocket.network import PocketNetwork, Scene, Text
 from pipeline.schedule import noise, renoise
@@ -27,6 +28,7 @@ class CpuPasses:
     @torch.inference_mode()
     def __init__(self, network: PocketNetwork) -> None:
         self._network, self._dtype, window = network, network.position.dtype, network.config.window
+        self._noise: Noise = noise
         self._layers = [_Layer.of(block, network.config.tokens) for block in network.transformer.layers()]
         self._modulation = torch.stack([layer.block.modulation[0] for layer in self._layers])
         # A norm is scaled by one and a scale.
@@ -48,13 +50,17 @@ class CpuPasses:
         sight = self._sight(scene, cache)
         past, clean = last.to(self._dtype), torch.empty(0)
         for step, level in enumerate(levels):
-            fresh = noise(*key, step, LATENT_SHAPE)
+            fresh = self._noise(*key, step, LATENT_SHAPE)
             noisy = renoise(clean, fresh, level) if step else fresh
             (time, parts), tokens = self._moment(level, text), self._tokens(noisy.to(self._dtype), past, scene)
             for layer, part, view, cross in zip(self._layers, parts, sight, text.cross, strict=True):
                 tokens = layer.after(tokens, layer.own(tokens, part), (part, view, cross), self._place)
             clean = network.estimate(network.transformer.head(tokens[None], time), past).float()
         return clean
+
+    def draw_from(self, source: Noise) -> None:
+        """Take noise from elsewhere, as measurements do that turn it down."""
+        self._noise = source
 
     def read(self, clean: Tensor, scene: Scene) -> Tensor:
         """Keys (un-rotated) and values of a clean latent ``[1, 12, 1, h, w]``: ``[layers, 2, 1, P, N, D]``."""

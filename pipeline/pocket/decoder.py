@@ -88,6 +88,9 @@ class Motion:
 class AnchoredDecoder:
     """Latents to frames of one size; holds no stream's state."""
 
+    in_order = False
+    """Whether frames are made one after the other, by who asks for them."""
+
     def __init__(self, seed: int = 0, view: View = NOMINAL) -> None:
         self._view = view
         self._weather = Weather(seed, view)
@@ -123,7 +126,11 @@ class AnchoredDecoder:
             drawn = *motion.drawn.towards(motion.drawing, share), motion.wet.towards(after.wet, share)
             out[frame - first] = self._frame(fields, pose_at(poses, frame, frames), canvas, time_s, reach, drawn)
 
-        each(make, range(first, frames))
+        if self.in_order:
+            for frame in range(first, frames):
+                make(frame)
+        else:
+            each(make, range(first, frames))
         return out, after
 
     def _frame(

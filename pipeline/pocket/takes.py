@@ -22,6 +22,7 @@ from pipeline.config import ModelConfig
 from pipeline.factory import build
 from pipeline.pocket.camera import soften
 from pipeline.pocket.canvas import MARGIN, SCALE, Canvas, prepare, repainted, with_sky
+from pipeline.pocket.cpu_passes import CpuPasses
 from pipeline.pocket.data import encode_intents
 from pipeline.pocket.decoder import AnchoredDecoder, Motion, calm
 from pipeline.pocket.drawn.drawing import NOTHING, Drawn, wishes_of
@@ -109,6 +110,8 @@ class Player(Protocol):
 class SparseDecoder(AnchoredDecoder):
     """The decoder, but a frame that nobody wants is the picture at rest."""
 
+    in_order = True
+
     def __init__(self) -> None:
         super().__init__()
         self.wanted: frozenset[int] = frozenset()
@@ -158,7 +161,8 @@ class ModelPlayer:
     def play(self, image: Pixels, script: Script) -> Take:
         """Open, generate and commit chunk after chunk, as the server's engine does."""
         pipeline = self._pipeline
-        pipeline._noise = partial(scaled_noise, script.noise)
+        if isinstance(pipeline._passes, CpuPasses):
+            pipeline._passes.draw_from(partial(scaled_noise, script.noise))
         state = pipeline.open(self._conditioning(image, script, 0))
         self._decoder.begin(script.frames, probe(state.canvas) if script.probe else None)
         take = Take(
