@@ -93,7 +93,8 @@ class CausalPipeline:
         self._texts: OrderedDict[str, tuple[Text, Heard]] = OrderedDict()
         self._open = 0
         with torch.inference_mode():
-            self._eye = Eye(network, network.silence(1), layers, parallax)
+            self._silence = network.silence(1)
+        self._eye = Eye(network, self._silence, layers, parallax)
         fps = Fraction(LATENTS_PER_SECOND * frames_per_latent)
         self.format = VideoFormat(views[0].width, views[0].height, fps, latents_per_chunk, frames_per_latent)
         self.capabilities = Capabilities(

@@ -42,6 +42,13 @@ def test_a_sparse_decoder_renders_what_the_real_one_does() -> None:
     assert len(decoder.notes.poses) == 4
 
 
+def test_a_sparse_decoder_makes_frames_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it notes of each would be another's if they were made side by side."""
+    monkeypatch.setattr("pipeline.pocket.decoder.each", lambda *_: pytest.fail("frames were made side by side"))
+    latent = torch.zeros(CHANNELS, *GRID)
+    SparseDecoder().decode(Motion.at_rest(), latent, canvas_of(picture(), 832, 480), 4)
+
+
 def test_the_truth_pans_where_it_is_told() -> None:
     """Under "the camera pans left" the view goes left, from the picture, and only the frames asked for are kept."""
     told = (0, camera_prompt("still")), (0.25, camera_prompt("pan_left"))

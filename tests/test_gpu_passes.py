@@ -103,6 +103,22 @@ def test_noise_made_ahead_is_only_used_where_it_belongs() -> None:
         assert all(torch.equal(fresh[step], noise(SEED, latent, step, LATENT_SHAPE)) for step in (0, 1))
 
 
+@torch.inference_mode()
+def test_a_cpu_takes_noise_from_where_it_is_told() -> None:
+    """Without any, all seeds sample the same latent, and with it another each."""
+    passes, network = CpuPasses(pocket_parts.network()), pocket_parts.network()
+    scene, cache = opened(network, 1)
+    seen = scene, network.encode_text(ids("snow", network.position.device)), cache
+
+    def sampled() -> tuple[Tensor, Tensor]:
+        one, other = (passes.sample((seed, 0), torch.zeros(LATENT_SHAPE), (1.0,), seen) for seed in (1, 2))
+        return one, other
+
+    assert not torch.equal(*sampled())
+    passes.draw_from(lambda seed, latent, step, shape: torch.zeros(shape))
+    assert torch.equal(*sampled())
+
+
 @pytest.fixture
 def on_gpu() -> PocketNetwork:
     return copy.deepcopy(pocket_parts.network()).cuda()
