@@ -1,5 +1,6 @@
 """Small stand-ins for pocket's parts: random weights of few layers, a drawn picture, made once."""
 
+from copy import deepcopy
 from functools import cache
 from typing import cast
 
@@ -104,6 +105,12 @@ def picture(seed: int = 0, height: int = 500, width: int = 900) -> Pixels:
 def conditioning(prompt: str = "pan left", seed: int = 3, quality: int = 0, picture_seed: int = 0) -> Conditioning:
     """A conditioning in i2v."""
     return Conditioning("i2v", prompt, picture(picture_seed), seed, quality=quality)
+
+
+def copied(model: CausalPipeline, state: StreamState) -> StreamState:
+    """Another stream at the same moment: weights hold nothing of it, so a copy of its state is as good as it."""
+    model._open += 1
+    return deepcopy(state, {id(state.canvas): state.canvas})
 
 
 def beginning(model: CausalPipeline, state: StreamState) -> np.ndarray:
