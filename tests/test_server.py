@@ -22,9 +22,9 @@ import server
 from stream import addresses
 from stream.broadcast import Broadcast
 from stream.config import Config
-from stream.encoder import Codec, NvencEncoder, StreamEncoder
+from stream.encoder import Codec, StreamEncoder
 from stream.engine import Engine
-from stream.nvenc import PROBE_FPS, PROBE_KBPS, Encoders, find_fault
+from stream.nvenc import PROBE_FPS, PROBE_KBPS, Encoders, NvencEncoder, find_fault
 from stream.signalling import Dependencies
 from tests.certificate import make_certificate
 from tests.fake_engine import FakeEngine
