@@ -117,7 +117,8 @@ class Block(nn.Module):
         self.ffn = nn.Sequential(
             nn.Linear(dim, config.ffn_dim), nn.GELU(approximate="tanh"), nn.Linear(config.ffn_dim, dim)
         )
-        self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
+        # In place: on the meta device a division would import PyTorch's compiler, a second of the start.
+        self.modulation = nn.Parameter(torch.randn(1, 6, dim).div_(dim**0.5))
 
     def forward(
         self, x: Tensor, time: Tensor, window: KeyValue | None, cross: CrossKeyValues, rotation: Tensor

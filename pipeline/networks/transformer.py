@@ -46,7 +46,7 @@ class Head(nn.Module):
         self.norm = nn.LayerNorm(config.dim, config.eps, elementwise_affine=False)
         pt, ph, pw = config.patch
         self.head = nn.Linear(config.dim, pt * ph * pw * config.out_channels)
-        self.modulation = nn.Parameter(torch.randn(1, 2, config.dim) / config.dim**0.5)
+        self.modulation = nn.Parameter(torch.randn(1, 2, config.dim).div_(config.dim**0.5))
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """``[B, L, dim]`` and the unprojected time embedding ``[B, T, dim]`` to ``[B, L, patch values]``."""
