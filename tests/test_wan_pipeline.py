@@ -162,8 +162,8 @@ def test_it_says_where_it_cannot_go_back_to() -> None:
     for latent in (0, 6, 10):
         with pytest.raises(TruncationError):
             model.truncate(state, latent)
-    made = [model.generate_chunk(one, asked()).frames for one in (state, straight)]
-    assert np.array_equal(*made)
+    ours, theirs = (model.generate_chunk(one, asked()).frames for one in (state, straight))
+    assert np.array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize(
