@@ -192,8 +192,9 @@ def _own_arithmetic() -> Iterator[None]:
 
 
 def pytest_collection_finish() -> None:
-    """Look for garbage again, see above."""
+    """Look for garbage again, see above; seldom, since tests make objects by the thousand and few circles of them."""
     gc.freeze()
+    gc.set_threshold(5000, 10, 10)
     gc.enable()
 
 

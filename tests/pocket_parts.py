@@ -16,6 +16,7 @@ from pipeline.pocket.decoder import AnchoredDecoder
 from pipeline.pocket.intents import EFFECTS, LOGITS, NAMED, SPLIT
 from pipeline.pocket.latents import CAMERA, CHANNELS, GRID, fit_camera
 from pipeline.pocket.network import PocketConfig, PocketNetwork
+from pipeline.pocket.painter.canvas import painted_canvas
 from pipeline.pocket.reach import everything
 from pipeline.pocket.view import View
 from pipeline.session import picture_sha256
@@ -32,8 +33,9 @@ CANVASES: dict[tuple[object, ...], Canvas] = {}
 
 @pytest.fixture
 def made_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A picture's canvas and the decoder are made once: either takes longer than three chunks, and neither changes."""
+    """Canvases and the decoder are made once: each takes longer than three chunks, and none changes."""
     monkeypatch.setattr("pipeline.pocket.sight.prepare", canvas_of)
+    monkeypatch.setattr("pipeline.pocket.sight.painted_canvas", painted_once)
     monkeypatch.setattr("pipeline.pocket.decoders.AnchoredDecoder", decoder_of)
 
 
@@ -46,6 +48,7 @@ def canvas_of(image: Pixels, width: int, height: int, device: torch.device = CPU
 
 
 decoder_of = cache(AnchoredDecoder)
+painted_once = cache(painted_canvas)
 
 
 @cache
