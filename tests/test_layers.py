@@ -67,7 +67,7 @@ def layers() -> Layers:
     return found
 
 
-def inside(kind: int | slice) -> torch.Tensor:
+def inside(kind: int) -> torch.Tensor:
     """The shares of a kind in each of the view's pixels."""
     rows, columns = VIEW.room
     return layers().shares[0, kind, rows:-rows, columns:-columns]
@@ -115,8 +115,13 @@ def asked(name: str, region: str) -> Asked:
 
 
 def test_shares_end_where_the_picture_does() -> None:
-    """Coarse shares come to the picture's edges within two pixels, and sum to one everywhere."""
-    shares = inside(slice(None))
+    """Coarse shares, as vague as a network's, come to the picture's edges within two pixels, and sum to one."""
+    image, coarse = scene()
+    vague = torch.nn.functional.avg_pool2d(coarse, 7, 1, 3, count_include_pad=False)
+    found = with_layers(canvas_of(image, VIEW.width, VIEW.height), vague).layers
+    assert found is not None
+    rows, columns = VIEW.room
+    shares = found.shares[0, :, rows:-rows, columns:-columns]
     torch.testing.assert_close(shares.sum(0), torch.ones(240, 416))
     assert shares[FOLIAGE, 100, 52:128].min() > 0.9
     assert shares[FOLIAGE, 100, :48].max() < 0.1

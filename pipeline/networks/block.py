@@ -117,7 +117,7 @@ class Block(nn.Module):
         self.ffn = nn.Sequential(
             nn.Linear(dim, config.ffn_dim), nn.GELU(approximate="tanh"), nn.Linear(config.ffn_dim, dim)
         )
-        # In place: on the meta device a division would import PyTorch's compiler, a second of the start.
+        # In place: on the meta device a division imports PyTorch's compiler, which takes a second.
         self.modulation = nn.Parameter(torch.randn(1, 6, dim).div_(dim**0.5))
 
     def forward(
