@@ -198,6 +198,12 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def pytest_sessionfinish() -> None:
+    """Look for what is left, once: pytest looks five times at the end, each time through all that is there."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what is marked ``gpu`` where there is none; torch is imported only if such a test is there."""
     marked = [item for item in items if item.get_closest_marker("gpu")]
