@@ -7,16 +7,15 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import urljoin, urlsplit
 
-import aiohttp
-from aiortc import RTCIceServer, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.codecs import get_capabilities
 from aiortc.sdp import SessionDescription
 
+from stream.client_http import DirectorError, Refused, ServerHttp
 from stream.client_video import Arrivals, ReceivedFrame, VideoReceiver
 from stream.clock import Alarm
-from stream.ice import connection_configuration, gathering_failures, read_ice_servers, use_servers
+from stream.ice import connection_configuration, gathering_failures, use_servers
 from stream.network import Network, use_network
 from stream.protocol import PROTOCOL
 
@@ -24,25 +23,12 @@ T = TypeVar("T")
 Message = dict[str, Any]
 
 PATIENCE_S = 10.0
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 CODECS = ("VP8", "H264")
 # aiortc's SCTP loses the tail of larger ones now and then, and then waits a second.
 UPLOAD_MESSAGE_BYTES = 16_384
 BUFFERED_BYTES = 262_144
 # The replies that name the first frame made under a command.
 NAMING_A_FRAME = ("started", "resumed", "prompt_applied", "image_applied", "mode_applied", "reset_applied")
-
-
-class DirectorError(Exception):
-    """The server could not be reached, broke off, or did not do what it should; says which."""
-
-
-class Refused(DirectorError):
-    """The server refused a command or an offer, with a code of the wire contract."""
-
-    def __init__(self, code: str, message: str, retryable: bool) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code, self.message, self.retryable = code, message, retryable
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +67,14 @@ class Director:
         token: str = "",
         on_frame: Callable[[ReceivedFrame], None] | None = None,
     ) -> None:
-        self.url = url if "://" in url else f"http://{url}"
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise DirectorError(f"{url!r} is no address of a server, as http://127.0.0.1:8080 is")
-        use_network(Network(loopback=parts.hostname in LOOPBACK_NAMES))
+        self._http = ServerHttp(url, token)
+        use_network(Network(loopback=self._http.is_on_loopback))
         self._loop = asyncio.get_running_loop()
         self._alarm = Alarm(self._loop)
         self._connection = RTCPeerConnection(connection_configuration([]))
         # Before the channel, or aiortc never starts the transport that both share.
         self._transceiver = self._connection.addTransceiver("video", direction="recvonly")
         self._channel = self._connection.createDataChannel("control")
-        self._http = aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"} if token else {})
         self._uploading = asyncio.Lock()
         self._sent: list[float] = []
         self._replies: dict[int, list[tuple[float, Message]]] = {}
@@ -145,7 +127,7 @@ class Director:
         """
         self.began = self._loop.time()
         connection = self._connection
-        use_servers(connection, await self._ice_servers())
+        use_servers(connection, await self._http.ice_servers())
         await connection.setLocalDescription(await connection.createOffer())
         body: Message = {"type": "offer", "sdp": connection.localDescription.sdp}
         if stream:
@@ -157,7 +139,9 @@ class Director:
             self.stream, self.control_token = self.answer["stream"], self.answer["control_token"]
             sdp = self.answer["sdp"]
         except (ValueError, KeyError, TypeError):
-            raise DirectorError(f"{self.url} answers offers with something else; is it the right address?") from None
+            raise DirectorError(
+                f"{self._http.url} answers offers with something else; is it the right address?"
+            ) from None
         media = (media for media in SessionDescription.parse(sdp).media if media.kind == "video")
         self.codec = next((codec.name for section in media for codec in section.rtp.codecs), "")
         await connection.setRemoteDescription(RTCSessionDescription(sdp=sdp, type="answer"))
@@ -169,30 +153,9 @@ class Director:
         self.connected = self._loop.time()
         return await self.command("hello", "welcome", protocol=PROTOCOL)
 
-    async def _ice_servers(self) -> list[RTCIceServer]:
-        """Give the STUN and TURN servers that the server names; none where it can't be asked."""
-        try:
-            answer = json.loads(await self.request("GET", "/ice_servers"))
-        except (Refused, ValueError):
-            return []  # the offer is refused for the same reason, and says it better
-        return read_ice_servers(answer.get("ice_servers")) if isinstance(answer, dict) else []
-
     async def request(self, method: str, path: str, **options: Any) -> str:
-        """Ask the server over HTTP; gives the body. Raises Refused for an error, DirectorError without an answer."""
-        try:
-            async with self._http.request(method, urljoin(self.url, path), **options) as response:
-                text = await response.text()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise DirectorError(f"can't reach {self.url}: {error or type(error).__name__}") from error
-        if response.status < 400:
-            return text
-        try:
-            error = json.loads(text)["error"]
-            refusal = Refused(error["code"], error["message"], response.status in (408, 429, 502, 503))
-        except (ValueError, LookupError, TypeError):
-            what = f"{method} {path} answered {response.status} {response.reason}, which no such server does"
-            raise DirectorError(f"{what}; is {self.url} the right address?") from None
-        raise refusal
+        """Ask the server over HTTP, as :meth:`stream.client_http.ServerHttp.request` does."""
+        return await self._http.request(method, path, **options)
 
     def send(self, type: str, **fields: Any) -> int:
         """Send a command; gives its id. Fields that are None are left out. Raises DirectorError when it is over."""

@@ -32,7 +32,6 @@ PAYLOAD_SHARE = 0.95
 # A keyframe of a photo needs about this much slack, and more would show as delay on a tight link.
 X264_BUFFER_S = 0.4
 VPX_BUFFER_S = 0.5
-NVENC_BUFFER_S = 0.25
 # One is made on request; this only bounds how long a viewer whose requests are lost stays frozen.
 KEYFRAME_INTERVAL_S = 30
 # A change costs VP8 a keyframe: a fall is worth it at once, a rise if it is large.
@@ -49,8 +48,6 @@ PIXELS_PER_THREAD_S = 40_000_000
 MOST_THREADS = 4
 # Slices of a smaller frame cost more to hand out than they save.
 CONVERTED_BY_ONE = 1_000_000
-# FFmpeg resets NVENC whenever its rate changes (nvenc.c of 8.1), which costs a keyframe.
-NVENC_CHANGE = 0.15
 
 
 class StreamEncoder(Protocol):
@@ -125,8 +122,8 @@ def threads_for(width: int, height: int, fps: Fraction) -> int:
     return thread_count(math.ceil(width * height * fps / PIXELS_PER_THREAD_S))
 
 
-class _Encoder:
-    """What both codecs share: opening when needed, stamping pictures, taking packets."""
+class FFmpegEncoder:
+    """What all codecs share: opening when needed, stamping pictures, taking packets."""
 
     codec: Codec
 
@@ -171,7 +168,7 @@ class _Encoder:
         raise NotImplementedError
 
 
-class X264Encoder(_Encoder):
+class X264Encoder(FFmpegEncoder):
     """H.264 constrained baseline by libx264, its bit rate changed in place up to ``ceiling_kbps``."""
 
     codec: Codec = "H264"
@@ -220,7 +217,7 @@ class X264Encoder(_Encoder):
         return context
 
 
-class VpxEncoder(_Encoder):
+class VpxEncoder(FFmpegEncoder):
     """VP8 by libvpx; a change of rate re-creates it, so it follows falls at once, and rises only if they are large."""
 
     codec: Codec = "VP8"
@@ -272,52 +269,6 @@ class VpxEncoder(_Encoder):
             "overshoot-pct": "15",
             # Of a mean frame, in percent: what a keyframe takes beyond it is time in which nothing moves.
             "max-intra-rate": "400",
-        }
-        return context
-
-
-class NvencEncoder(_Encoder):
-    """H.264 baseline by the GPU; a change of rate costs a keyframe, so it follows only large ones, falls sooner."""
-
-    codec: Codec = "H264"
-    fall_settle_s = 1
-    rise_settle_s = 4
-
-    def __init__(self, fps: Fraction, kbps: int) -> None:
-        super().__init__(fps, kbps)
-        self._applied_kbps = kbps
-        self._since_change = 0
-
-    def encode(self, picture: av.VideoFrame, pts: int, keyframe: bool = False) -> EncodedPacket | None:
-        change = self._kbps / self._applied_kbps - 1
-        settle_s = self.fall_settle_s if change < 0 else self.rise_settle_s
-        if self._context is not None and abs(change) > NVENC_CHANGE and self._since_change >= settle_s * self._fps:
-            self._context.bit_rate = self._bits
-            self._applied_kbps, self._since_change = self._kbps, 0
-        packet = super().encode(picture, pts, keyframe)
-        self._since_change += 1
-        return packet
-
-    def set_bitrate(self, kbps: int) -> None:
-        self._kbps = kbps
-
-    def _open(self, width: int, height: int) -> VideoCodecContext:
-        context = self._create("h264_nvenc", width, height)
-        self._applied_kbps, self._since_change = self._kbps, 0
-        context.bit_rate = self._bits
-        context.max_b_frames = 0
-        context.colorspace = Colorspace.ITU601
-        context.color_range = ColorRange.MPEG
-        context.options = {
-            "preset": "p4",
-            "tune": "ull",
-            "profile": "baseline",
-            "rc": "cbr",
-            "bufsize": str(round(self._bits * NVENC_BUFFER_S)),
-            # With these each frame's packet comes out of the call that put the frame in.
-            "zerolatency": "1",
-            "delay": "0",
-            "forced-idr": "1",
         }
         return context
 

@@ -19,9 +19,9 @@ from PIL import Image
 
 from pipeline.types import Pixels
 from stream.clock import VIDEO_CLOCK_HZ
-from stream.encoder import Codec, NvencEncoder, StreamEncoder, YuvConverter, create_encoder
+from stream.encoder import Codec, StreamEncoder, YuvConverter, create_encoder
 from stream.muxer import Muxer, fragmented_mp4, transport_stream
-from stream.nvenc import PROBE_FPS, PROBE_KBPS, find_fault
+from stream.nvenc import PROBE_FPS, PROBE_KBPS, NvencEncoder, find_fault
 from stream.snapshot import JPEG, PNG, encode_picture
 from stream.subscription import VideoPacket
 

@@ -14,7 +14,9 @@ from typing import cast
 import av.logging
 import numpy as np
 from av.error import FFmpegError
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace
 
 from pipeline.errors import ConfigError
 from stream.clock import VIDEO_CLOCK_HZ
@@ -22,7 +24,7 @@ from stream.config import EncoderChoice
 from stream.encoder import (
     Codec,
     EncodedPacket,
-    NvencEncoder,
+    FFmpegEncoder,
     StreamEncoder,
     X264Encoder,
     YuvConverter,
@@ -42,10 +44,59 @@ PROBE_FRAMES = 4
 PROBE_KEYFRAME = 2
 SPS = b"\x00\x00\x01\x67"
 BASELINE = 66
+BUFFER_S = 0.25
+# FFmpeg resets NVENC whenever its rate changes (nvenc.c of 8.1), which costs a keyframe.
+CHANGE = 0.15
 
 
 class NvencUnusable(ConfigError):
     """The configuration wants NVENC in any case, and it does not work here."""
+
+
+class NvencEncoder(FFmpegEncoder):
+    """H.264 baseline by the GPU; a change of rate costs a keyframe, so it follows only large ones, falls sooner."""
+
+    codec: Codec = "H264"
+    fall_settle_s = 1
+    rise_settle_s = 4
+
+    def __init__(self, fps: Fraction, kbps: int) -> None:
+        super().__init__(fps, kbps)
+        self._applied_kbps = kbps
+        self._since_change = 0
+
+    def encode(self, picture: VideoFrame, pts: int, keyframe: bool = False) -> EncodedPacket | None:
+        change = self._kbps / self._applied_kbps - 1
+        settle_s = self.fall_settle_s if change < 0 else self.rise_settle_s
+        if self._context is not None and abs(change) > CHANGE and self._since_change >= settle_s * self._fps:
+            self._context.bit_rate = self._bits
+            self._applied_kbps, self._since_change = self._kbps, 0
+        packet = super().encode(picture, pts, keyframe)
+        self._since_change += 1
+        return packet
+
+    def set_bitrate(self, kbps: int) -> None:
+        self._kbps = kbps
+
+    def _open(self, width: int, height: int) -> VideoCodecContext:
+        context = self._create("h264_nvenc", width, height)
+        self._applied_kbps, self._since_change = self._kbps, 0
+        context.bit_rate = self._bits
+        context.max_b_frames = 0
+        context.colorspace = Colorspace.ITU601
+        context.color_range = ColorRange.MPEG
+        context.options = {
+            "preset": "p4",
+            "tune": "ull",
+            "profile": "baseline",
+            "rc": "cbr",
+            "bufsize": str(round(self._bits * BUFFER_S)),
+            # With these each frame's packet comes out of the call that put the frame in.
+            "zerolatency": "1",
+            "delay": "0",
+            "forced-idr": "1",
+        }
+        return context
 
 
 class SparedEncoder:

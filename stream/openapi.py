@@ -6,9 +6,10 @@ from typing import Any, get_args
 
 from stream.bodies import Refused
 from stream.errors import CODES
-from stream.messages import NEWS, REPLIES
+from stream.messages import NEWS
 from stream.operations import EVERYWHERE, HEADERS, JSON, OPERATIONS, QUERIES, Answer, Content, Operation
 from stream.protocol import PROTOCOL, ClientMessage, Limits
+from stream.reply_messages import REPLIES
 from stream.schema import Schema, Schemas
 
 Route = tuple[str, str]

@@ -20,8 +20,9 @@ from stream.bodies import (
     Readiness,
     StreamView,
 )
-from stream.messages import REPLIES, Capabilities, ImageApplied, ImageUploaded, PromptAccepted
+from stream.messages import Capabilities
 from stream.protocol import ClientMessage, UploadImage
+from stream.reply_messages import REPLIES, ImageApplied, ImageUploaded, PromptAccepted
 from stream.rest import NewStream
 from stream.rules import FADE_S, PICTURE_POLICY
 

@@ -192,9 +192,16 @@ def _own_arithmetic() -> Iterator[None]:
 
 
 def pytest_collection_finish() -> None:
-    """Look for garbage again, see above."""
+    """Look for garbage again, see above; seldom, since tests make objects by the thousand and few circles of them."""
     gc.freeze()
+    gc.set_threshold(5000, 10, 10)
     gc.enable()
+
+
+def pytest_sessionfinish() -> None:
+    """Look for what is left, once: pytest looks five times at the end, each time through all that is there."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

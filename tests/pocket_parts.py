@@ -1,5 +1,6 @@
 """Small stand-ins for pocket's parts: random weights of few layers, a drawn picture, made once."""
 
+from copy import deepcopy
 from functools import cache
 from typing import cast
 
@@ -15,6 +16,7 @@ from pipeline.pocket.decoder import AnchoredDecoder
 from pipeline.pocket.intents import EFFECTS, LOGITS, NAMED, SPLIT
 from pipeline.pocket.latents import CAMERA, CHANNELS, GRID, fit_camera
 from pipeline.pocket.network import PocketConfig, PocketNetwork
+from pipeline.pocket.painter.canvas import painted_canvas
 from pipeline.pocket.reach import everything
 from pipeline.pocket.view import View
 from pipeline.session import picture_sha256
@@ -31,8 +33,9 @@ CANVASES: dict[tuple[object, ...], Canvas] = {}
 
 @pytest.fixture
 def made_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A picture's canvas and the decoder are made once: either takes longer than three chunks, and neither changes."""
+    """Canvases and the decoder are made once: each takes longer than three chunks, and none changes."""
     monkeypatch.setattr("pipeline.pocket.sight.prepare", canvas_of)
+    monkeypatch.setattr("pipeline.pocket.sight.painted_canvas", painted_once)
     monkeypatch.setattr("pipeline.pocket.decoders.AnchoredDecoder", decoder_of)
 
 
@@ -45,6 +48,7 @@ def canvas_of(image: Pixels, width: int, height: int, device: torch.device = CPU
 
 
 decoder_of = cache(AnchoredDecoder)
+painted_once = cache(painted_canvas)
 
 
 @cache
@@ -104,6 +108,12 @@ def picture(seed: int = 0, height: int = 500, width: int = 900) -> Pixels:
 def conditioning(prompt: str = "pan left", seed: int = 3, quality: int = 0, picture_seed: int = 0) -> Conditioning:
     """A conditioning in i2v."""
     return Conditioning("i2v", prompt, picture(picture_seed), seed, quality=quality)
+
+
+def copied(model: CausalPipeline, state: StreamState) -> StreamState:
+    """Another stream at the same moment: weights hold nothing of it, so a copy of its state is as good as it."""
+    model._open += 1
+    return deepcopy(state, {id(state.canvas): state.canvas})
 
 
 def beginning(model: CausalPipeline, state: StreamState) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The real server with a fake model: ``python -m tests.serve_fake [CONFIG.yaml] [key=value ...]``.
 
-``$FAKE_WARM_UP_S`` delays the model's start, ``$FAKE_FAILURE`` makes it fail; ``$FAKE_CHUNK_S`` holds the seconds that
-a chunk of ``$FAKE_LATENTS`` latents takes at each quality, ``$FAKE_MODES`` the modes, both with commas between.
+``$FAKE_WARM_UP_S`` delays the model's start; ``$FAKE_CHUNK_S`` holds the seconds that a chunk of ``$FAKE_LATENTS``
+latents takes at each quality, ``$FAKE_MODES`` the modes, both with commas between.
 ``$FAKE_STAGES`` holds the stages of its warm-up, with semicolons between, after each of which it waits at the gate of
 port ``$FAKE_GATE`` if it is named;
 ``$FAKE_NEEDS`` is what it says that it needs, ``$FAKE_RESUMABLE`` makes its streams such that can be saved,
@@ -15,7 +15,6 @@ import time
 from typing import Any, cast
 
 from pipeline.config import ModelConfig, WanConfig
-from pipeline.errors import WeightsError
 from pipeline.interface import Pipeline, Progress
 from pipeline.types import Mode
 from server import run
@@ -25,8 +24,6 @@ from tests.fakes import build_fake
 def build(model: ModelConfig, wan: WanConfig, progress: Progress) -> Pipeline[Any]:
     """Build the fake."""
     time.sleep(float(os.environ.get("FAKE_WARM_UP_S", "0")))
-    if "FAKE_FAILURE" in os.environ:
-        raise WeightsError("these weights do not fit")
     seconds = [float(chunk) for chunk in os.environ.get("FAKE_CHUNK_S", "0,0,0").split(",")]
     modes = os.environ.get("FAKE_MODES", "i2v").split(",")
     told = os.environ.get("FAKE_SIZES", "64x32").split(",")

@@ -9,7 +9,7 @@ from pipeline.bench.work import Attention, Product, Sight, flops, large, one_pas
 from pipeline.config import ModelConfig, WanConfig
 from pipeline.networks.transformer import CausalTransformer
 from pipeline.schedule import FlowSchedule
-from pipeline.wan.build import decide
+from pipeline.wan.decision import decide
 from pipeline.wan.sampler import Guide, Sampler
 from pipeline.wan.sizes import SIZES
 from pipeline.wan.window import WindowCache, WindowShape

@@ -13,6 +13,7 @@ from tests.pocket_parts import picture
 
 # A quarter of the frame.
 VIEW = View(416, 240)
+ABOVE, BESIDE = (SCALE * room for room in VIEW.room)
 
 
 @pytest.mark.parametrize(("height", "width"), [(240, 416), (480, 832), (300, 300), (1100, 900), (90, 1000)])
@@ -24,8 +25,7 @@ def test_the_view_at_rest_is_the_picture_scaled_and_cropped(height: int, width: 
     box = (left, top, width - right, height - bottom)
     wanted = np.asarray(Image.fromarray(image).resize((VIEW.width, VIEW.height), Image.Resampling.BICUBIC, box=box))
     assert np.array_equal(canvas.rest.numpy(), wanted)
-    above, beside = (SCALE * room for room in VIEW.room)
-    core = canvas.texture[..., above:-above, beside:-beside]
+    core = canvas.texture[..., ABOVE:-ABOVE, BESIDE:-BESIDE]
     torch.testing.assert_close(F.avg_pool2d(core, SCALE)[0].permute(1, 2, 0), canvas.rest.float(), atol=1e-3, rtol=0)
 
 
@@ -33,9 +33,9 @@ def test_what_the_crop_left_over_stands_around_the_view() -> None:
     """A tall picture's own top and bottom are there to tilt to, not an invention."""
     image = np.zeros((1200, 832, 3), np.uint8)
     image[:200, :, 0], image[200:360, :, 1] = 200, 180
-    canvas = prepare(image, 832, 480)
-    assert canvas.texture[0, 0, : MARGIN[0]].abs().max() < 60
-    green = canvas.texture[0, 1, 20 : MARGIN[0] - 20, MARGIN[1] + 20 : -MARGIN[1] - 20]
+    canvas = prepare(image, VIEW.width, VIEW.height)
+    assert canvas.texture[0, 0, :ABOVE].abs().max() < 60
+    green = canvas.texture[0, 1, 10 : ABOVE - 10, BESIDE + 10 : -BESIDE - 10]
     assert green.min() > 170
 
 
@@ -43,9 +43,9 @@ def test_beyond_the_picture_detail_and_colour_go_on() -> None:
     """Far outside, fine stripes are stripes of the same strength and mean."""
     image = np.zeros((480, 832, 3), np.uint8)
     image[:, ::16] = image[:, 1::16] = image[:, 2::16] = image[:, 3::16] = 200
-    canvas = prepare(image, 832, 480)
-    far = canvas.texture[0, 0, MARGIN[0] : -MARGIN[0], :96]
-    near = canvas.texture[0, 0, MARGIN[0] : -MARGIN[0], MARGIN[1] : MARGIN[1] + 96]
+    canvas = prepare(image, VIEW.width, VIEW.height)
+    far = canvas.texture[0, 0, ABOVE:-ABOVE, :48]
+    near = canvas.texture[0, 0, ABOVE:-ABOVE, BESIDE : BESIDE + 48]
     assert 0.7 * near.std() < far.std() < 1.1 * near.std()
     assert abs(far.mean() - 50) < 10
 

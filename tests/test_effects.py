@@ -77,8 +77,8 @@ CLIPS: dict[str, Callable[[float], Pixels]] = {
 
 @pytest.mark.parametrize(("name", "clip"), CLIPS.items())
 def test_each_effect_is_read(name: str, clip: Callable[[float], Pixels]) -> None:
-    """Three seconds of an effect are named."""
-    frames = [clip(n / FPS) for n in range(3 * FPS)]
+    """Two seconds of an effect are named."""
+    frames = [clip(n / FPS) for n in range(2 * FPS)]
     assert effect_class(read(PICTURE, frames, FPS)) == name
 
 

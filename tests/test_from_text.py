@@ -14,8 +14,10 @@ from pipeline.pocket.painter.words import painted, read_wish
 from pipeline.state import StreamState
 from pipeline.types import Chunk, Conditioning, Heard, Policy
 from tests import pocket_parts
+from tests.pocket_parts import made_once as made_once
 from tests.pocket_parts import picture
 
+pytestmark = pytest.mark.usefixtures("made_once")
 LAKE, FOREST = "a lake at night", "a forest"
 
 

@@ -280,15 +280,21 @@ def test_a_file_that_is_no_picture_is_one_line(tmp_path: Path, capsys: Any) -> N
         assert says in line
 
 
-def test_pocket_itself(tmp_path: Path, pairs: Path) -> None:
-    """As a program, with nothing configured, it is pocket that makes the videos, and the status tells."""
+def test_pocket_itself(tmp_path: Path, pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With nothing configured it is pocket that makes the videos, and the status tells."""
     pairs.write_text("a.png\tThe leaves begin to sway gently in the wind\nnone.png\tsnow\n")
-    words = [sys.executable, "-m", "pipeline.generate", "model.threads=1", "--pairs", str(pairs), "--frames", "5"]
     output = tmp_path / "out"
-    done = subprocess.run([*words, "--output", str(output)], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == FAILED, done.stderr
-    assert done.stdout == f"{output}: 1 made, 0 there already, 1 failed\n"
-    assert "Traceback" not in done.stderr
+    status = main(["model.threads=1", "--pairs", str(pairs), "--frames", "5", "--output", str(output)])
+    assert status == FAILED
+    assert capsys.readouterr().out == f"{output}: 1 made, 0 there already, 1 failed\n"
     video = output / "0001-the-leaves-begin-to-sway.mp4"
     assert frames(video) == 5
     assert note(video)["model"] == "pocket"
+
+
+def test_a_program_of_its_own() -> None:
+    """``python -m pipeline.generate`` is the command, and ends with its status."""
+    words = [sys.executable, "-m", "pipeline.generate", "--pairs", "none.tsv", "--frames", "0"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == MISUSED, done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,5 +1,7 @@
 """Tests of layers that move: what is done only where it shows is what doing it everywhere gives."""
 
+from functools import cache
+
 import pytest
 import torch
 from torch import Tensor
@@ -16,6 +18,7 @@ from tests.pocket_parts import picture
 VIEW = View(208, 120)
 
 
+@cache
 def canvas() -> Canvas:
     """Leaves at the left and before them someone, a lake below."""
     shares = torch.zeros(1, 5, 96, 168)

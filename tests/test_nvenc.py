@@ -14,8 +14,8 @@ from av.video.frame import PictureType
 from stream.broadcast import Broadcast
 from stream.config import EncoderChoice
 from stream.congestion import BitrateBounds
-from stream.encoder import EncodedPacket, NvencEncoder, StreamEncoder, VpxEncoder, X264Encoder, YuvConverter
-from stream.nvenc import PROBE_FPS, PROBE_KBPS, Encoders, NvencUnusable, SparedEncoder, find_fault
+from stream.encoder import EncodedPacket, StreamEncoder, VpxEncoder, X264Encoder, YuvConverter
+from stream.nvenc import PROBE_FPS, PROBE_KBPS, Encoders, NvencEncoder, NvencUnusable, SparedEncoder, find_fault
 
 FPS = Fraction(16)
 STEP = 5625

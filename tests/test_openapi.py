@@ -13,9 +13,10 @@ from jsonschema import Draft202012Validator
 from stream import rules
 from stream.config import ServerConfig, StreamConfig
 from stream.errors import CODES
-from stream.messages import NEWS, REPLIES
+from stream.messages import NEWS
 from stream.operations import OPERATIONS
 from stream.protocol import ClientMessage, Configure, Hello, Pause, Ping, Reset, Resume, SetMode, SetPrompt, Start, Stop
+from stream.reply_messages import REPLIES
 from stream.signalling import registered
 from tests.real_site import RealSite, picture_file
 from tests.reference import Reference

@@ -15,9 +15,8 @@ from pipeline.pocket.painter.scenery import Scenery
 from pipeline.pocket.painter.words import names_motion, painted, read_wish
 from pipeline.pocket.view import View
 
-# A quarter of the frame: the same scene in fewer pixels.
-VIEW = View(416, 240)
-SMALL = View(208, 120)
+# A sixteenth of the frame: the same scene in fewer pixels.
+VIEW = View(208, 120)
 LUMA = np.array([0.299, 0.587, 0.114])
 PROMPTS = (
     "a red sunset over the sea", "misty mountains at dawn", "a starry night over a lake", "green hills",
@@ -27,14 +26,14 @@ PROMPTS = (
 
 
 @cache
-def of(prompt: str, seed: int = 1, view: View = VIEW) -> Painting:
-    return paint(painted(read_wish(prompt)), seed, view)
+def of(prompt: str, seed: int = 1) -> Painting:
+    return paint(painted(read_wish(prompt)), seed, VIEW)
 
 
-def seen(prompt: str, seed: int = 1, view: View = VIEW) -> np.ndarray:
+def seen(prompt: str, seed: int = 1) -> np.ndarray:
     """The view alone, ``float [H, W, 3]``."""
-    rows, columns = view.room
-    return of(prompt, seed, view).pixels[rows:-rows, columns:-columns].numpy().astype(float)
+    rows, columns = VIEW.room
+    return of(prompt, seed).pixels[rows:-rows, columns:-columns].numpy().astype(float)
 
 
 def shares(prompt: str, seed: int = 1) -> np.ndarray:
@@ -45,10 +44,10 @@ def shares(prompt: str, seed: int = 1) -> np.ndarray:
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_the_seed_makes_the_picture(prompt: str) -> None:
     """The same words and seed give the same bytes, another seed another picture of it that is as bright."""
-    again = paint(painted(read_wish(prompt)), 1, SMALL)
-    assert torch.equal(again.pixels, of(prompt, 1, SMALL).pixels)
-    assert torch.equal(again.shares, of(prompt, 1, SMALL).shares)
-    one, other = seen(prompt, 1, SMALL), seen(prompt, 2, SMALL)
+    again = paint(painted(read_wish(prompt)), 1, VIEW)
+    assert torch.equal(again.pixels, of(prompt).pixels)
+    assert torch.equal(again.shares, of(prompt).shares)
+    one, other = seen(prompt, 1), seen(prompt, 2)
     assert np.abs(one - other).mean() > 3
     assert abs(one.mean() - other.mean()) < 45
 
@@ -64,9 +63,10 @@ def test_shares_are_whole(prompt: str) -> None:
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_no_picture_is_plain(prompt: str) -> None:
     """There is something to see: the picture has light and dark, and is nowhere a flat area of one colour for long."""
-    grey = seen(prompt) @ LUMA
+    picture = seen(prompt)
+    grey = picture @ LUMA
     assert np.quantile(grey, 0.98) - np.quantile(grey, 0.02) > 25
-    assert len(np.unique(seen(prompt).astype(np.uint8).reshape(-1, 3), axis=0)) > 3000
+    assert len(np.unique(picture @ (65536, 256, 1))) > 0.06 * grey.size
 
 
 @pytest.mark.parametrize("place", ["the sea", "mountains", "a forest", "a meadow"])
@@ -89,8 +89,8 @@ def test_a_red_sunset_is_redder() -> None:
 def test_a_sea_is_water_below_a_level_horizon() -> None:
     """The lower third is water alone, the upper sky alone, and between them one row for all columns."""
     water, sky = shares("the sea")[WATER], shares("the sea")[SKY]
-    assert water[-80:].min() == 1
-    assert sky[:80].min() == 1
+    assert water[-40:].min() == 1
+    assert sky[:40].min() == 1
     firsts = (water > 0.5).argmax(0)
     assert firsts.min() == firsts.max()
 
@@ -122,8 +122,8 @@ def test_the_sun_stands_still_while_clouds_drift(prompt: str) -> None:
     """Sun and moon are no part of the sky that drifts, and behind them that has none: else it would show twice."""
     painting = of(prompt)
     disc = (painting.pixels.int() - painting.sky.int()).abs().amax(-1) > 25
-    disc[VIEW.room[0] + 120 :] = False
-    assert int(disc.sum()) > 60
+    disc[VIEW.room[0] + 60 :] = False
+    assert int(disc.sum()) > 15
     assert float(painting.shares[SKY][disc].max()) < 0.05
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from pipeline.networks import split_block
-from pipeline.networks.transformer import Block, CausalTransformer, TransformerConfig
+from pipeline.networks.block import Block, TransformerConfig
+from pipeline.networks.transformer import CausalTransformer
 from pipeline.quantize import store_in_fp8
 from pipeline.recorded import compiled
 from pipeline.schedule import FlowSchedule

@@ -303,7 +303,7 @@ def test_interlaced_png_is_decoded() -> None:
 def test_png_of_endless_rows_is_not_inflated() -> None:
     """Rows beyond the picture's height are never made."""
     row = b"\0" + bytes(60 * 3)
-    assert decode(png((60, 40, 8, 2), row * 40 + bytes(200_000_000))).height == 40
+    assert decode(png((60, 40, 8, 2), row * 40 + bytes(50_000_000))).height == 40
 
 
 def test_png_of_two_sizes_is_corrupt() -> None:
@@ -491,7 +491,7 @@ def test_grey_with_alpha_is_flattened_on_black() -> None:
 @pytest.mark.parametrize("size", [(4000, 3000), (1000, 4000), (6000, 500), (3328, 1920), (1665, 961)])
 def test_large_picture_is_reduced_to_what_covers_twice(size: tuple[int, int]) -> None:
     """After its cover-crop a reduced picture has twice the stream's size; its figures are the original's."""
-    picture = decode(encode(Image.new("RGB", size, "teal"), "PNG"))
+    picture = decode(encode(Image.new("RGB", size, "teal"), "PNG", compress_level=1))
     assert (picture.width, picture.height) == size
     assert picture.cropped == cover_crop(*size, COVER)
     height, width = picture.pixels.shape[:2]
@@ -518,7 +518,7 @@ def test_small_picture_is_not_enlarged() -> None:
 
 def test_reduction_is_antialiased() -> None:
     """Stripes finer than the result come out as their mean, not as moiré."""
-    stripes = np.zeros((3840, 6656, 3), np.uint8)
+    stripes = np.zeros((2880, 4992, 3), np.uint8)
     stripes[:, ::2] = 255
     pixels = decode(encode(Image.fromarray(stripes), "PNG", compress_level=1)).pixels[:, 50:-50]
     assert pixels.min() >= 120

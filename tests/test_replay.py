@@ -130,17 +130,17 @@ async def direct_bookmarks(studio: Studio) -> None:
     await studio.upload()
     await studio.do(Start, seed=11)
     await studio.do(SetPrompt, prompt="pan left")
-    await studio.clock.advance(0.8)
-    number = await studio.do(Bookmark)
     await studio.clock.advance(0.5)
+    number = await studio.do(Bookmark)
+    await studio.clock.advance(0.3)
     async with asyncio.timeout(5):
         while studio.answer(number)["type"] != "bookmarked":
             await studio.clock.advance(0.01)
     bookmark = studio.answer(number)["bookmark"]
     await studio.do(SetPrompt, prompt="night")
-    await studio.clock.advance(0.5)
+    await studio.clock.advance(0.4)
     await studio.do(Rewind, bookmark=bookmark)
-    await studio.clock.advance(0.8)
+    await studio.clock.advance(0.5)
 
 
 async def test_a_take_that_goes_on_from_a_bookmark(tmp_path: Path) -> None:
@@ -351,7 +351,7 @@ async def test_chunks_that_were_cut(tmp_path: Path) -> None:
 async def direct_prompts_at_every_phase(studio: Studio) -> None:
     """Prompts that come at all places of a latent."""
     await studio.go_live()
-    for number in range(6):
+    for number in range(4):
         await studio.do(SetPrompt, prompt=f"snow {number}")
         await studio.clock.advance(0.36)
 

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -27,6 +28,20 @@ def under(prompt: str = "snow falls, the camera pans left", seed: int = 3) -> Co
     return Conditioning("i2v", prompt, PICTURE, seed, quality=2)
 
 
+def ran(pocket: CausalPipeline, chunks: int = 13) -> StreamState:
+    """A stream of so many chunks, the last one pending."""
+    return pocket_parts.copied(pocket, _ran(chunks))
+
+
+@cache
+def _ran(chunks: int) -> StreamState:
+    model = pocket_parts.pipeline()
+    state = model.open(under())
+    for _ in range(chunks):
+        model.generate_chunk(state, under())
+    return state
+
+
 def same(ours: Chunk, theirs: Chunk) -> bool:
     numbers = (ours.index, ours.first_frame, ours.first_latent) == (
         theirs.index,
@@ -41,9 +56,7 @@ def test_a_restored_stream_is_the_saved_one(pocket: CausalPipeline, chunks: int,
     """A stream restored elsewhere makes the bytes that the saved one makes, after going back too; when young,
     with a commit pending, and when its ring has been overwritten."""
     assert isinstance(pocket, Resumable)
-    state = pocket.open(under())
-    for _ in range(chunks):
-        pocket.generate_chunk(state, under())
+    state = ran(pocket, chunks)
     if committed:
         pocket.commit(state)
     saved = pocket.save(state)
@@ -75,9 +88,7 @@ def contexts(state: StreamState) -> torch.Tensor:
 
 def test_what_is_saved_is_two_megabytes(pocket: CausalPipeline) -> None:
     """That is what a stream takes, whatever its network, with all that it may go back over; its ring takes 14 to 24."""
-    state = pocket.open(under())
-    for _ in range(13):
-        pocket.generate_chunk(state, under())
+    state = ran(pocket)
     assert len(state.known) == state.cache.slots
     assert 1.9e6 < len(pocket.save(state)) < 2.1e6
     pocket.close(state)
@@ -101,9 +112,7 @@ def test_contexts_read_again_are_the_same_bits(dtype: str) -> None:
 
 def test_going_back_reads_again_what_is_missing(pocket: CausalPipeline) -> None:
     """A restored stream has read its window; where it goes back further it reads what it needs there, to the bit."""
-    state = pocket.open(under())
-    for _ in range(13):
-        pocket.generate_chunk(state, under())
+    state = ran(pocket)
     pocket.commit(state)
     other = pocket.open(under())
     pocket.restore(other, pocket.save(state))
@@ -117,9 +126,7 @@ def test_going_back_reads_again_what_is_missing(pocket: CausalPipeline) -> None:
 
 def test_a_picture_after_going_back_has_a_whole_window(pocket: CausalPipeline) -> None:
     """As far back as one can go there are latents enough for another picture to be read beside."""
-    state = pocket.open(under())
-    for _ in range(13):
-        pocket.generate_chunk(state, under())
+    state = ran(pocket)
     pocket.truncate(state, 5)
     known = list(state.known)
     pocket.swap(state, replace(under(), enter="flush"))

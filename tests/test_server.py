@@ -9,7 +9,7 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -19,21 +19,25 @@ import pytest
 from PIL import Image
 
 import server
+from pipeline.config import ModelConfig, WanConfig
+from pipeline.errors import WeightsError
+from pipeline.interface import Pipeline, Progress
 from stream import addresses
 from stream.broadcast import Broadcast
 from stream.config import Config
-from stream.encoder import Codec, NvencEncoder, StreamEncoder
+from stream.encoder import Codec, StreamEncoder
 from stream.engine import Engine
-from stream.nvenc import PROBE_FPS, PROBE_KBPS, Encoders, find_fault
+from stream.nvenc import PROBE_FPS, PROBE_KBPS, Encoders, NvencEncoder, find_fault
 from stream.signalling import Dependencies
 from tests.certificate import make_certificate
 from tests.fake_engine import FakeEngine
-from tests.fakes import FakeClock, FakePipeline
+from tests.fakes import FakeClock, FakePipeline, build_fake
 from tests.gate import Gate
 from tests.loopback import Client
 
 ROOT = Path(__file__).parents[1]
 FAKE = ("-m", "tests.serve_fake")
+Serve = Callable[..., Awaitable[tuple[int, str]]]
 START_S = 30
 END_S = 5
 
@@ -152,12 +156,29 @@ async def test_the_file_itself_refuses() -> None:
     assert errors.count("\n") == 1
 
 
-async def test_a_port_in_use() -> None:
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Serve:
+    """Serve in this process until that ends by itself; gives the status and the errors."""
+
+    async def serve(build: server.BuildPipeline, *arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr("stream.network.use_network", lambda network: None)
+        config = server.configure(["engine.kind=thread", *arguments])
+        async with asyncio.timeout(START_S):
+            status = await server.serve(config, None, build)
+        return status, capsys.readouterr().err
+
+    return serve
+
+
+def unloadable(model: ModelConfig, wan: WanConfig, progress: Progress) -> Pipeline[Any]:
+    raise WeightsError("these weights do not fit")
+
+
+async def test_a_port_in_use(served: Serve) -> None:
     """A port that another holds ends it with status 1, the port and the way out in one line."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        async with running(*FAKE, f"server.port={port}") as process:
-            status, errors = await process.ended()
+        status, errors = await served(unloadable, f"server.port={port}")
     assert status == 1
     assert f"can't listen on 127.0.0.1 port {port}: " in errors
     assert "in use" in errors
@@ -165,10 +186,9 @@ async def test_a_port_in_use() -> None:
     assert "Traceback" not in errors
 
 
-async def test_an_address_of_nobody() -> None:
+async def test_an_address_of_nobody(served: Serve) -> None:
     """A host that can't be listened on ends it with status 1 and names the key."""
-    async with running(*FAKE, "server.host=nowhere.invalid", "server.allow_insecure=true") as process:
-        status, errors = await process.ended()
+    status, errors = await served(unloadable, "server.host=nowhere.invalid", "server.allow_insecure=true")
     assert status == 1
     assert "server.host" in errors
     assert "Traceback" not in errors
@@ -176,13 +196,18 @@ async def test_an_address_of_nobody() -> None:
 
 @pytest.mark.parametrize("kind", ["process", "thread"])
 async def test_the_page_comes_before_the_model(kind: str) -> None:
-    """While the model loads the page and /healthz answer, /readyz says why not; SIGTERM still ends it."""
+    """While the model loads the page and /healthz answer, though not to foreign names and pages; /readyz says why not;
+    SIGTERM still ends it."""
     arguments = (*FAKE, "server.port=0", f"engine.kind={kind}")
     async with running(*arguments, FAKE_WARM_UP_S="60") as process:
         url = await process.listening()
         assert (await get(f"{url}/healthz"))[0] == 200
         assert await get(f"{url}/readyz") == (503, {"ready": False, "reason": "the model is loading"})
         assert (await get(url))[0] == 200
+        for headers in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}):
+            status, body = await get(f"{url}/healthz", headers=headers)
+            assert (status, body["error"]["code"]) == (403, "forbidden_origin")
+        assert (await get(f"{url}/healthz", headers={"Origin": url}))[0] == 200
         process.process.send_signal(signal.SIGTERM)
         assert (await process.ended())[0] == 0
 
@@ -204,22 +229,22 @@ async def test_the_start_is_told(gate: Gate, kind: str) -> None:
         assert await get(f"{url}/readyz") == (200, {"ready": True})
 
 
-async def test_a_model_that_fails() -> None:
-    """A model that can't be built ends it with status 1 and the model's own words."""
-    async with running(*FAKE, "server.port=0", FAKE_FAILURE="1") as process:
-        await process.listening()
-        status, errors = await process.ended()
+async def test_a_model_that_fails(served: Serve) -> None:
+    """A model that can't be built, in a process of its own, ends it with status 1 and the model's own words."""
+    status, errors = await served(unloadable, "server.port=0", "engine.kind=process")
     assert status == 1
     assert "server.py: the model can't be started: these weights do not fit" in errors
 
 
-async def test_an_encoder_that_is_not_there() -> None:
+async def test_an_encoder_that_is_not_there(served: Serve) -> None:
     """Who insists on the GPU's encoder is told why it can't be had, with status 1."""
     if find_fault(NvencEncoder(PROBE_FPS, PROBE_KBPS)) is None:
         pytest.skip("NVENC works here")
-    async with running(*FAKE, "server.port=0", "stream.encoder=nvenc") as process:
-        await process.listening()
-        status, errors = await process.ended()
+
+    def build(model: ModelConfig, wan: WanConfig, progress: Progress) -> Pipeline[Any]:
+        return build_fake(progress)
+
+    status, errors = await served(build, "server.port=0", "stream.encoder=nvenc")
     assert status == 1
     assert "server.py: stream.encoder: nvenc does not work here (" in errors
 
@@ -285,16 +310,6 @@ async def start(client: Client) -> None:
     await client.message("image_uploaded")
     client.send(type="start", id=2)
     await client.message("started")
-
-
-async def test_who_may_call() -> None:
-    """Foreign names and foreign pages are refused at the door of the real server."""
-    async with running(*FAKE, "server.port=0") as process:
-        url = await process.listening()
-        for headers in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}):
-            status, body = await get(f"{url}/healthz", headers=headers)
-            assert (status, body["error"]["code"]) == (403, "forbidden_origin")
-        assert (await get(f"{url}/healthz", headers={"Origin": url}))[0] == 200
 
 
 async def test_on_every_interface() -> None:

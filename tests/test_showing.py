@@ -41,7 +41,7 @@ def frames(variety: float, asked: Sequence[Conditioning]) -> list[np.ndarray]:
 @pytest.mark.parametrize("variety", [0.0, 1.0])
 def test_a_recording_shows_what_is_shown_step_by_step(variety: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """One recording serves all streams, prompts and moments."""
-    asked = [conditioning(prompt) for prompt in PROMPTS for _ in range(2)]
+    asked = [conditioning(prompt) for prompt in PROMPTS]
     plain = frames(variety, asked)
     monkeypatch.setattr(showing, "Recorded", Traced)
     monkeypatch.setattr(showing, "may_record", lambda device: True)

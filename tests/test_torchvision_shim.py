@@ -1,4 +1,4 @@
-"""Beside any torch, what needs torchvision can be imported once the shim was."""
+"""Beside any torch, torchvision can be imported once the shim was; that open_clip can, ``test_image_clip.py`` needs."""
 
 import subprocess
 import sys
@@ -8,10 +8,9 @@ import pytest
 PROGRAM = """
 import importlib
 import pipeline.torchvision_shim
-import open_clip, torch
+import torch
 from torchvision.transforms import v2
-assert v2.functional.resize(torch.zeros(3, 8, 8), [4, 4], antialias=True).shape == (3, 4, 4)
-print(tuple(open_clip.SimpleTokenizer()(["a cat"]).shape))
+print(tuple(v2.functional.resize(torch.zeros(3, 8, 8), [4, 4], antialias=True).shape))
 importlib.reload(pipeline.torchvision_shim)
 print("reloaded")
 """
@@ -23,9 +22,9 @@ def done() -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
 
 
-def test_open_clip_imports_after_the_shim(done: "subprocess.CompletedProcess[str]") -> None:
-    """open_clip's tokenizer and torchvision's transforms work, whatever build of torch."""
-    assert done.stdout.startswith("(1, 77)\n"), done.stderr
+def test_torchvision_imports_after_the_shim(done: "subprocess.CompletedProcess[str]") -> None:
+    """Its transforms work, whatever build of torch."""
+    assert done.stdout.startswith("(3, 4, 4)\n"), done.stderr
 
 
 def test_importing_it_late_is_harmless(done: "subprocess.CompletedProcess[str]") -> None:

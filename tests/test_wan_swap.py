@@ -1,3 +1,4 @@
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from pipeline.types import Chunk, Conditioning, PicturePolicy
 from pipeline.wan.frames import to_host
 from pipeline.wan.pipeline import WanPipeline
 from pipeline.wan.state import WanState
-from tests.wan_parts import PLAN, asked, go_on, parts, picture, pipeline
+from tests.wan_parts import PLAN, asked, go_on, parts, picture, pipeline, running
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 AFTER = replace(asked(), image=picture(1))
@@ -19,9 +20,7 @@ ENTRIES = pytest.mark.parametrize("entry", ["first_latent", "clip"])
 
 def taken(model: WanPipeline, chunks: int = 3) -> WanState:
     """A take under the first picture."""
-    state = model.open(asked())
-    go_on(model, state, chunks, asked())
-    return state
+    return running(model, chunks)
 
 
 def made(entry: str) -> WanPipeline:
@@ -104,8 +103,8 @@ def test_latents_and_frames_count_on(entry: str, enter: PicturePolicy) -> None:
 def test_going_back_stops_at_the_picture(entry: str, enter: PicturePolicy) -> None:
     """To the picture a take goes back bit-equal, and no further: what was before it is gone."""
     model = made(entry)
-    straight = go_on(model, model.swap(taken(model), wanted(enter)), 3, AFTER)
     state = model.swap(taken(model), wanted(enter))
+    straight = go_on(model, deepcopy(state), 3, AFTER)
     latent = state.now.made
     go_on(model, state, 1, AFTER)
     model.generate_chunk(state, AFTER)

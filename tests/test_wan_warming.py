@@ -52,7 +52,7 @@ def test_no_prompt_meets_a_length_that_was_not_made(plan: Plan) -> None:
     courses: Sequence[Sequence[Policy]] = (("recache", "recache"), ("flush", "recache"), ("cut",), ("flush", "flush"))
     number = 0
     for policies in courses:
-        go_on(model, state, plan.window, asked)
+        go_on(model, state, plan.window // plan.latents_per_chunk + 1, asked)
         for policy in policies:
             number += 1
             asked = replace(asked, prompt=f"prompt {number}", policy=policy)

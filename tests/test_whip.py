@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stream import liveness
 from stream.capture import picture_of_frame
 from stream.config import ServerConfig
 from stream.errors import StreamError
@@ -227,11 +228,12 @@ async def test_a_session_over_http(stage: Stage) -> None:
     assert (await stage.patch(path, CANDIDATE))[0] == 404
 
 
-async def test_who_vanishes_is_noticed(stage: Stage) -> None:
-    """A publisher that says nothing any more is gone within about 5 s, and another may come."""
+async def test_who_vanishes_is_noticed(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A publisher that says nothing any more for nine ticks is gone, and another may come."""
     client = Broadcaster()
     await stage.connect(client, **HEADERS)
     await live(stage)
+    monkeypatch.setattr(liveness, "TICK_S", 0.1)
     client.vanish()
     await stage.live.guest(lambda guests: "publisher" not in guests, seconds=6)
 

@@ -1,6 +1,7 @@
 """A Wan model of toy size with random weights, small enough for every test."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
@@ -9,6 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from pipeline.networks.frame_decoder import VAEMemory
 from pipeline.networks.transformer import CausalTransformer, TransformerConfig
 from pipeline.networks.vae_tiny import TinyVAE, TinyVAEConfig
 from pipeline.networks.vae_wan import WanVAE, WanVAEConfig
@@ -60,11 +62,32 @@ def see(image: Tensor) -> Tensor:
     return image.mean((2, 3)).repeat(1, 2)[:, None, :5].expand(-1, 4, -1)
 
 
+class RememberingVAE(WanVAE):
+    """A VAE that encodes the same picture once: that takes as long as five chunks, and many takes begin with it."""
+
+    def __init__(self, config: WanVAEConfig) -> None:
+        super().__init__(config)
+        self._encoded: dict[tuple[tuple[int, ...], bytes], Tensor] = {}
+
+    def encode(self, video: Tensor, memory: VAEMemory | None = None) -> tuple[Tensor, VAEMemory]:
+        assert memory is None
+        return self._once(video, lambda: super(RememberingVAE, self).encode(video)[0]), VAEMemory()
+
+    def encode_image(self, image: Tensor, tile: int | None = None) -> Tensor:
+        return self._once(image, lambda: super(RememberingVAE, self).encode_image(image, tile))
+
+    def _once(self, video: Tensor, encode: Callable[[], Tensor]) -> Tensor:
+        key = tuple(video.shape), video.numpy().tobytes()
+        if key not in self._encoded:
+            self._encoded[key] = encode()
+        return self._encoded[key].clone()
+
+
 @cache
 def parts(image_entry: str = "first_latent", decoder: str = "tiny") -> Parts:
     sees = image_entry == "clip"
     config = replace(CONFIG, in_channels=36, image_dim=5) if sees else CONFIG
-    vae = on_meta(lambda: WanVAE(WanVAEConfig(dim=4)))
+    vae = on_meta(lambda: RememberingVAE(WanVAEConfig(dim=4)))
     tiny = TinyVAEConfig(encoder_width=4, decoder_widths=(16, 8, 4, 4))
     return Parts(
         transformer=on_meta(lambda: CausalTransformer(config)),
@@ -97,3 +120,18 @@ def go_on(model: WanPipeline, state: WanState, count: int, conditioning: Conditi
         chunks.append(model.generate_chunk(state, conditioning))
         model.commit(state)
     return chunks
+
+
+def running(model: WanPipeline, chunks: int, mode: Mode = "i2v", prompt: str = "the leaves sway") -> WanState:
+    """A stream of so many chunks, each committed: made once for a plan, and a copy of its state is as good."""
+    state = deepcopy(_ran(model._plan, chunks, mode, prompt))
+    model._open += 1
+    return state
+
+
+@cache
+def _ran(plan: Plan, chunks: int, mode: Mode, prompt: str) -> WanState:
+    model = pipeline(plan)
+    state = model.open(asked(mode, prompt))
+    go_on(model, state, chunks, asked(mode, prompt))
+    return state

@@ -11,7 +11,8 @@ import torch
 from pipeline.bench.ceilings import Rate, measure, shares
 from pipeline.bench.runs import BaselineRun, Run, Samples, facts
 from pipeline.bench.work import Operation, Work, flops, large, one_pass, sight
-from pipeline.wan.build import Decision, dtype_of
+from pipeline.wan.build import dtype_of
+from pipeline.wan.decision import Decision
 
 COLUMNS = (
     *("setting", "what runs", "window / sink / steps", "denoise, ms", "context, ms", "decode, ms", "new text, ms"),

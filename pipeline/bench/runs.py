@@ -18,7 +18,8 @@ from pipeline.recorded import may_compile, may_record
 from pipeline.schedule import FlowSchedule
 from pipeline.stages import Stages
 from pipeline.types import Conditioning
-from pipeline.wan.build import Decision, assemble, decide, dtype_of, ladder
+from pipeline.wan.build import assemble, dtype_of, ladder
+from pipeline.wan.decision import Decision, decide
 from pipeline.wan.random_weights import randomise
 from pipeline.wan.sizes import LATENT_CHANNELS, PIXELS_PER_LATENT
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from pipeline.networks.transformer import TransformerConfig
-from pipeline.wan.build import Decision
+from pipeline.wan.decision import Decision
 from pipeline.wan.sizes import PIXELS_PER_LATENT
 
 SMALL = 0.01

@@ -1,6 +1,6 @@
 """A transformer block as plain functions between its two attentions, each compiled once and used for every layer.
 
-The same arithmetic as :class:`pipeline.networks.transformer.Block`. The attentions stand outside, since how much they
+The same arithmetic as :class:`pipeline.networks.block.Block`. The attentions stand outside, since how much they
 see changes while a window fills and nothing else does; so does putting keys and values in place
 (:mod:`pipeline.networks.own_rows`). What is left between them is one function each, so that norms, modulations and
 roundings to fp8 become a handful of kernels.
@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline.networks.block import Block, gated, modulated
 from pipeline.networks.own_rows import OwnWeights
 from pipeline.networks.packed import Packed, feed_forward, multiply, pack, product
-from pipeline.networks.transformer import Block, gated, modulated
 
 
 class BlockWeights(NamedTuple):

@@ -41,7 +41,8 @@ def measure(config: Sections) -> dict[str, Any]:
     import torch
 
     from pipeline.types import Conditioning
-    from pipeline.wan.build import assemble, decide
+    from pipeline.wan.build import assemble
+    from pipeline.wan.decision import decide
 
     begun = time.perf_counter()
     decision = decide(config.model, config.wan)

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipeline.preprocess import FRAMES_PER_LATENT, given_frame
+from pipeline.preprocess import FRAMES_PER_LATENT, cover, given_frame
+from pipeline.types import Pixels
 from pipeline.wan.parts import Parts
+from pipeline.wan.plan import Plan
+from pipeline.wan.sizes import LATENT_CHANNELS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,6 +24,18 @@ class Given:
     frame: Tensor | None = None
     features: Tensor | None = None
     beside: Tensor | None = None
+
+
+def shown(image: Pixels | None, parts: Parts, plan: Plan) -> tuple[Given, Tensor]:
+    """What a take has of its picture ``uint8 [H, W, 3]`` by the way that pictures enter, and the picture's latent."""
+    assert image is not None
+    assert parts.encoder is not None
+    picture = cover(image, plan.width, plan.height).to(parts.device)
+    if plan.image_entry == "clip":
+        given = show(picture, parts, plan.window)
+        assert given.beside is not None
+        return given, given.beside[:, -LATENT_CHANNELS:, :1]
+    return Given(), parts.encoder.encode_image(picture, parts.tile)
 
 
 def show(picture: Tensor, parts: Parts, latents: int) -> Given:

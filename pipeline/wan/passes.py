@@ -15,9 +15,10 @@ from torch import Tensor
 
 from pipeline.networks import split_block
 from pipeline.networks.attention import attend, attend_to_each, beside_window
+from pipeline.networks.block import Block, CrossKeyValues, KeyValue
 from pipeline.networks.own_rows import Place, put_in_place
 from pipeline.networks.rope import rotate
-from pipeline.networks.transformer import Block, CausalTransformer, CrossKeyValues, KeyValue
+from pipeline.networks.transformer import CausalTransformer
 from pipeline.quantize import FP8, as_kept
 from pipeline.recorded import Recorded, compiled, may_compile, may_record
 from pipeline.wan.window import Seen, SeenWindow, WindowShape

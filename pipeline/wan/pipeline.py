@@ -8,28 +8,30 @@ import torch
 from torch import Tensor
 
 from pipeline.drift import Seen, follow, pulled
-from pipeline.errors import CapacityError, ConditioningError, TruncationError
+from pipeline.errors import CapacityError, ConditioningError
 from pipeline.interface import Progress, silent
 from pipeline.networks.transformer import CrossKeyValues
-from pipeline.preprocess import FRAMES_PER_LATENT, cover
+from pipeline.preprocess import FRAMES_PER_LATENT
 from pipeline.schedule import FlowSchedule
 from pipeline.stages import Stages
 from pipeline.travel import Said, alone
-from pipeline.types import Capabilities, Chunk, Conditioning, Cut, Pixels, QualityLevel, VideoFormat
+from pipeline.types import Chunk, Conditioning, Pixels, VideoFormat
 from pipeline.wan.again import decoded, flushed, reach, read_again, remembered
+from pipeline.wan.capabilities import admit, capabilities_of
 from pipeline.wan.decoding import LiveDecoder, prepared
 from pipeline.wan.examples import EXAMPLES
 from pipeline.wan.fade import Fade
-from pipeline.wan.given import Given, beside, show
+from pipeline.wan.given import Given, beside, shown
+from pipeline.wan.going_back import cuts, way_back
 from pipeline.wan.known import Known
 from pipeline.wan.making import new_window, quick_passes
 from pipeline.wan.parts import Parts
 from pipeline.wan.plan import Plan as Plan
 from pipeline.wan.sampler import Guide, Sampler, draw
 from pipeline.wan.saving import Kept, read_saved, save_state
-from pipeline.wan.sizes import LATENT_CHANNELS, PIXELS_PER_LATENT
+from pipeline.wan.sizes import PIXELS_PER_LATENT
 from pipeline.wan.state import Boundary, Made, Pending, WanState
-from pipeline.wan.switch import Course, new_course, policies, relabelled, turn
+from pipeline.wan.switch import Course, new_course, relabelled, turn
 from pipeline.wan.texts import Texts
 from pipeline.wan.warming import warm_up
 from pipeline.wan.window import WindowCache
@@ -55,20 +57,7 @@ class WanPipeline:
         self._texts = Texts(parts.text, EXAMPLES[plan.image_entry])
         self._open = 0
         self.format = VideoFormat(plan.width, plan.height, plan.fps, plan.latents_per_chunk, FRAMES_PER_LATENT)
-        self.capabilities = Capabilities(
-            model=plan.name,
-            modes=plan.modes,
-            image_entry=plan.image_entry,
-            policies=policies(plan),
-            sizes=((plan.width, plan.height),),
-            quality=tuple(QualityLevel(f"{len(steps)} steps", plan.fps) for steps in plan.steps),
-            max_streams=plan.max_streams,
-            # A chunk on its way and the one before it.
-            truncatable_latents=2 * plan.latents_per_chunk,
-            examples=EXAMPLES[plan.image_entry],
-            needs=plan.needs,
-            picture_policies=("cut", "flush", "blend") if "i2v" in plan.modes else ("cut",),
-        )
+        self.capabilities = capabilities_of(plan)
 
     def warm_up(self, progress: Progress = silent) -> tuple[float, ...]:
         """Make chunks of every quality until the window has rolled; return the seconds of the last of each."""
@@ -78,13 +67,13 @@ class WanPipeline:
     @torch.inference_mode()
     def open(self, conditioning: Conditioning) -> WanState:
         """Begin a take. Raises ConditioningError for a mode it lacks or a missing picture, CapacityError when full."""
-        self._admit(conditioning)
+        admit(self.capabilities, conditioning)
         if self._open >= self._plan.max_streams:
             raise CapacityError(f"all {self._plan.max_streams} streams of this model are taken")
         cache, begin = new_window(self._parts, self._plan), Boundary(0, 0, 0, 0, None)
         state = WanState(conditioning.seed, conditioning.image, Given(), cache, begin)
         if conditioning.mode == "i2v":
-            self._begin_with(state, *self._show(conditioning), conditioning.prompt)
+            self._begin_with(state, *shown(conditioning.image, self._parts, self._plan), conditioning.prompt)
         self._open += 1
         return state
 
@@ -95,9 +84,9 @@ class WanPipeline:
         ``blend`` begins anew from it, while one chunk more of the video before fades out. ``flush`` makes it the
         window's first latent, and of the rest keeps the chunk made last: what moves goes on.
         """
-        self._admit(conditioning)
-        has_made = has_begun(state)
-        given, picture = self._show(conditioning)
+        admit(self.capabilities, conditioning)
+        has_made = state.has_begun
+        given, picture = shown(conditioning.image, self._parts, self._plan)
         self.commit(state)
         here, fade = state.now, None
         if conditioning.enter == "blend" and conditioning.enter_s > 0:
@@ -121,13 +110,13 @@ class WanPipeline:
     @torch.inference_mode()
     def generate_chunk(self, state: WanState, conditioning: Conditioning) -> Chunk:
         """Make the next chunk; the state moves only if this returns. Raises ConditioningError."""
-        self._admit(conditioning)
+        admit(self.capabilities, conditioning)
         if not 0 <= conditioning.quality < len(self._samplers):
             raise ConditioningError(f"quality {conditioning.quality} is not one of 0..{len(self._samplers) - 1}")
         stages = Stages(self._parts.device)
         self.commit(state)
         stages.lap("context")
-        begin, count = state.now, self._count(state, conditioning)
+        begin, count = state.now, self._plan.count(state.now.cached, conditioning.mode)
         course, cache, known = self._turned(state, conditioning)
         said = course.travel.said(begin.made + count / 2)
         guide = Guide(self._cross(state, said), beside(state.given, begin.cached, count))
@@ -171,7 +160,7 @@ class WanPipeline:
             revision=conditioning.revision,
             quality=conditioning.quality,
             timings_ms=stages.ms,
-            cuts=self._cuts(begin, count, state.begun, course),
+            cuts=cuts(begin, count, state.begun, course, self._plan),
             drift=watch.drift(),
         )
 
@@ -194,21 +183,14 @@ class WanPipeline:
         """
         if latent == state.now.made:
             return
-        earlier = [made for made in state.past if made.begin.made <= latent < state.now.made]
-        made = earlier[-1] if earlier else None
-        # How it stood after that chunk: a later one may have come with windows and texts of its own.
-        later = state.past[len(earlier)] if len(earlier) < len(state.past) else None
-        after, cache, known = (
-            (later.begin, later.cache, later.known) if later else (state.now, state.cache, state.known)
-        )
-        kept = -1 if made is None else latent - made.begin.made
-        cuts = () if made is None else self._cuts(made.begin, kept + 1, state.begun, after.course)
-        if made is None or not (kept == 0 or any(kept == cut.latents for cut in cuts)):
-            raise TruncationError(f"latent {latent} is no beginning of the last {len(state.past)} chunks, nor a cut")
-        if kept and later is None and state.pending is not None:
+        back = way_back(state, latent, self._plan)
+        made, kept = back.made, back.kept
+        if kept and back.is_last and state.pending is not None:
             self._read(state, state.pending)
         now, cache, known = (
-            (self._after(made, kept, after.course), cache, known) if kept else (made.begin, made.cache, made.known)
+            (self._after(made, kept, back.course), back.cache, back.known)
+            if kept
+            else (made.begin, made.cache, made.known)
         )
         cache.truncate(now.cached, self._plan.latents_per_chunk, now.course.past)
         state.pending = state.seen = None
@@ -260,23 +242,6 @@ class WanPipeline:
             state.known.clear()
             self._open -= 1
 
-    def _admit(self, conditioning: Conditioning) -> None:
-        if conditioning.mode not in self.capabilities.modes:
-            raise ConditioningError(f"this model does {' and '.join(self.capabilities.modes)}, not {conditioning.mode}")
-        if conditioning.mode == "i2v" and conditioning.image is None:
-            raise ConditioningError("a picture is needed to begin: upload one first")
-
-    def _show(self, conditioning: Conditioning) -> tuple[Given, Tensor]:
-        """What a take has of its picture, and the picture's latent."""
-        assert conditioning.image is not None
-        assert self._parts.encoder is not None
-        picture = cover(conditioning.image, self._plan.width, self._plan.height).to(self._parts.device)
-        if self._plan.image_entry == "clip":
-            given = show(picture, self._parts, self._plan.window)
-            assert given.beside is not None
-            return given, given.beside[:, -LATENT_CHANNELS:, :1]
-        return Given(), self._parts.encoder.encode_image(picture, self._parts.tile)
-
     def _begin_with(self, state: WanState, given: Given, latent: Tensor, prompt: str) -> None:
         """Begin from a picture; as the first latent the window sees it, and the decoder goes on from it."""
         state.given = given
@@ -291,7 +256,7 @@ class WanPipeline:
     def _turned(self, state: WanState, asked: Conditioning) -> tuple[Course, WindowCache, list[Known]]:
         """Under what the next chunk is made: another prompt may come with another window. Changes no state."""
         begin, cache, known = state.now, state.cache, state.known
-        if not has_begun(state):
+        if not state.has_begun:
             return new_course(asked.prompt), cache, known
         course, reads = turn(begin.course, asked, (begin.made, begin.cached), self._plan, self._texts.is_far)
         if not reads:
@@ -313,24 +278,6 @@ class WanPipeline:
         pending = read_again(cache, known, self._samplers[0], guide, is_pending)
         if cache is state.cache:
             state.pending, state.seen = pending, None
-
-    def _count(self, state: WanState, conditioning: Conditioning) -> int:
-        """How many latents the next chunk has: one to begin from text alone, where the model was trained so."""
-        alone = self._plan.first_alone and state.now.cached == 0 and conditioning.mode == "t2v"
-        return 1 if alone else self._plan.latents_per_chunk
-
-    def _cuts(self, begin: Boundary, count: int, begun: int, course: Course) -> tuple[Cut, ...]:
-        """Where a chunk of a stream that began there can be cut: not the first one, nor before it sees a full window.
-
-        There the past has lengths that no chunk's beginning has, and a graph is recorded for each length.
-        """
-        flushed_out = max(0, course.past.floor - self._plan.sink)
-        full = self._plan.window - self._plan.latents_per_chunk + flushed_out
-        return tuple(
-            Cut(kept * FRAMES_PER_LATENT, kept)
-            for kept in range(1, count)
-            if begin.chunks != begun and begin.cached + kept >= full
-        )
 
     def _read(self, state: WanState, pending: Pending) -> None:
         own = self._samplers[0].read(pending.clean, pending.guide, pending.seen)
@@ -358,8 +305,3 @@ class WanPipeline:
             state.cross = self._parts.transformer.cross_keys_values(text, state.given.features)
             state.said = said
         return state.cross
-
-
-def has_begun(state: WanState) -> bool:
-    """Whether anything was made in this take."""
-    return bool(state.known) and not state.known[-1].is_given

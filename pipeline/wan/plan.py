@@ -45,3 +45,7 @@ class Plan:
         """What can be asked for: a network that must see a picture makes nothing from text alone."""
         both: dict[ImageEntry, tuple[Mode, ...]] = {"none": ("t2v",), "clip": ("i2v",)}
         return both.get(self.image_entry, ("t2v", "i2v"))
+
+    def count(self, cached: int, mode: Mode) -> int:
+        """How many latents the next chunk has: one to begin from text alone, where the model was trained so."""
+        return 1 if self.first_alone and cached == 0 and mode == "t2v" else self.latents_per_chunk

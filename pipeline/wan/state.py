@@ -82,3 +82,8 @@ class WanState:
     said: Said | None = None
     cross: list[CrossKeyValues] | None = None
     closed: bool = False
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything was made in this take."""
+        return bool(self.known) and not self.known[-1].is_given
