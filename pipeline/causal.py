@@ -1,6 +1,5 @@
 """The whole way of a chunk: noise, few denoising steps under text and past, frames, clean context."""
 
-import contextlib
 import logging
 import time
 from collections import OrderedDict, deque
@@ -86,7 +85,7 @@ class CausalPipeline:
         self._tokenize = tokenize
         self._device = network.position.device
         self._rungs = ladder(steps, frames_per_latent)
-        self._passes = GpuPasses(network) if self._device.type == "cuda" else CpuPasses(network)
+        self._passes = CpuPasses(network) if self._device.type == "cpu" else GpuPasses(network)
         self._is_given_up: Callable[[], bool] | None = None
         self._decoders = Decoders(frames_per_latent, self._device)
         self._showing = Showing(noise, variety, self._device)
@@ -219,6 +218,7 @@ class CausalPipeline:
     def commit(self, state: StreamState) -> None:
         """Write the clean context of the chunk made last."""
         if state.pending is not None:
+            self._go_on()
             self._write(state, state.pending, state.reading)
             state.pending = state.reading = None
 
@@ -388,10 +388,4 @@ class CausalPipeline:
 
     def _write(self, state: StreamState, clean: Tensor, reading: Reading | None = None) -> None:
         """Keep a clean latent's context, which may have been begun to be read."""
-        if reading is not None:
-            # One that was given up along with a chunk, this stream's or another's, is read now.
-            with contextlib.suppress(AbandonedError):
-                state.cache.append(reading())
-                return
-            self._go_on()
-        state.cache.append(self._passes.read(clean, state.scene))
+        state.cache.append(reading() if reading else self._passes.read(clean, state.scene))

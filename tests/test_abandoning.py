@@ -14,11 +14,10 @@ from tests.pocket_parts import conditioning, pipeline
 
 @pytest.fixture
 def model() -> Iterator[CausalPipeline]:
-    """A pipeline whose network is given back as it was: tests share that."""
+    """A pipeline whose parts heed nobody any more when a test is over: tests may share them."""
     made = pipeline()
     yield made
-    for block in made._network.transformer.blocks:
-        block._forward_pre_hooks.clear()
+    made.heed(lambda: False)
 
 
 def given_up_at(model: CausalPipeline, call: Callable[[], object]) -> int:
@@ -73,7 +72,8 @@ def test_a_context_given_up_is_written_the_next_time(model: CausalPipeline) -> N
     with pytest.raises(AbandonedError):
         model.commit(state)
     assert saved(model, state) == before
-    assert given_up_at(model, lambda: model.commit(state)) >= len(model._network.transformer.blocks) - 1
+    # Read beside the frames, it has but to be waited for.
+    assert given_up_at(model, lambda: model.commit(state)) == 1
     assert (state.pending, state.cache.latents) == (None, 1)
 
 

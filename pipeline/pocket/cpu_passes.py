@@ -30,7 +30,7 @@ class CpuPasses:
         self._network, self._dtype, window = network, network.position.dtype, network.config.window
         self._source: Noise = noise
         self.before_layer: Callable[[], None] = lambda: None
-        """Called before each layer of a pass; raises to give it up."""
+        """Called before each layer that samples a latent; raises to give that up."""
         self._layers = [_Layer.of(block, network.config.tokens) for block in network.transformer.layers()]
         self._modulation = torch.stack([layer.block.modulation[0] for layer in self._layers])
         # A norm is scaled by one and a scale.
@@ -72,7 +72,6 @@ class CpuPasses:
         tokens = self._tokens(latent, latent, scene)
         kept: list[Tensor] = []
         for layer, part, view, cross in zip(self._layers, self._quiet, sight, text.cross, strict=True):
-            self.before_layer()
             own = layer.own(tokens, part)
             kept.append(torch.stack([own[0][:, 1].to(self._dtype), own[1]]))
             if len(kept) < len(self._layers):
