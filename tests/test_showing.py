@@ -25,6 +25,8 @@ class Traced:
         Traced.made += 1
         # By a function of its own: of a method, the tracer counts the object among the inputs.
         self.graph = make_fx(lambda a, b, c, d, e: function(a, b, c, d, e))(*(given.clone() for given in inputs))
+        # A tensor that is made of numbers is copied from the host, which a CUDA graph refuses.
+        assert not [node for node in self.graph.graph.nodes if "lift_fresh" in str(node.target)]
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         return self.graph(*inputs)

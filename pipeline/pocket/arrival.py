@@ -7,6 +7,7 @@ Night and gold asked for together are a sunset: gold comes first, and goes as it
 """
 
 import math
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -112,8 +113,7 @@ def _setting(now: Tensor, before: Tensor, goal: Tensor, lag: Tensor) -> Tensor:
 
     How dark it is, by the gain of green, says how far it is: nothing else needs to be remembered.
     """
-    night, warm = (goal.new_tensor(LOG_GAINS[name])[:, None, None] for name in ("night", "warm"))
-    warm = warm * goal.new_tensor([1.0, 0.0, 1.0])[:, None, None]
+    night, warm = lights(goal.device)
     darks = [gain[1:2] / night[1:2] for gain in (now, before, goal)]
     golds = [gain - dark * night for gain, dark in zip((now, before), darks, strict=False)]
     gilt = (golds[0] * warm).sum(0, keepdim=True) / (warm * warm).sum(0, keepdim=True)
@@ -122,6 +122,14 @@ def _setting(now: Tensor, before: Tensor, goal: Tensor, lag: Tensor) -> Tensor:
     darker = _lagged(darks[0], darks[1], darks[2] * begun.square(), (lag * DARKENS).exp())
     golden = _lagged(golds[0], golds[1], darks[2] * (GOLDEN + (EMBERS - GOLDEN) * goes) * warm, lag.exp())
     return darker * night + golden
+
+
+@cache
+def lights(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Log gains of night, and of gold beside the green that tells night: each ``[3, 1, 1]``, made once for a device."""
+    red, _, blue = LOG_GAINS["warm"]
+    night, warm = (torch.tensor(gains).view(3, 1, 1).to(device) for gains in (LOG_GAINS["night"], (red, 0.0, blue)))
+    return night, warm
 
 
 def pace(asked: Asked | None) -> float:
