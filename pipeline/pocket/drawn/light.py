@@ -25,7 +25,7 @@ DAY = (
     (0.9, (1.02, 0.94, 0.86)), (1.0, (1.0, 1.0, 1.0)),
 )  # fmt: skip
 DAY_S, HUE_S = 18.0, 9.0
-STARS, STAR_COLOUR = 260, (215.0, 225.0, 255.0)
+STARS, STAR_COLOUR = 600, (215.0, 225.0, 255.0)
 # When stars come out over a sky of day, and how long that takes.
 STARS_BEGIN_S, STARS_COME_S = 1.5, 4.0
 
@@ -153,7 +153,7 @@ def _starry(image: Tensor, shot: Shot, drawn: Drawn, share: float) -> None:
     px, py = shot.shown((1.2 * u - 0.6) * width, (1.1 * v - 0.6) * height)
     dx, dy, index = shot.stamp(px, py, 2 * math.ceil(3.5 * shot.view.scale) + 1)
     spread = (0.75 + 0.75 * size**3) * shot.view.scale
-    narrow, bright = shot.numbers(spread**-2, own * (0.25 + 0.95 * size**3))
+    narrow, bright = shot.numbers(spread**-2, own * (0.3 + 0.95 * size**3))
     square = dx.square() + dy.square()
     glow = 0.22 * torch.exp(square * (-((1.9 * shot.view.scale) ** -2)))
     pixels, cover, _ = shot.left(index, (torch.exp(-square * narrow) + glow) * bright)
