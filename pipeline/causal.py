@@ -1,13 +1,11 @@
 """The whole way of a chunk: noise, few denoising steps under text and past, frames, clean context."""
 
 import logging
-import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,7 +14,6 @@ from pipeline.drift import Seen, follow
 from pipeline.errors import AbandonedError, CapacityError, ConditioningError, TruncationError
 from pipeline.host_copy import HostCopy
 from pipeline.interface import Progress, silent
-from pipeline.pocket.backdrop import heard_behind, read_behind
 from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.cpu_passes import CpuPasses
 from pipeline.pocket.decoder import Motion
@@ -24,7 +21,6 @@ from pipeline.pocket.decoders import Decoders, view_of
 from pipeline.pocket.drawn.drawing import wishes_of
 from pipeline.pocket.fade import decode, fade_from
 from pipeline.pocket.gpu_passes import GpuPasses
-from pipeline.pocket.hearing import hear
 from pipeline.pocket.ladder import ladder
 from pipeline.pocket.lanes import begun
 from pipeline.pocket.latents import LATENT_SHAPE, LATENTS_PER_SECOND
@@ -39,7 +35,9 @@ from pipeline.pocket.reach import goal as reach_goal
 from pipeline.pocket.showing import Showing
 from pipeline.pocket.sight import Eye, Subject
 from pipeline.pocket.switch import POLICIES, blended, turned
+from pipeline.pocket.texts import Texts
 from pipeline.pocket.view import NOMINAL, View
+from pipeline.pocket.warming import make_once, timed, warn_if_slow
 from pipeline.saving import restore_state, save_state, saved_scenery
 from pipeline.schedule import noise, sigmas
 from pipeline.stages import Stages
@@ -82,14 +80,13 @@ class CausalPipeline:
         parallax: float = 0.0,
     ) -> None:
         self._network = network.eval().requires_grad_(False)
-        self._tokenize = tokenize
+        self._text: Callable[[str], tuple[Text, Heard]] = Texts(network, tokenize)
         self._device = network.position.device
         self._rungs = ladder(steps, frames_per_latent)
         self._passes = CpuPasses(network) if self._device.type == "cpu" else GpuPasses(network)
         self._is_given_up: Callable[[], bool] | None = None
         self._decoders = Decoders(frames_per_latent, self._device)
         self._showing = Showing(noise, variety, self._device)
-        self._texts: OrderedDict[str, tuple[Text, Heard]] = OrderedDict()
         self._open = 0
         with torch.inference_mode():
             self._silence = network.silence(1)
@@ -113,39 +110,14 @@ class CausalPipeline:
 
     def warm_up(self, progress: Progress = silent) -> tuple[float, ...]:
         """Make a few chunks of every quality, and every size ready; return the median seconds of a chunk and commit."""
-        progress("warming up")
-        image = np.random.default_rng(0).integers(0, 256, (self.format.height, self.format.width, 3), dtype=np.uint8)
-        seconds: list[float] = []
-        for quality in range(len(self._rungs)):
-            conditioning = Conditioning("i2v", "snow falls, the camera pans left", image, 0, quality=quality)
-            state = self.open(conditioning)
-            times: list[float] = []
-            for _ in range(5):
-                begun = time.perf_counter()
-                self.generate_chunk(state, conditioning)
-                self.commit(state)
-                times.append(time.perf_counter() - begun)
-            self.close(state)
-            seconds.append(float(np.median(times[1:])))
+        seconds = timed(self, progress)
         for size in self.capabilities.sizes[1:]:
             progress(f"warming up: {size[0]}x{size[1]}")
             self._decoders.of(View(*size))
             if self._is_gpu:  # A GPU compiles and records what it shows of each.
-                conditioning = Conditioning("i2v", "snow falls, the camera pans left", image, 0, size=size)
-                state = self.open(conditioning)
-                self.generate_chunk(state, conditioning)
-                self.close(state)
-        self._warn_if_slow(min(seconds))
-        return tuple(seconds)
-
-    def _warn_if_slow(self, least_s: float) -> None:
-        made = self.format
-        if least_s > made.chunk_seconds:
-            logger.warning(
-                "%.2f s of %sx%s video take %.2f s to make here, so it will falter; set model.device=cuda, or less of "
-                "model.width, model.height or model.fps",
-                *(float(made.chunk_seconds), made.width, made.height, least_s),
-            )
+                make_once(self, size)
+        warn_if_slow(self.format, min(seconds))
+        return seconds
 
     @torch.inference_mode()
     def open(self, conditioning: Conditioning) -> StreamState:
@@ -359,18 +331,6 @@ class CausalPipeline:
         if state.now.chunks == 0:
             state.unnamed = conditioning.prompt if wish.is_empty and conditioning.prompt.strip() else None
         return words, told_unnamed(told) if conditioning.prompt == state.unnamed else told
-
-    def _text(self, prompt: str) -> tuple[Text, Heard]:
-        """Encode a prompt, or remember it; with what was understood of it."""
-        if prompt not in self._texts:
-            words, is_behind = read_behind(prompt)
-            asked, told = hear(words, lambda text: self._network.read_text(self._tokenize(text).to(self._device)))
-            text = replace(self._network.encode_asked(asked), asked=asked.on_host(), is_behind=is_behind)
-            self._texts[prompt] = text, heard_behind(told, prompt) if is_behind else told
-            if len(self._texts) > 64:
-                self._texts.popitem(last=False)
-        self._texts.move_to_end(prompt)
-        return self._texts[prompt]
 
     def _sample(self, state: StreamState, here: Boundary, text: Text, levels: tuple[float, ...]) -> Tensor:
         """Few-step sampling of the latent after ``here``, ``float32 [1, C, 1, h, w]``."""

@@ -174,7 +174,7 @@ def test_what_was_painted_is_told_and_what_can_not_be_is_too() -> None:
 def test_a_dog_on_a_bicycle_is_told(pocket: CausalPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     """A prompt that names no scene gets a lake, says so as long as it holds, and what was not understood."""
     told = Heard((), ("a dog on a bicycle",))
-    monkeypatch.setattr("pipeline.causal.hear", lambda words, read: (read(words)[0], told))
+    monkeypatch.setattr("pipeline.pocket.texts.hear", lambda words, read: (read(words)[0], told))
     state = pocket.open(under("a dog on a bicycle"))
     made = play(pocket, state, "a dog on a bicycle", "a dog on a bicycle", "a cat")
     wanted = Heard(("no scene was named: a lake, by day (painted)",), ("a dog on a bicycle",))

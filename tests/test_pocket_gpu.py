@@ -16,6 +16,7 @@ from pipeline.pocket.gpu_passes import GpuPasses
 from pipeline.pocket.language import Intents, Prompt
 from pipeline.pocket.takes import ModelPlayer, Script
 from pipeline.pocket.view import View
+from pipeline.pocket.warming import warn_if_slow
 from pipeline.types import Chunk, Conditioning, Pixels
 from tests import pocket_parts
 from tests.pocket_parts import conditioning
@@ -108,9 +109,9 @@ def test_going_back_and_elsewhere_leaves_no_trace() -> None:
 def test_a_machine_too_slow_says_what_would_do(caplog: pytest.LogCaptureFixture) -> None:
     """When even the least quality takes longer than it plays, the log names the settings."""
     with caplog.at_level(logging.WARNING):
-        plain()._warn_if_slow(0.2)
+        warn_if_slow(plain().format, 0.2)
         assert not caplog.messages
-        plain()._warn_if_slow(0.4)
+        warn_if_slow(plain().format, 0.4)
     assert "0.25 s of 208x120 video take 0.40 s to make here" in caplog.text
     assert "model.device=cuda" in caplog.text
 
