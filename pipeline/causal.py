@@ -116,6 +116,7 @@ class CausalPipeline:
             self._decoders.of(View(*size))
             if self._is_gpu:  # A GPU compiles and records what it shows of each.
                 make_once(self, size)
+        self._eye.forget()
         warn_if_slow(self.format, min(seconds))
         return seconds
 

@@ -92,6 +92,8 @@ def _build_pocket(config: ModelConfig, progress: Progress) -> Pipeline[Any]:
     network = PocketNetwork(PocketConfig())
     dtype = _faster_dtype(device) if config.dtype == "auto" else getattr(torch, config.dtype)
     weights.load(network, Path(config.weights) if config.weights else POCKET_WEIGHTS, dtype, device)
+    # Words stay as they are stored, and in the file's pages they would keep all of it in memory.
+    network.text.table = network.text.table.clone()
     layers = LayersNetwork()
     # Once a picture, so that a faster type would save nothing that anyone could notice.
     weights.load(layers, LAYERS_WEIGHTS, torch.float32, device)

@@ -3,7 +3,8 @@
 import torch
 
 from pipeline.pocket.fog import looks
-from pipeline.pocket.gpu_weather import GpuWeather, falling, lapped
+from pipeline.pocket.fog import lapped
+from pipeline.pocket.gpu_weather import GpuWeather, falling
 from pipeline.pocket.latents import CHANNELS, GRID, WEATHER
 from pipeline.pocket.view import View
 from pipeline.pocket.weather import slid

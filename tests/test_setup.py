@@ -290,15 +290,18 @@ class TestMakeRun:
 
 @pytest.mark.skipif(os.name != "posix" or shutil.which("make") is None, reason="needs make")
 class TestMakeTest:
-    """``make test`` runs all tests in two parallel passes, or with ARGS what these say in one process."""
+    """``make test`` runs all tests in two passes side by side, or with ARGS what these say in one process."""
 
     @pytest.mark.parametrize("fails", ["", "--ignore", "-n 2"])
     def test_all(self, tmp_path: Path, fails: str) -> None:
-        """The second pass runs whatever the first one gave; a failure of either is one of make."""
+        """Who keeps real time goes before who computes; a failure of either is one of make, and all is told."""
         done, passes = make_test(tmp_path, fails)
-        assert [line.split()[-1] for line in passes] == ["tests/e2e", "tests/e2e"]
-        assert "--ignore tests/e2e" in passes[0]
-        assert "--ignore" not in passes[1]
+        computed, in_time = sorted(passes, key=lambda line: "--ignore" not in line)
+        assert computed.startswith("niced -n 19 ")
+        assert computed.endswith("--ignore tests/e2e")
+        assert in_time.startswith("-n 2 ")
+        assert in_time.endswith(" tests/e2e")
+        assert {*passes} <= {*done.stdout.splitlines()}
         assert (done.returncode == 0) == (not fails), done.stderr
 
     def test_arguments(self, tmp_path: Path) -> None:
@@ -316,8 +319,12 @@ def make_test(folder: Path, fails: str, *arguments: str) -> "tuple[subprocess.Co
     for name in ("python", "ruff"):
         stub(binaries, name, "exit 0")
     stub(folder, "npm", "exit 0")
-    noted = f'printf "%s\\n" "$*" >> {folder}/calls'
-    stub(binaries, "pytest", f'{noted}; case "$*" in *"{fails or "nothing"}"*) exit 1;; esac')
+    # The tests that run this may themselves be nice, and more than that is none.
+    stub(folder, "nice", 'CALLED="niced $1 $2 "; export CALLED; shift 2; exec "$@"')
+    noted = f'echo "$CALLED$*" | tee -a {folder}/calls'
+    # Each of two passes waits for the other one to have begun.
+    other = f'case "$*" in *e2e) until [ "$(wc -l < {folder}/calls)" -ge 2 ]; do sleep 0.02; done;; esac'
+    stub(binaries, "pytest", f'{noted}; {other}; case "$*" in *"{fails or "nothing"}"*) exit 1;; esac')
     done = subprocess.run(
         [make, "-s", "test", f"VENV={folder}/venv", *arguments],
         cwd=ROOT,

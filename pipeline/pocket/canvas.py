@@ -89,7 +89,8 @@ def prepare(image: Pixels, width: int, height: int, device: torch.device = CPU) 
     core = texture[..., known[1] : known[1] + SCALE * height, known[0] : known[0] + SCALE * width]
     # One back-projection: nearest spreading of the difference makes the averages exact.
     apart = (_float(view, device) - F.avg_pool2d(core, SCALE)).transpose(0, 1)
-    core += F.interpolate(apart, scale_factor=SCALE).transpose(0, 1)
+    for channel, part in zip(core[0], apart, strict=True):
+        channel += F.interpolate(part[None], scale_factor=SCALE)[0, 0]
     full = _surround(texture, (known[0], known[1], known[2], known[3]), frame)
     return Canvas(full, torch.from_numpy(view.copy()).to(device), full.new_ones(1, 1, *plate_size(frame)), full)
 
@@ -114,9 +115,8 @@ def with_sky(canvas: Canvas, guess: Tensor, trusted: bool = False) -> Canvas:
         sky = torch.maximum(sky, whole * ((coarse - 0.6) / 0.3).clamp(0, 1))
     # What is surely sky: the blend of an edge would smear the tower's colour over the plate.
     sure = (-F.max_pool2d(-sky, 5, 1, 2) > 0.95).float()
-    behind = spread(fill(small, sure), canvas.texture.shape[2:])
     wide = F.interpolate(sure, size=canvas.texture.shape[2:], mode="bilinear", align_corners=False)
-    plate = torch.lerp(behind, canvas.texture, wide)
+    plate = spread(fill(small, sure), canvas.texture.shape[2:]).lerp_(canvas.texture, wide)
     return replace(canvas, sky=sky, plate=_with_clouds(plate, grey, sure, canvas.view))
 
 
@@ -193,7 +193,9 @@ def _with_clouds(plate: Tensor, grey: Tensor, sure: Tensor, view: View) -> Tenso
         total += weight * F.interpolate(noise, size=grey.shape[2:], mode="bicubic", align_corners=False)
     cover = ((total / 2.15 - 0.5) * 5).clamp(0, 1) * 0.6 * amount
     cover = F.interpolate(cover, size=plate.shape[2:], mode="bilinear", align_corners=False)
-    return plate + cover * (250 - plate)
+    for part in plate[0]:
+        part += cover[0, 0] * (250 - part)
+    return plate
 
 
 def _before(grey: Tensor, coarse: Tensor, trusted: bool, radius: int = 5) -> Tensor:
@@ -241,7 +243,7 @@ def fill(picture: Tensor, known: Tensor) -> Tensor:
 
 
 def _float(pixels: Pixels, device: torch.device) -> Tensor:
-    return torch.from_numpy(pixels.copy()).to(device).permute(2, 0, 1)[None].float().contiguous()
+    return torch.from_numpy(pixels.copy()).to(device).permute(2, 0, 1)[None].contiguous().float()
 
 
 def _surround(texture: Tensor, known: tuple[int, int, int, int], view: View = NOMINAL) -> Tensor:
@@ -250,11 +252,10 @@ def _surround(texture: Tensor, known: tuple[int, int, int, int], view: View = NO
     left, top, right, bottom = (room - k for room, k in zip(rooms, known, strict=True))
     if not (left or top or right or bottom):
         return texture
-    mirrored = F.pad(texture, (left, right, top, bottom), mode="reflect")
-    height, width = mirrored.shape[2:]
+    height, width = texture.shape[2] + top + bottom, texture.shape[3] + left + right
     # At half the nominal size: what is far is blurred anyway, and what is near is pasted back whole.
     half = round(height / (2 * view.scale)), round(width / (2 * view.scale))
-    small = out = shrink(mirrored, half)
+    mirrored = small = out = shrink(F.pad(texture, (left, right, top, bottom), mode="reflect"), half)
     rows = torch.arange(half[0], device=texture.device) * (height / half[0])
     columns = torch.arange(half[1], device=texture.device) * (width / half[1])
     dy = torch.maximum(top - rows, rows - (height - 1 - bottom)).clamp(min=0).float()
@@ -268,7 +269,7 @@ def _surround(texture: Tensor, known: tuple[int, int, int, int], view: View = NO
         out = torch.lerp(out, smooth, (level - (k - 1)).clamp(0, 1))
     edges = ((left, width, 1), (top, height, 0), (right, width, 1), (bottom, height, 0))
     halves = [round(room * half[axis] / side) for room, side, axis in edges]
-    out = grained(out, shrink(mirrored, half), (halves[0], halves[1], halves[2], halves[3]))
+    out = grained(out, mirrored, (halves[0], halves[1], halves[2], halves[3]))
     whole = spread(out, (height, width))
     whole[..., top : height - bottom, left : width - right] = texture
     return whole

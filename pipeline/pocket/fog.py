@@ -89,7 +89,7 @@ def sheet(rng: np.random.Generator, view: View) -> Tensor:
         else:
             grown = _grown(grains, (height, width))
         total += weight * grown
-    return _lapped((MEAN + SPREAD * (total - total.mean()) / total.std()).clamp(0, 1))
+    return lapped((MEAN + SPREAD * (total - total.mean()) / total.std()).clamp(0, 1))
 
 
 def opacity(banks: Tensor, seen: Tensor, fog: Tensor, view: View) -> Tensor:
@@ -191,8 +191,8 @@ def _moved(plane: Tensor, right: Tensor, below: Tensor) -> Tensor:
     height, width = plane.shape
     x, y = torch.arange(width) + right, torch.arange(height)[:, None] + below
     at = torch.stack([x % width * (2 / width) - 1, y % height * (2 / height) - 1], -1)[None]
-    return F.grid_sample(_lapped(plane)[None, None], at, padding_mode="border", align_corners=True)[0, 0]
+    return F.grid_sample(lapped(plane)[None, None], at, padding_mode="border", align_corners=True)[0, 0]
 
 
-def _lapped(plane: Tensor) -> Tensor:
+def lapped(plane: Tensor) -> Tensor:
     return F.pad(plane[None, None], (0, 1, 0, 1), mode="circular")[0, 0]

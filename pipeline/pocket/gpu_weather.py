@@ -17,9 +17,9 @@ class GpuWeather:
     """Sheets of rain and fog of one view's size, and its flakes; holds no stream's state."""
 
     def __init__(self, view: View, device: torch.device, seed: int) -> None:
-        weather, size = Weather(seed, view, device), (slice(view.height), slice(view.width))
+        weather = Weather(seed, view, device)
         self._view, self._snow, self._fog = view, weather.snow, weather.fog.to(device)
-        self._rain = torch.stack([lapped(sheet[size]) for sheet in weather.rain]).to(device)
+        self._rain = torch.stack(weather.rain).to(device)
 
     def over(self, image: Tensor, kind: str, fields: Tensor, told: Tensor) -> Tensor:
         """Lay one kind of weather over frames; fog comes before rain, and rain before snow.
@@ -50,13 +50,8 @@ class GpuWeather:
         return laid(image, SNOW_COLOUR, flakes * amount.clamp(0, 1.5))
 
 
-def lapped(sheet: Tensor) -> Tensor:
-    """A sheet ``[H, W]`` that repeats, with its first row and column once more at its end: ``[H + 1, W + 1]``."""
-    return F.pad(sheet[None, None], (0, 1, 0, 1), mode="circular")[0, 0]
-
-
 def falling(sheets: Tensor, shifts: Tensor, turns: Tensor) -> Tensor:
-    """Lapped sheets ``[N, H + 1, W + 1]`` over each other, each from its shift of ``[F, 2 * N]`` on: ``[F, H, W]``."""
+    """Sheets ``[N, H + 1, W + 1]`` over each other, each from its shift of ``[F, 2 * N]`` on: ``[F, H, W]``."""
     total, *others = (slid(sheet, shift, turns) for sheet, shift in zip(sheets, shifts.split(2, 1), strict=True))
     for other in others:
         total = total + other

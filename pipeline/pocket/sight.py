@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pipeline.free_memory import give_back
 from pipeline.networks.transformer import KeyValue
 from pipeline.pocket.canvas import Canvas, prepare, with_sky
 from pipeline.pocket.depth import with_depth
@@ -44,7 +45,8 @@ class Eye:
         self._network, self._silence = network, silence
         self._layers, self._parallax = layers and layers.eval().requires_grad_(False), parallax
         self._device, self._dtype = network.position.device, network.position.dtype
-        # One: a picture's canvas takes 100 MB. Its stream shares it, and a reset then opens at once.
+        # One: a picture's canvas takes 100 MB. Its stream shares it, and a reset then opens at once. It goes before
+        # the next one is made.
         self._last: tuple[object, Sight] | None = None
 
     def see(self, subject: Subject, view: View) -> Sight:
@@ -54,8 +56,15 @@ class Eye:
         else:
             key = view, subject.shape, hashlib.sha256(subject.tobytes()).digest()
         if self._last is None or self._last[0] != key:
+            self._last = None
             self._last = key, self._look(self._canvas(subject, view))
+            give_back()
         return self._last[1]
+
+    def forget(self) -> None:
+        """Free what was seen last, unless a stream still shows it."""
+        self._last = None
+        give_back()
 
     def _canvas(self, subject: Subject, view: View) -> Canvas:
         if isinstance(subject, tuple):

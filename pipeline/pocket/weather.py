@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -57,8 +56,8 @@ BLURRED = 1.8
 class Weather:
     """Sheets of a frame's size, made once from a seed; :meth:`over` lays them on a frame.
 
-    ``rain`` is ``float32 [2H, 2W]``: a sheet repeats, and lies there twice each way; ``fog`` is a coarse sheet. Flakes
-    are found on ``device``.
+    ``rain`` is ``float32 [H + 1, W + 1]`` for each depth: a sheet repeats, with its first row and column once more at
+    its end; ``fog`` is a coarse sheet. Flakes are found on ``device``.
     """
 
     def __init__(self, seed: int, view: View = NOMINAL, device: torch.device | None = None) -> None:
@@ -92,28 +91,13 @@ class Weather:
         total = torch.zeros(height, width)
         for sheet, (across, down) in zip(self.rain, shifts, strict=True):
             if roll:
-                total += slid(sheet[: height + 1, : width + 1], torch.tensor([[-across, -down]]), turn(roll)[None])[0]
+                total += slid(sheet, torch.tensor([[-across, -down]]), turn(roll)[None])[0]
             else:
-                total += self._slide(sheet, across, down)
+                _add_moved(total, sheet[:-1, :-1], (-across % width, -down % height))
         return total.clamp_(0, 0.95)
 
     def _full(self, amount: Tensor) -> Tensor:
         return enlarged_to(amount, (self._view.height, self._view.width))
-
-    def _slide(self, sheet: Tensor, right: float, down: float) -> Tensor:
-        """The sheet moved by a fraction of a pixel too; ``[H, W]``."""
-        height, width = self._view.height, self._view.width
-        x, y = -right % width, -down % height
-        x0, y0 = int(x), int(y)
-        fx, fy = x - x0, y - y0
-
-        def tap(dy: int, dx: int) -> Tensor:
-            return sheet[y0 + dy : y0 + dy + height, x0 + dx : x0 + dx + width]
-
-        if not fx and not fy:
-            return tap(0, 0)
-        top = torch.lerp(tap(0, 0), tap(0, 1), fx)
-        return torch.lerp(top, torch.lerp(tap(1, 0), tap(1, 1), fx), fy)
 
 
 def rain_shifts(time_s: float, scale: float, pose: Pose = REST) -> list[Shift]:
@@ -194,8 +178,14 @@ def _luma(parts: Sequence[Tensor]) -> Tensor:
     return (parts[0] * red).add_(parts[1], alpha=green).add_(parts[2], alpha=blue)
 
 
-def _tile(sheet: npt.NDArray[np.float32]) -> Tensor:
-    return torch.from_numpy(np.tile(sheet, (2, 2))).contiguous()
+def _add_moved(total: Tensor, sheet: Tensor, begin: tuple[int, int]) -> None:
+    """Add a sheet that repeats, from a column and a row of it on; both are ``[H, W]``."""
+    (height, width), (x, y) = total.shape, begin
+    rows, columns = ((slice(side - at), slice(at, side)) for at, side in ((y, height), (x, width)))
+    total[rows[0], columns[0]] += sheet[rows[1], columns[1]]
+    total[rows[0], width - x :] += sheet[rows[1], :x]
+    total[height - y :, columns[0]] += sheet[:y, columns[1]]
+    total[height - y :, width - x :] += sheet[:y, :x]
 
 
 def _sheet(rng: np.random.Generator, layer: Layer, view: View) -> Tensor:
@@ -217,4 +207,4 @@ def _sheet(rng: np.random.Generator, layer: Layer, view: View) -> Tensor:
             sharp = np.clip(1.5 - far / np.maximum(radius, 0.6 * view.scale), 0, 1)
             cover = sharp if layer.radius < BLURRED else np.clip(1 - (far / (1.6 * radius)) ** 2, 0, 1)
             np.maximum.at(sheet, (row, px.astype(int) % width), cover * weight * fade)
-    return _tile(sheet)
+    return torch.from_numpy(np.pad(sheet, (0, 1), mode="wrap"))
