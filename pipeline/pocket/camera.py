@@ -29,6 +29,9 @@ WHOLE = 0.975
 # its way after five seconds nobody calls quick. Sizes between which that comes.
 QUICK, SURELY_QUICK = 1.12, 1.4
 QUICKER = (0.4, 0.4, 2.2, 0.4)
+# What is slow is half as fast, which shows a viewer little of a picture in ten seconds: it becomes 0.6. Sizes between
+# which that comes, is whole, and goes.
+SLOW, SLOW_GAIN = (0.3, 0.42, 0.58, 0.8), 0.1
 # What the network says in the first quarter of a second of a quick move: 0.55 of it.
 SOON_QUICK = 0.7
 
@@ -53,14 +56,18 @@ def soften(velocity: float, quicker: float = QUICKER[0]) -> float:
 
     >>> soften(0.03), soften(0.975), soften(-0.975), round(soften(1.55), 2), round(soften(1.55, 2.2), 2)
     (0.0, 1.0, -1.0, 2.01, 3.81)
+    >>> round(soften(0.5), 2)
+    0.6
     """
     size = max(0.0, abs(velocity) - DEAD_ZONE) / (WHOLE - DEAD_ZONE)
     is_quick = max(0.0, min(1.0, (size - QUICK) / (SURELY_QUICK - QUICK)))
-    return math.copysign(size + quicker * is_quick, velocity)
+    comes, whole, goes, gone = SLOW
+    is_slow = max(0.0, min(1.0, (size - comes) / (whole - comes), (gone - size) / (gone - goes)))
+    return math.copysign(size + quicker * is_quick + SLOW_GAIN * is_slow, velocity)
 
 
 def hardened(velocity: float) -> float:
-    """Give what :func:`soften` makes this velocity of, at most QUICK; 0 of 0."""
+    """Give what :func:`soften` makes this velocity of, at most ``SLOW[0]``; 0 of 0."""
     return math.copysign(abs(velocity) * (WHOLE - DEAD_ZONE) + DEAD_ZONE, velocity) if velocity else 0.0
 
 
