@@ -82,14 +82,14 @@ def test_without_the_layers_nothing_is_found() -> None:
 
 
 def test_without_sight_pictures_are_alike_and_have_no_layers() -> None:
-    """What the transformer attends to is that of another picture, and nothing is found; with sight neither holds."""
+    """The transformer attends to the same whatever the picture is, and nothing is found; no part alone does both."""
     towers = Towers(made := seeing())
     pictures = [pocket_parts.picture(seed) for seed in (0, 1)]
-    for tower, is_blind in (("sight", True), ("layers", False), ("", False)):
+    for tower, is_alike, is_bare in (("sight", True, True), ("picture", True, False), ("layers", False, True)):
         towers.all_but(tower)
         seen = [made._eye.see(picture, pocket_parts.VIEW) for picture in pictures]
-        assert all((sight.canvas.layers is None) == (tower != "") for sight in seen)
-        assert torch.equal(*(sight.scene.add for sight in seen)) == is_blind
+        assert [sight.canvas.layers is None for sight in seen] == [is_bare, is_bare]
+        assert torch.equal(*(sight.scene.add for sight in seen)) == is_alike
 
 
 def seeing() -> CausalPipeline:
