@@ -17,7 +17,7 @@ ENDLESS: dict[str, Any] = {
     "speed": {"camera": [1.0, 0.001, 0.01, 0.001, 0.001]},
 }  # fmt: skip
 RIGHT = {"class": "pan_left", "prompt": "pan left", "speed": 1.0}
-WHERE = {"correlation": 0.9, "prior": 0.5, "ghost": 0.5}
+WHERE = {"correlation": 0.9, "strength": 0.8, "prior": 0.5, "ghost": 0.5}
 FINE: Results = {
     "camera/pan_left/001/0/0": RIGHT,
     "effect/rain/001/0/0": {"class": "rain"},
