@@ -106,7 +106,7 @@ def amplitude(frames: Sequence[Pixels]) -> Mask:
 
 def acted(change: Mask) -> Mask:
     """Whether a change of so many grey levels can be seen, from 0 to 1: half of it from HALF on."""
-    return change / (change + np.float32(HALF))
+    return np.asarray(change / (change + HALF), np.float32)
 
 
 def correlation(one: Mask, other: Mask) -> float:
