@@ -90,5 +90,6 @@ def test_a_subject_that_is_hardly_seen_is_larger_than_leaves_are() -> None:
         found[:, REST], found[:, kind] = 1 - faint, faint
         assert float(sharp(looked_for(found)[:, kind]).mean()) == pytest.approx(size, rel=0.1)
     seen = nothing()
-    seen[:, REST, 40:70, 60:100], seen[:, SUBJECT, 40:70, 60:100] = 0.0, 1.0
-    assert float(sharp(looked_for(seen)[:, SUBJECT]).mean()) == pytest.approx(30 * 40 / (96 * 168), rel=0.05)
+    seen[:, REST], seen[:, SUBJECT] = 0.95, 0.05
+    seen[:, REST, 40:50, 60:80], seen[:, SUBJECT, 40:50, 60:80] = 0.02, 0.98
+    assert float(sharp(looked_for(seen)[:, SUBJECT]).mean()) == pytest.approx(10 * 20 / (96 * 168), rel=0.05)
