@@ -118,17 +118,17 @@ def test_tables_name_what_went_wrong() -> None:
     results = {
         "phrase/rain/001/0/0": {"class": "snow", "prompt": "wet weather", "half_frames": None},
         "phrase/rain/002/1/0": {"class": "rain", "prompt": "it pours", "half_frames": 8},
-        "where/sway/003/0/0": {"correlation": -0.5, "prior": 0.1, "ghost": 7.0},
-        "where/sway/006/0/0": {"correlation": 0.7, "prior": 0.3, "ghost": 2.0},
-        "where/haze/028/0/0": {"correlation": 0.2, "prior": 0.6},
+        "where/sway/003/0/0": {"correlation": -0.5, "strength": -0.4, "prior": 0.1, "ghost": 7.0},
+        "where/sway/006/0/0": {"correlation": 0.7, "strength": 0.6, "prior": 0.3, "ghost": 2.0},
+        "where/haze/028/0/0": {"correlation": 0.2, "strength": 0.1, "prior": 0.6},
         "still/still/001/0/60": {"first": 99.0, "first_against_lanczos": 41.0, "end": 52.0, "least": 51.0},
     }
     text = tables(results)
     assert "**1/2 = 0.500, least class 0.50**" in text
     assert "“wet weather” → snow" in text
     assert "| 001 | 60 | 99.0 | 41.0 | 52.0 | 51.0 |" in text
-    assert "| sway | 2 | 0.100 | 0.200 | -0.50 | 003 | 4.50 |" in text
-    assert "| haze | 1 | 0.200 | 0.600 | 0.20 | 028 |  |" in text
+    assert "| sway | 2 | 0.100 | 0.100 | 0.200 | -0.50 | 003 | 4.50 |" in text
+    assert "| haze | 1 | 0.200 | 0.100 | 0.600 | 0.20 | 028 |  |" in text
 
 
 def test_the_film_was_chosen_before_training() -> None:

@@ -103,7 +103,7 @@ def _ablated(trials: list[Trial]) -> list[Trial]:
     """Some trials once more without a tower: the first of each camera move and effect, and every fourth of where."""
     some = {kind: [t for t in trials if t.kind == kind] for kind in ("camera", "effect", "where")}
     firsts = {kind: [t for t in some[kind] if t.variant == 0] for kind in ("camera", "effect")}
-    tried = {"text": ("camera", "effect"), "picture": ("effect", "where"), "layers": ("effect", "where")}
+    tried = {tower: ("camera", "effect") if tower == "text" else ("effect", "where") for tower in TOWERS}
     firsts["where"] = some["where"][::4]
     return [replace(t, without=tower) for tower in TOWERS for kind in tried[tower] for t in firsts[kind]]
 
