@@ -13,7 +13,6 @@ from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
 from pipeline.pocket.drawn.draw import draw
 from pipeline.pocket.drawn.drawing import Drawing, Drawn, Wish, wishes_of
-from pipeline.pocket.drawn.judge import SHOWN, STATISTICS, shown
 from pipeline.pocket.drawn.marks import with_marks
 from pipeline.pocket.drawn.shot import COARSE, Shot
 from pipeline.pocket.drawn.water import afloat
@@ -82,23 +81,7 @@ def played(
     return np.concatenate(made), motion
 
 
-@cache
-def clip(name: str) -> np.ndarray:
-    """The third to fifth second of an effect, eight frames a second."""
-    motion = played(one(name), 2.0, 0, view=LARGE)[1]
-    return played(one(name), 3.0, motion=motion, view=LARGE)[0]
-
-
 EVERYTHING = {name: Wish(1.0, DEFAULT_REGION[name]) for name in DRAWN}
-
-
-@pytest.mark.parametrize("name", DRAWN)
-def test_an_effect_is_there_when_it_is_asked_for(name: str) -> None:
-    """Its own statistic exceeds half of its threshold at half of its size; the picture's own does not, by far."""
-    rest = canvas(LARGE).rest.numpy()
-    assert shown(name, rest, list(clip(name))) > 0.45 * SHOWN[name]
-    assert shown(name, rest, [rest] * 16) < SHOWN[name] / 10
-    assert set(SHOWN) == set(STATISTICS) == set(DRAWN)
 
 
 def test_nothing_asked_for_is_the_picture_bit_for_bit() -> None:
