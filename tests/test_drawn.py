@@ -250,6 +250,21 @@ def test_swell_dies_away_towards_what_is_no_water() -> None:
     assert float(share[-3:].mean()) > 0.95
 
 
+def test_a_small_fire_lights_what_is_around_and_reddish_specks_are_none() -> None:
+    """A candle's glow is seen well beyond it; what is nowhere bright gets a fire below it, as what has none."""
+    dark = np.full((240, 416, 3), (40, 36, 34), np.uint8)
+    candle, specks = dark.copy(), np.full_like(dark, 150)
+    candle[100:108, 200:208] = (255, 190, 90)
+    specks[::3, ::3] = (190, 130, 110)
+    glows = [with_marks(prepare(image, LARGE.width, LARGE.height)).marks for image in (candle, specks, dark)]
+    lit, below, none = (marks.glow[0, 0] for marks in glows if marks is not None)
+    assert float(lit[25, 50]) > 0.9
+    assert float(lit.quantile(0.95)) > 0.03
+    assert float(lit[-1, 0]) < 0.01
+    assert torch.equal(below, none)
+    assert float(below[-1].min()) > 0.5
+
+
 def test_dust_floats_in_the_light() -> None:
     """What is added to the bright half of a picture is well more than to the dark one."""
     image = torch.full((3, VIEW.height, VIEW.width), 4.0)

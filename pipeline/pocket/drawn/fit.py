@@ -24,7 +24,7 @@ import torch
 from pipeline.picture import read_picture
 from pipeline.pocket.drawn.cost import seen
 from pipeline.pocket.drawn.drawing import Wish
-from pipeline.pocket.drawn.judge import RULE, Rule, drawn_class, nearest_means, reading
+from pipeline.pocket.drawn.judge import RULE, Rule, drawn_class, nearest_means, reading, shown
 from pipeline.pocket.drawn.playing import played
 from pipeline.pocket.drawn.statistics import WATCHED, clip, statistics
 from pipeline.pocket.labels import rasterise
@@ -76,15 +76,18 @@ def tried(row: int, layers: frozenset[str]) -> Iterator[tuple[str, float, float]
             yield name, 1.0, 1.0
 
 
-def play(folder: Path, told: tuple[int, str, frozenset[str]]) -> list[Note]:
-    """Play all that is tried over one picture."""
+def play(folder: Path, told: tuple[int, str, frozenset[str], frozenset[str]]) -> list[Note]:
+    """Play all that is tried over one picture, but for some names."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    row, number, layers = told
+    row, number, layers, done = told
+    wanted, notes = [one for one in tried(row, layers) if one[0] not in done], list[Note]()
+    if not wanted:
+        return notes
     image, truth = read_picture(folder / "train" / f"{number}.jpg"), TruthPlayer()
-    canvas, notes = seen(image), list[Note]()
-    for name, strength, speed in tried(row, layers):
+    canvas = seen(image)
+    for name, strength, speed in wanted:
         if name in DRAWN:
             frames = played(canvas, {name: Wish(strength, DEFAULT_REGION[name], speed)}, WATCHED, seed=row)
         else:
@@ -98,8 +101,10 @@ def play(folder: Path, told: tuple[int, str, frozenset[str]]) -> list[Note]:
 def noted(folder: Path, half: int, file: Path, workers: int) -> list[Note]:
     """The notes of one half of the pictures, of which those on file are not made again."""
     notes = [Note(*json.loads(line)) for line in file.read_text().splitlines()] if file.exists() else []
-    done = {note.picture for note in notes}
-    wanted = [(row, *one) for row, one in enumerate(pictures(half)) if one[0] not in done]
+    wanted = [
+        (row, number, layers, frozenset(note.name for note in notes if note.picture == number))
+        for row, (number, layers) in enumerate(pictures(half))
+    ]
     with ProcessPoolExecutor(workers, get_context("spawn")) as players, file.open("a") as log:
         for some in players.map(partial(play, folder), wanted):
             notes += some
@@ -122,8 +127,9 @@ def crossed(notes: Sequence[Note]) -> list[str]:
 
 
 def made_of(notes: Sequence[Note]) -> Rule:
-    """The rule of clips."""
-    return nearest_means(np.stack([reading(note.found) for note in notes]), [note.name for note in notes])
+    """The rule of clips, without those in which nothing of their effect is to be seen."""
+    some = [note for note in notes if note.name not in DRAWN or shown(note.name, note.found) >= 1]
+    return nearest_means(np.stack([reading(note.found) for note in some]), [note.name for note in some])
 
 
 def told(notes: Sequence[Note], names: Sequence[str]) -> str:
