@@ -13,6 +13,7 @@ from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
 from pipeline.pocket.drawn.draw import draw
 from pipeline.pocket.drawn.drawing import Drawing, Drawn, Wish, wishes_of
+from pipeline.pocket.drawn.light import aurora
 from pipeline.pocket.drawn.marks import with_marks
 from pipeline.pocket.drawn.shot import COARSE, Shot
 from pipeline.pocket.drawn.water import afloat
@@ -231,6 +232,15 @@ def test_by_day_stars_come_out_slowly_and_in_the_sky_alone() -> None:
     assert changes[:5].max() == 0
     assert (changes[-1] > 25).sum() > 15
     assert changes[:, ground].max() == 0
+
+
+def test_by_day_northern_lights_wait_for_the_dark() -> None:
+    """Over a sky of day nothing is seen of them at first, and they never dim it; by night they are there at once."""
+    for of, seconds, sees in ((by_day(), 0.4, False), (by_day(), 5.0, True), (canvas(), 0.4, True)):
+        before = of.rest.permute(2, 0, 1).float()
+        after = aurora(before.clone(), shot(of), Drawn(1.0, seconds, tuple(float(name == "sky") for name in REGIONS)))
+        assert bool((after > before + 20).any()) == sees
+        assert bool((after >= before).all())
 
 
 def shot(of: Canvas) -> Shot:
