@@ -16,6 +16,8 @@ from pipeline.pocket.measure import REDUCTION, Plane, flow, reduced_grey, textur
 from pipeline.types import Pixels
 
 HALF = 2
+# Of light, in px of a reduced frame: coarser than anything that swings.
+LIT_PX = 12.0
 SWINGS = ("breathe", "ripple", "sway")
 # A blur in px of a reduced frame that leaves of a swing what is broad.
 BROAD = 6.0
@@ -63,8 +65,8 @@ def read(picture: Pixels, frames: Sequence[Pixels], fps: float) -> Reading:
     median = np.median(small, 0)
     gain, slope, offset = _light(_half(picture), median)
     bright, dark, upright = _particles(small @ LUMA - median @ LUMA)
-    greys = [reduced_grey(f) for f in frames]
-    swing = _swing(reduced_grey(picture), greys)
+    rest, greys = reduced_grey(picture), [reduced_grey(f) for f in frames]
+    swing = _swing(rest, _as_lit(rest, greys))
     return Reading(gain, slope, offset, bright, dark, upright, _steady(greys, fps), *swing)
 
 
@@ -159,6 +161,13 @@ def _light(picture: Plane, median: Plane) -> tuple[tuple[float, float, float], f
 def _coarse(plane: Plane) -> Plane:
     blocks = cv2.resize(plane, (plane.shape[1] // 8, plane.shape[0] // 8), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.GaussianBlur(blocks, (0, 0), 1.5), np.float32)
+
+
+def _as_lit(rest: Pixels, greys: list[Pixels]) -> list[Pixels]:
+    """Frames in the picture's own light, which flow takes for granted: of a ripple by night it saw the night alone."""
+    median = np.median(np.stack(greys), 0)
+    was, now = (cv2.GaussianBlur(np.asarray(plane, np.float32), (0, 0), LIT_PX) + 2 for plane in (rest, median))
+    return [np.asarray(np.clip(grey * (was / now), 0, 255).round(), np.uint8) for grey in greys]
 
 
 def _swing(rest: Pixels, greys: list[Pixels]) -> tuple[float, float, float, float]:
