@@ -78,6 +78,8 @@ def test_the_plan_tries_every_class_and_every_held_out_phrasing() -> None:
     assert {t.name for t in trials if t.kind == "effect"} == set(EFFECTS) == set(EFFECT_PHRASES)
     assert sum(t.kind == "phrase" for t in trials) == sum(map(len, held_out_prompts().values()))
     assert {t.picture for t in trials if t.name == "sway" and t.kind == "effect"} == {"003", "001"}
+    for name in ("stream", "waves", "twinkle", "aurora"):
+        assert {t.picture for t in trials if t.name == name and t.kind in ("phrase", "drawn")} == {"003", "001"}
     assert [(t.name, t.picture) for t in trials if t.kind == "where" and not t.without] == where_plan()
     assert {t.name for t in trials if t.kind == "pair"} == {"+".join(pair) for pair in PAIRS}
     few = [t for t in evaluate.plan(ORDER, evaluate.QUICK, truth=False) if t.kind == "where"]

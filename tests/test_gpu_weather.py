@@ -2,8 +2,7 @@
 
 import torch
 
-from pipeline.pocket.fog import looks
-from pipeline.pocket.fog import lapped
+from pipeline.pocket.fog import lapped, looks
 from pipeline.pocket.gpu_weather import GpuWeather, falling
 from pipeline.pocket.latents import CHANNELS, GRID, WEATHER
 from pipeline.pocket.view import View

@@ -53,7 +53,11 @@ def tables(results: Results) -> str:
     parts = [
         _classes(results, "camera", "Camera moves by optical flow, 3 s after the switch"),
         _classes(results, "effect", "Effects by 3 s of frames, 1.5 s after the switch; light and fog, 6.5 s after"),
-        _classes(results, "drawn", "Effects that are drawn, by statistics of frames, 2 s to 5 s after the beginning"),
+        _classes(
+            results,
+            "drawn",
+            "Effects that are drawn, by their sixth to ninth second and the light of twenty",
+        ),
         _classes(results, "phrase", "Held-out phrasings"),
         _still(results),
         _drift(results),

@@ -20,8 +20,9 @@ from pipeline.pocket.truth import WHERE
 from pipeline.pocket.view import HEIGHT, WIDTH
 from pipeline.pocket.where import plan as where_plan
 
-# What is drawn on water, or in a sky, is tried where the learned effect is that lives there.
-LIKE = {"stream": "ripple", "waves": "ripple", "aurora": "clouds"}
+# What is drawn on water, or in a sky, is tried where the learned effect is that lives there: on pictures that have it
+# by the labels, whatever the model finds in them.
+LIKE = {"stream": "ripple", "waves": "ripple", "aurora": "clouds", "twinkle": "clouds"}
 MOVES = tuple(name for name in CAMERA_PHRASES if name != "still")
 
 
@@ -83,7 +84,7 @@ def plan(order: dict[str, list[str]], scope: Scope, truth: bool) -> list[Trial]:
         pictures = order.get(name, anywhere[row:] + anywhere[:row])[: scope.effect]
         trials += [Trial("effect", name, picture, variant) for variant, picture in enumerate(pictures)]
     for row, (name, prompts) in enumerate(held_out_prompts().items()):
-        pictures = order.get(name, anywhere[row:] + anywhere[:row])[:8]
+        pictures = order.get(LIKE.get(name, name), anywhere[row:] + anywhere[:row])[:8]
         for variant in range(min(len(prompts), scope.phrases)):
             trials.append(Trial("phrase", name, pictures[variant % len(pictures)], variant))
     for row, name in enumerate(DRAWN_PHRASES):
