@@ -15,7 +15,7 @@ from pipeline.pocket.decoder import Motion, calm
 from pipeline.pocket.drawn.drawing import Drawing, Wish
 from pipeline.pocket.intents import Asked
 from pipeline.pocket.latents import CHANNELS, DISPLACEMENT, GAIN, GRID, LATENTS_PER_SECOND, WEATHER
-from pipeline.pocket.names import NAMED, REGIONS
+from pipeline.pocket.names import DRAWN, NAMED, REGIONS
 from pipeline.pocket.truth import LOG_GAINS
 from tests.test_drawn import canvas
 
@@ -137,10 +137,11 @@ def by_day(luma: float) -> Canvas:
     return replace(canvas(), marks=replace(marks, sky_luma=luma))
 
 
-def test_stars_bring_dusk_to_a_sky_of_day_alone() -> None:
+@pytest.mark.parametrize("name", ["twinkle", "aurora"])
+def test_lights_of_night_bring_dusk_to_a_sky_of_day_alone(name: str) -> None:
     """It grows dark for stars over a bright sky, and what is dark already, or has no sky, stays as it is."""
-    stars = Drawing().after({"twinkle": Wish(1.0, "sky")}, 1).after({"twinkle": Wish(1.0, "sky")}, 1)
-    assert dusk_of(stars, by_day(190.0)) == pytest.approx(stars.amounts[1])
+    stars = Drawing().after({name: Wish(1.0, "sky")}, 1).after({name: Wish(1.0, "sky")}, 1)
+    assert dusk_of(stars, by_day(190.0)) == pytest.approx(stars.amounts[DRAWN.index(name)])
     assert dusk_of(stars, by_day(60.0)) == 0.0
     assert dusk_of(stars, replace(by_day(190.0), layers=None)) == 0.0
     assert dusk_of(Drawing(), by_day(190.0)) == 0.0

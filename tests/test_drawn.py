@@ -13,7 +13,7 @@ from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
 from pipeline.pocket.drawn.draw import draw
 from pipeline.pocket.drawn.drawing import Drawing, Drawn, Wish, wishes_of
-from pipeline.pocket.drawn.judge import SHOWN, STATISTICS, shown
+from pipeline.pocket.drawn.light import aurora
 from pipeline.pocket.drawn.marks import with_marks
 from pipeline.pocket.drawn.shot import COARSE, Shot
 from pipeline.pocket.drawn.water import afloat
@@ -82,23 +82,7 @@ def played(
     return np.concatenate(made), motion
 
 
-@cache
-def clip(name: str) -> np.ndarray:
-    """The third to fifth second of an effect, eight frames a second."""
-    motion = played(one(name), 2.0, 0, view=LARGE)[1]
-    return played(one(name), 3.0, motion=motion, view=LARGE)[0]
-
-
 EVERYTHING = {name: Wish(1.0, DEFAULT_REGION[name]) for name in DRAWN}
-
-
-@pytest.mark.parametrize("name", DRAWN)
-def test_an_effect_is_there_when_it_is_asked_for(name: str) -> None:
-    """Its own statistic exceeds half of its threshold at half of its size; the picture's own does not, by far."""
-    rest = canvas(LARGE).rest.numpy()
-    assert shown(name, rest, list(clip(name))) > 0.45 * SHOWN[name]
-    assert shown(name, rest, [rest] * 16) < SHOWN[name] / 10
-    assert set(SHOWN) == set(STATISTICS) == set(DRAWN)
 
 
 def test_nothing_asked_for_is_the_picture_bit_for_bit() -> None:
@@ -250,6 +234,15 @@ def test_by_day_stars_come_out_slowly_and_in_the_sky_alone() -> None:
     assert changes[:, ground].max() == 0
 
 
+def test_by_day_northern_lights_wait_for_the_dark() -> None:
+    """Over a sky of day nothing is seen of them at first, and they never dim it; by night they are there at once."""
+    for of, seconds, sees in ((by_day(), 0.4, False), (by_day(), 5.0, True), (canvas(), 0.4, True)):
+        before = of.rest.permute(2, 0, 1).float()
+        after = aurora(before.clone(), shot(of), Drawn(1.0, seconds, tuple(float(name == "sky") for name in REGIONS)))
+        assert bool((after > before + 20).any()) == sees
+        assert bool((after >= before).all())
+
+
 def shot(of: Canvas) -> Shot:
     assert of.marks is not None
     return Shot(VIEW, REST_POSE, of, of.marks, 1)
@@ -265,6 +258,21 @@ def test_swell_dies_away_towards_what_is_no_water() -> None:
     coarse = torch.nn.functional.avg_pool2d(water[None], COARSE)[0]
     assert float(share[coarse < 0.6].max()) == 0
     assert float(share[-3:].mean()) > 0.95
+
+
+def test_a_small_fire_lights_what_is_around_and_reddish_specks_are_none() -> None:
+    """A candle's glow is seen well beyond it; what is nowhere bright gets a fire below it, as what has none."""
+    dark = np.full((240, 416, 3), (40, 36, 34), np.uint8)
+    candle, specks = dark.copy(), np.full_like(dark, 150)
+    candle[100:108, 200:208] = (255, 190, 90)
+    specks[::3, ::3] = (190, 130, 110)
+    glows = [with_marks(prepare(image, LARGE.width, LARGE.height)).marks for image in (candle, specks, dark)]
+    lit, below, none = (marks.glow[0, 0] for marks in glows if marks is not None)
+    assert float(lit[25, 50]) > 0.9
+    assert float(lit.quantile(0.95)) > 0.03
+    assert float(lit[-1, 0]) < 0.01
+    assert torch.equal(below, none)
+    assert float(below[-1].min()) > 0.5
 
 
 def test_dust_floats_in_the_light() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pipeline.pocket.effects import effect_class, level, read
+from pipeline.pocket.effects import effect_class, level, read, shows
 from pipeline.types import Pixels
 from stream.encoder_bench import draw_photo
 
@@ -73,6 +73,17 @@ CLIPS: dict[str, Callable[[float], Pixels]] = {
     "breathe": moved(lambda t: swell(t, X - 416), lambda t: swell(t, Y - 240)),
     "clouds": moved(lambda t: 20 * t * np.clip(1.5 - Y / 160, 0, 1), nowhere),
 }
+
+
+@pytest.mark.parametrize("name", ["sway", "ripple", "breathe"])
+def test_a_swing_is_read_by_night(name: str) -> None:
+    """A swing of a picture that has grown dark is as large as by day, and shown beside the night."""
+    day = read(PICTURE, [CLIPS[name](n / FPS) for n in range(3 * FPS)], FPS)
+    dark = [np.asarray(CLIPS[name](n / FPS) * np.array([0.2, 0.23, 0.35]), np.uint8) for n in range(3 * FPS)]
+    night = read(PICTURE, dark, FPS)
+    assert (night.across, night.along) == pytest.approx((day.across, day.along), rel=0.15, abs=0.05)
+    assert shows(name, night)
+    assert shows("night", night)
 
 
 @pytest.mark.parametrize(("name", "clip"), CLIPS.items())

@@ -78,6 +78,8 @@ def test_the_plan_tries_every_class_and_every_held_out_phrasing() -> None:
     assert {t.name for t in trials if t.kind == "effect"} == set(EFFECTS) == set(EFFECT_PHRASES)
     assert sum(t.kind == "phrase" for t in trials) == sum(map(len, held_out_prompts().values()))
     assert {t.picture for t in trials if t.name == "sway" and t.kind == "effect"} == {"003", "001"}
+    for name in ("stream", "waves", "twinkle", "aurora"):
+        assert {t.picture for t in trials if t.name == name and t.kind in ("phrase", "drawn")} == {"003", "001"}
     assert [(t.name, t.picture) for t in trials if t.kind == "where" and not t.without] == where_plan()
     assert {t.name for t in trials if t.kind == "pair"} == {"+".join(pair) for pair in PAIRS}
     few = [t for t in evaluate.plan(ORDER, evaluate.QUICK, truth=False) if t.kind == "where"]
@@ -118,17 +120,17 @@ def test_tables_name_what_went_wrong() -> None:
     results = {
         "phrase/rain/001/0/0": {"class": "snow", "prompt": "wet weather", "half_frames": None},
         "phrase/rain/002/1/0": {"class": "rain", "prompt": "it pours", "half_frames": 8},
-        "where/sway/003/0/0": {"correlation": -0.5, "prior": 0.1, "ghost": 7.0},
-        "where/sway/006/0/0": {"correlation": 0.7, "prior": 0.3, "ghost": 2.0},
-        "where/haze/028/0/0": {"correlation": 0.2, "prior": 0.6},
+        "where/sway/003/0/0": {"correlation": -0.5, "strength": -0.4, "prior": 0.1, "ghost": 7.0},
+        "where/sway/006/0/0": {"correlation": 0.7, "strength": 0.6, "prior": 0.3, "ghost": 2.0},
+        "where/haze/028/0/0": {"correlation": 0.2, "strength": 0.1, "prior": 0.6},
         "still/still/001/0/60": {"first": 99.0, "first_against_lanczos": 41.0, "end": 52.0, "least": 51.0},
     }
     text = tables(results)
     assert "**1/2 = 0.500, least class 0.50**" in text
     assert "“wet weather” → snow" in text
     assert "| 001 | 60 | 99.0 | 41.0 | 52.0 | 51.0 |" in text
-    assert "| sway | 2 | 0.100 | 0.200 | -0.50 | 003 | 4.50 |" in text
-    assert "| haze | 1 | 0.200 | 0.600 | 0.20 | 028 |  |" in text
+    assert "| sway | 2 | 0.100 | 0.100 | 0.200 | -0.50 | 003 | 4.50 |" in text
+    assert "| haze | 1 | 0.200 | 0.100 | 0.600 | 0.20 | 028 |  |" in text
 
 
 def test_the_film_was_chosen_before_training() -> None:

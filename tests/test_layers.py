@@ -21,8 +21,6 @@ from pipeline.pocket.layers import (
     WATER,
     Layers,
     drawing,
-    find,
-    looked_for,
     with_layers,
 )
 from pipeline.pocket.layers_network import LayersNetwork
@@ -225,41 +223,6 @@ def test_the_drawing_is_plain_and_the_same_for_ever() -> None:
     assert made.abs().max() <= 1
     assert made[0, 2, 20, 200] > made[0, 0, 20, 200]
     assert made[0, 1, 50, 45] > made[0, 2, 50, 45]
-
-
-def test_the_network_is_asked_for_shares() -> None:
-    """Shares of five kinds on half its input's size, which sum to one; the same picture gives the same."""
-    asked_of = finder().eval().requires_grad_(False)
-    found = find(asked_of, canvas())
-    assert found.shape == (1, 5, 128, 224)
-    torch.testing.assert_close(found.sum(1), torch.ones(1, 128, 224))
-    assert torch.equal(found, find(asked_of, canvas()))
-
-
-def test_what_is_hardly_seen_is_looked_for_where_it_is_likeliest() -> None:
-    """Leaves of a share of a fiftieth become a layer there and nowhere else; what is seen well stays as it is."""
-    found = torch.zeros(1, 5, 96, 168)
-    found[:, REST] = 1
-    found[:, REST, :20, :60], found[:, FOLIAGE, :20, :60] = 0.98, 0.02
-    found[:, REST, 50:], found[:, FOLIAGE, 50:], found[:, WATER, 50:] = 0.05, 0.05, 0.9
-    sure = looked_for(found)
-    torch.testing.assert_close(sure.sum(1), torch.ones(1, 96, 168))
-    assert sure[:, FOLIAGE, :20, :60].min() > 0.3
-    assert sure[:, FOLIAGE, 20:50].max() == 0
-    assert torch.equal(sure[:, WATER], found[:, WATER])
-    assert sure[:, SUBJECT].max() == 0
-
-
-def test_what_several_would_take_goes_to_what_was_seen_most() -> None:
-    """A tower before the sky that is hardly taken for a subject, less for leaves or water, becomes the subject."""
-    found = torch.zeros(1, 5, 96, 168)
-    found[:, SKY] = 1
-    found[:, :, 20:, 60:120] = torch.tensor([0.9, 0.0, 0.01, 0.02, 0.07])[None, :, None, None]
-    sure = looked_for(found)
-    torch.testing.assert_close(sure.sum(1), torch.ones(1, 96, 168))
-    assert sure[:, SUBJECT, 20:, 60:120].min() > 0.6
-    assert sure[:, WATER].max() + sure[:, FOLIAGE].max() < 0.2
-    assert torch.equal(sure[:, SKY], found[:, SKY])
 
 
 @pytest.mark.parametrize(("width", "height"), [(208, 120), (240, 416), (936, 540)])

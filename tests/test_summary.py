@@ -17,7 +17,7 @@ ENDLESS: dict[str, Any] = {
     "speed": {"camera": [1.0, 0.001, 0.01, 0.001, 0.001]},
 }  # fmt: skip
 RIGHT = {"class": "pan_left", "prompt": "pan left", "speed": 1.0}
-WHERE = {"correlation": 0.9, "prior": 0.5, "ghost": 0.5}
+WHERE = {"correlation": 0.9, "strength": 0.8, "prior": 0.5, "ghost": 0.5}
 FINE: Results = {
     "camera/pan_left/001/0/0": RIGHT,
     "effect/rain/001/0/0": {"class": "rain"},
@@ -74,7 +74,8 @@ def test_what_was_not_run_is_not_met() -> None:
         ("motion/sway/001/0/0", MOTION | {"spread": 0.4}, "own motion equally"),
         ("motion/sway/001/0/0", MOTION | {"silent_strength": 3.0, "silent_db": 4.0}, "own motion the noise"),
         ("steps/sway/001/0/0", {"one_db": 1.0, "more_db": 2.0, "shipped": 2}, "steps"),
-        ("camera-picture/pan_left/001/0/0", RIGHT, "without any one tower"),
+        ("camera-text/pan_left/001/0/0", RIGHT, "without text, and without the picture"),
+        ("camera-sight/pan_left/001/0/0", RIGHT, "without text, and without the picture"),
         ("text", {"negation": {"1": [8, 10]}, "beyond": {"1": [19, 20]}}, "negations"),
         ("text", {"negation": {"1": [9, 10]}, "beyond": {"1": [18, 20]}}, "beyond"),
         ("costs", FINE["costs"] | {"weights_mb": 25.1}, "weights"),

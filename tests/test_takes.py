@@ -6,6 +6,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+import torch
 
 from pipeline.causal import CausalPipeline
 from pipeline.config import ModelConfig
@@ -70,9 +71,7 @@ def test_without_the_picture_tower_pictures_are_alike(player: ModelPlayer) -> No
 
 def test_without_the_layers_nothing_is_found() -> None:
     """A picture has no layers then, and has them again."""
-    made = pocket_parts.pipeline()
-    made._eye._layers = LayersNetwork().eval()
-    towers = Towers(made)
+    towers = Towers(made := seeing())
     found = []
     for tower in ("layers", ""):
         towers.all_but(tower)
@@ -80,6 +79,25 @@ def test_without_the_layers_nothing_is_found() -> None:
     assert found == [True, False]
     with pytest.raises(AssertionError):
         towers.all_but("ivory")
+
+
+def test_without_sight_pictures_are_alike_and_have_no_layers() -> None:
+    """The transformer attends to the same whatever the picture is, and nothing is found; no part alone does both."""
+    towers = Towers(made := seeing())
+    pictures = [pocket_parts.picture(seed) for seed in (0, 1)]
+    for tower, is_alike, is_bare in (("sight", True, True), ("picture", True, False), ("layers", False, True)):
+        towers.all_but(tower)
+        seen = [made._eye.see(picture, pocket_parts.VIEW) for picture in pictures]
+        assert [sight.canvas.layers is None for sight in seen] == [is_bare, is_bare]
+        assert torch.equal(*(sight.scene.add for sight in seen)) == is_alike
+
+
+def seeing() -> CausalPipeline:
+    """A pipeline with a network of layers."""
+    torch.manual_seed(1)
+    made = pocket_parts.pipeline()
+    made._eye._layers = LayersNetwork().eval()
+    return made
 
 
 def test_a_pipeline_is_played_at_its_own_size(player: ModelPlayer) -> None:

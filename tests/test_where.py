@@ -7,7 +7,7 @@ import torch
 from pipeline.pocket import where
 from pipeline.pocket.canvas import prepare
 from pipeline.pocket.labels import LAYERS, bars, drawing, label, labelled, prior, wishes
-from pipeline.pocket.takes import Take, probe
+from pipeline.pocket.takes import FPS, Script, Take, probe
 from pipeline.pocket.view import HEIGHT, WIDTH
 from tests.pocket_parts import picture
 
@@ -58,6 +58,48 @@ def test_correlation_is_of_place_alone() -> None:
     assert where.correlation(3 * here, here) == pytest.approx(1)
     assert where.correlation(there, here) < 0
     assert where.correlation(0 * here, here) == 0
+
+
+class Painting:
+    """A player whose probe changes by so many grey levels where each seed says."""
+
+    steps = 1
+
+    def __init__(self, *changes: np.ndarray) -> None:
+        self._changes, self.seeds = changes, list[int]()
+
+    def play(self, image: np.ndarray, script: Script) -> Take:
+        self.seeds.append(script.seed)
+        change = self._changes[script.seed % len(self._changes)]
+        moved = np.repeat(change.astype(np.uint8)[..., None], 3, axis=2)
+        frames = dict.fromkeys(sorted(script.frames), image)
+        assert min(frames) / FPS >= 1.5
+        return Take(prepare(image, WIDTH, HEIGHT), frames, [np.zeros_like(moved), moved])
+
+
+def test_where_is_not_how_much() -> None:
+    """Fog in banks over all that it is meant for is where it was meant; what it does elsewhere, if faintly, is not."""
+    image, wanted = np.zeros((HEIGHT, WIDTH, 3), np.uint8), label("028").layer("background")
+    banks = 30 + 60 * (np.arange(WIDTH) // 104 % 2)
+    meant, spilt = (
+        where.judge(Painting(change), image, "haze", "028") for change in (banks * wanted, banks + 0 * wanted)
+    )
+    assert meant["correlation"] > 0.97 > meant["strength"] + 0.1
+    assert abs(spilt["correlation"]) < 0.1
+    leak = where.judge(Painting(banks * wanted + 4 * (1 - wanted)), image, "haze", "028")
+    assert leak["correlation"] < meant["correlation"] - 0.01
+
+
+def test_a_motion_is_looked_at_under_several_seeds() -> None:
+    """Each seed moves a third of the leaves: together they are where leaves are; light is looked at once, and later."""
+    image, wanted = np.zeros((HEIGHT, WIDTH, 3), np.uint8), label("006").layer("foliage")
+    thirds = [wanted * 40 * (np.arange(WIDTH) * 3 // WIDTH == third) for third in range(3)]
+    one, all_three = Painting(thirds[0]), Painting(*thirds)
+    assert where.judge(all_three, image, "sway", "006")["correlation"] > 0.97
+    assert where.judge(one, image, "sway", "006")["correlation"] < 0.7
+    assert len(set(all_three.seeds)) == len(all_three.seeds) == 3
+    where.judge(light := Painting(wanted), image, "dusk", "006")
+    assert len(light.seeds) == 1
 
 
 def test_noise_shows_what_a_plain_picture_hides() -> None:

@@ -38,8 +38,8 @@ DARKENS, GOLDEN, EMBERS = 0.55, 1.7, 0.2
 GILT, DARK, GOLD_GOES = 1.2, 0.25, (0.4, 1.0)
 # What is left of a light or a fog that went away, from which on nobody sees it.
 LEAST = 0.004
-# How much of a night comes with stars that are asked for by day.
-DUSK = 0.9
+# How much of a night comes with stars or northern lights that are asked for by day.
+DUSK, OF_NIGHT = 0.9, ("twinkle", "aurora")
 
 
 class Numbers(NamedTuple):
@@ -64,7 +64,7 @@ def told(drawing: Drawing, asked: Asked | None, canvas: Canvas) -> Tensor:
     """Give a latent's numbers ``float32 [11]``.
 
     Args:
-        drawing: what is drawn at its end: stars over a bright sky bring dusk along.
+        drawing: what is drawn at its end: stars and northern lights over a bright sky bring dusk along.
         asked: the prompt's meaning on the host, for how fast, and where.
         canvas: the picture.
     """
@@ -159,9 +159,9 @@ def _lack(gain: Tensor, say: Numbers, coarse: Tensor) -> Tensor:
 
 
 def dusk_of(drawing: Drawing, canvas: Canvas) -> float:
-    """How much it must grow dark for the stars that are drawn, 0..1: fully over a bright sky, not without any."""
-    index = DRAWN.index("twinkle")
-    if not drawing.amounts[index] or canvas.marks is None or canvas.layers is None or not canvas.layers.has(SKY):
+    """How much it must grow dark for what is drawn in the sky, 0..1: fully over a bright sky, not without any."""
+    there = [index for index in map(DRAWN.index, OF_NIGHT) if drawing.amounts[index]]
+    if not there or canvas.marks is None or canvas.layers is None or not canvas.layers.has(SKY):
         return 0.0
-    share = min(1.0, drawing.amounts[index]) * drawing.places[index][REGIONS.index("sky")]
+    share = max(min(1.0, drawing.amounts[i]) * drawing.places[i][REGIONS.index("sky")] for i in there)
     return share * brightness(canvas.marks.sky_luma)

@@ -9,7 +9,7 @@ a move begins where that move has room.
 import math
 from dataclasses import dataclass
 
-from pipeline.pocket.governor import CLOSE, CLOSEST, FREE_S, MOVES_FROM, OUTSIDE_SHARE, ZOOM, Axis, planned
+from pipeline.pocket.governor import BRISK_S, CLOSE, CLOSEST, FREE_S, MOVES_FROM, OUTSIDE_SHARE, ZOOM, Axis, planned
 from pipeline.pocket.latents import LATENTS_PER_SECOND
 from pipeline.pocket.pose import REST, Pose, between, moved, outside_share
 from pipeline.pocket.view import NOMINAL, View
@@ -29,6 +29,11 @@ WHOLE = 0.975
 # its way after five seconds nobody calls quick. Sizes between which that comes.
 QUICK, SURELY_QUICK = 1.12, 1.4
 QUICKER = (0.4, 0.4, 2.2, 0.4)
+# What is slow is half as fast, which shows a viewer little of a picture in ten seconds: it becomes 0.6. Sizes between
+# which that comes, is whole, and goes.
+SLOW, SLOW_GAIN = (0.3, 0.42, 0.58, 0.8), 0.1
+# What the network says in the first quarter of a second of a quick move: 0.55 of it.
+SOON_QUICK = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +56,18 @@ def soften(velocity: float, quicker: float = QUICKER[0]) -> float:
 
     >>> soften(0.03), soften(0.975), soften(-0.975), round(soften(1.55), 2), round(soften(1.55, 2.2), 2)
     (0.0, 1.0, -1.0, 2.01, 3.81)
+    >>> round(soften(0.5), 2)
+    0.6
     """
     size = max(0.0, abs(velocity) - DEAD_ZONE) / (WHOLE - DEAD_ZONE)
     is_quick = max(0.0, min(1.0, (size - QUICK) / (SURELY_QUICK - QUICK)))
-    return math.copysign(size + quicker * is_quick, velocity)
+    comes, whole, goes, gone = SLOW
+    is_slow = max(0.0, min(1.0, (size - comes) / (whole - comes), (gone - size) / (gone - goes)))
+    return math.copysign(size + quicker * is_quick + SLOW_GAIN * is_slow, velocity)
 
 
 def hardened(velocity: float) -> float:
-    """Give what :func:`soften` makes this velocity of, at most QUICK; 0 of 0."""
+    """Give what :func:`soften` makes this velocity of, at most ``SLOW[0]``; 0 of 0."""
     return math.copysign(abs(velocity) * (WHOLE - DEAD_ZONE) + DEAD_ZONE, velocity) if velocity else 0.0
 
 
@@ -72,15 +81,13 @@ def glide(
         the camera was, unless a take begins.
     """
     goal = tuple(soften(v, quicker) for v, quicker in zip(velocity, QUICKER, strict=True))
-    pose = begun(goal, view) if camera == FRESH else camera.pose
-    axes = [
-        axis.heard(0.0 if _is_push(index, v) else v)
-        for index, (axis, v) in enumerate(zip(camera.axes, goal, strict=True))
-    ]
-    # A new move begins with the velocity that is really there, turned or not, so that the path has no corner.
-    begin = [
-        v if new.way == old.way else v * old.way for v, old, new in zip(camera.velocity, camera.axes, axes, strict=True)
-    ]
+    is_fresh = camera == FRESH
+    pose = begun(goal, view) if is_fresh else camera.pose
+    begin, axes = [], []
+    for index, (axis, velocity, aim) in enumerate(zip(camera.axes, camera.velocity, goal, strict=True)):
+        heard, there = _set_out(index, axis, velocity, aim, is_fresh)
+        axes.append(heard)
+        begin.append(there)
     assist, assisted = camera.assist, _needs_room(pose, goal, axes, view)
     plans = [planned(pose, index, axis, goal, view) for index, axis in enumerate(axes)]
     axes, poses = [axis for axis, _ in plans], [pose]
@@ -93,6 +100,21 @@ def glide(
         pose = moved(pose, now, assist, dt, view)
         poses.append(pose)
     return poses, Camera(pose, goal, tuple(axes), assist)  # type: ignore[arg-type]
+
+
+def _set_out(index: int, axis: Axis, velocity: float, goal: float, is_fresh: bool) -> tuple[Axis, float]:
+    """Give an axis as it goes through a latent, and what times its way is the velocity that is really there.
+
+    A move from rest begins softly, and one that a take begins with more softly, unless it is quick. Where there is a
+    velocity that is not small beside the new one it is gone on from, turned or not: the path has no corner.
+    """
+    real = velocity * axis.way
+    is_slower = abs(real) < abs(goal) / 2
+    held_s = BRISK_S if is_fresh and abs(goal) < SOON_QUICK else 0.0
+    heard = axis.heard(0.0 if _is_push(index, goal) else goal, real / goal if is_slower else 1.0, held_s)
+    if heard.asked in (0, axis.asked):
+        return heard, velocity
+    return heard, goal if is_slower else real
 
 
 def _is_push(index: int, velocity: float) -> bool:

@@ -16,7 +16,11 @@ from pipeline.pocket.measure import REDUCTION, Plane, flow, reduced_grey, textur
 from pipeline.types import Pixels
 
 HALF = 2
+# Of light, in px of a reduced frame: coarser than anything that swings.
+LIT_PX = 12.0
 SWINGS = ("breathe", "ripple", "sway")
+# A blur in px of a reduced frame that leaves of a swing what is broad.
+BROAD = 6.0
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -31,7 +35,9 @@ class Reading:
         upright: gradient energy of bright detail across over along the frame; 1 for dots, large for streaks.
         steady: mean velocity less its spread over time (px/s), which a thirtieth of the frame exceeds.
         across, along: how far places swing sideways and up and down, root mean square over what can be seen.
-        travel: second over first principal size of the swing in time; 0 for what breathes in one piece, 1 for waves.
+        broad: share of the swing's energy that is broader than about 50 px: leaves lean in patches, ripples are fine.
+        travel: second over first principal size of the swing in time, of the tenth of places that swing most; 0 for
+            what breathes in one piece, 1 for waves.
     """
 
     gain: tuple[float, float, float]
@@ -43,6 +49,7 @@ class Reading:
     steady: float
     across: float
     along: float
+    broad: float
     travel: float
 
 
@@ -58,9 +65,9 @@ def read(picture: Pixels, frames: Sequence[Pixels], fps: float) -> Reading:
     median = np.median(small, 0)
     gain, slope, offset = _light(_half(picture), median)
     bright, dark, upright = _particles(small @ LUMA - median @ LUMA)
-    greys = [reduced_grey(f) for f in frames]
-    across, along, travel = _swing(reduced_grey(picture), greys)
-    return Reading(gain, slope, offset, bright, dark, upright, _steady(greys, fps), across, along, travel)
+    rest, greys = reduced_grey(picture), [reduced_grey(f) for f in frames]
+    swing = _swing(rest, _as_lit(rest, greys))
+    return Reading(gain, slope, offset, bright, dark, upright, _steady(greys, fps), *swing)
 
 
 def effect_class(reading: Reading) -> str:
@@ -89,8 +96,8 @@ def _rules(r: Reading) -> dict[str, bool]:
         "cold": tint < -0.1,
         "clouds": r.steady > 0.6,
         "still": math.hypot(r.across, r.along) < 0.08,
-        "breathe": r.travel < 0.22,
-        "ripple": r.across < 1.5 * r.along,
+        "breathe": r.travel < 0.25,
+        "ripple": r.broad < 0.6,
         "sway": True,
     }
 
@@ -156,12 +163,23 @@ def _coarse(plane: Plane) -> Plane:
     return np.asarray(cv2.GaussianBlur(blocks, (0, 0), 1.5), np.float32)
 
 
-def _swing(rest: Pixels, greys: list[Pixels]) -> tuple[float, float, float]:
-    """Swing across and along, and how much it travels."""
-    weight = texture(rest)
+def _as_lit(rest: Pixels, greys: list[Pixels]) -> list[Pixels]:
+    """Frames in the picture's own light, which flow takes for granted: of a ripple by night it saw the night alone."""
+    median = np.median(np.stack(greys), 0)
+    was, now = (cv2.GaussianBlur(np.asarray(plane, np.float32), (0, 0), LIT_PX) + 2 for plane in (rest, median))
+    return [np.asarray(np.clip(grey * (was / now), 0, 255).round(), np.uint8) for grey in greys]
+
+
+def _swing(rest: Pixels, greys: list[Pixels]) -> tuple[float, float, float, float]:
+    """Swing across and along, how broad it is, and how much it travels."""
+    seen = texture(rest)[..., None]
     moves = np.stack([flow(rest, g, 9) for g in greys]) * REDUCTION
-    swing = (moves - moves.mean(0)) * np.sqrt(weight / max(float(weight.sum()), 1e-6))[..., None]
-    across, along = (math.sqrt(float((swing[..., i] ** 2).sum()) / len(greys)) for i in (0, 1))
-    rows = swing.reshape(len(greys), -1)
+    swing = moves - moves.mean(0)
+    energy = (swing**2).sum(0) * seen
+    across, along = (math.sqrt(float(energy[..., i].sum() / max(seen.sum(), 1e-6)) / len(greys)) for i in (0, 1))
+    blurred = np.stack([np.asarray(cv2.GaussianBlur(np.ascontiguousarray(one), (0, 0), BROAD)) for one in swing])
+    broad = float((blurred**2 * seen).sum() / max(float(energy.sum()), 1e-6))
+    most = energy.sum(-1) >= np.quantile(energy.sum(-1), 0.9)
+    rows = (swing * np.sqrt(seen))[:, most].reshape(len(greys), -1)
     sizes = np.sqrt(np.clip(np.linalg.eigvalsh(rows @ rows.T), 0, None))
-    return across, along, float(sizes[-2] / max(sizes[-1], 1e-6))
+    return across, along, broad, float(sizes[-2] / max(sizes[-1], 1e-6))

@@ -16,8 +16,9 @@ from pipeline.pocket.view import NOMINAL, View
 # come back.
 FREE_S, WHOLE_S, LAST_S, BACK_S = 3.0, 12.0, 2.0, 14.0
 # When a pull back has used it: it is to end wide, and is slower the wider it is. What is more than so many times as
-# fast as is nominal has all the less time.
-OUT_S, HURRIED = 8.0, 2.0
+# fast as is nominal has all the less time; what is slow has a third more at most: with twice as much it slowed down to
+# a crawl where there was room.
+OUT_S, HURRIED, LEISURE = 8.0, 2.0, 0.75
 # Share of its speed at which a move swings once it has been to its end, and that with which it turns round.
 SWING, TURNS = 0.3, 0.05
 # Of the view from outside the picture: where a move ends, and where even one that just began is held.
@@ -29,8 +30,10 @@ CLOSE, CLOSEST = math.log(1.3), math.log(1.5)
 # Log zoom between which a zoom in, and a zoom out, swing once they have been to their end.
 ZOOM_IN_LIMITS = (0.0, 0.62)
 ZOOM_OUT_LIMITS = (-1.0, 0.25)
-# Seconds in which the speed follows what is wanted: both lags of a critically damped one.
+# Seconds in which the speed follows what is wanted: both lags of a critically damped one. For a second after a switch
+# they are shorter: who asks for a move waits for it, and who begins a take with one does not.
 LAG_S, EASE_S = 0.8, 0.2
+BRISK_LAG_S, BRISK_EASE_S, BRISK_S = 0.22, 0.055, 1.0
 # What is slower nobody asked for.
 MOVES_FROM = 0.15
 ZOOM = 2
@@ -42,7 +45,8 @@ FAR_S, STEP_S = 60.0, 0.2
 class Axis:
     """One of pan, tilt, zoom, roll: the sign asked for, for how long, and the way it really goes (-1..1 of it).
 
-    ``aim`` is 1 on the way that was asked for and -1 on the way back, ``pace`` how much ``way`` changes in a second.
+    A move that a take begins with counts as :data:`BRISK_S` old. ``aim`` is 1 on the way that was asked for and -1 on
+    the way back, ``pace`` how much ``way`` changes in a second.
     """
 
     asked: int = 0
@@ -51,18 +55,22 @@ class Axis:
     aim: float = 1.0
     pace: float = 0.0
 
-    def heard(self, velocity: float) -> "Axis":
-        """The same a latent later: a new move begins when the sign asked for changes; one that is over is forgotten."""
+    def heard(self, velocity: float, way: float, held_s: float) -> "Axis":
+        """The same a latent later: a new move begins when the sign asked for changes; one that is over is forgotten.
+
+        ``way`` is where a new move begins, and ``held_s`` how old it counts.
+        """
         sign = 0 if abs(velocity) < MOVES_FROM else int(math.copysign(1, velocity))
         if sign == self.asked:
             return replace(self, held_s=self.held_s + 1 / LATENTS_PER_SECOND)
-        return Axis(asked=sign) if sign else replace(self, asked=0)
+        return Axis(sign, held_s, way) if sign else replace(self, asked=0)
 
     def eased(self, wanted: float, seconds: float) -> "Axis":
         """The same a little later, when the way follows what is wanted without a corner in its speed."""
         if not self.pace and wanted == self.way:
             return self
-        pace = self.pace + ((wanted - self.way) / LAG_S - self.pace) * seconds / EASE_S
+        lag_s, ease_s = (BRISK_LAG_S, BRISK_EASE_S) if self.asked and self.held_s < BRISK_S else (LAG_S, EASE_S)
+        pace = self.pace + ((wanted - self.way) / lag_s - self.pace) * seconds / ease_s
         # Not by replace: it takes a third of a latent's whole way.
         return Axis(self.asked, self.held_s, self.way + pace * seconds, self.aim, pace)
 
@@ -78,7 +86,7 @@ def planned(pose: Pose, index: int, axis: Axis, goal: tuple[float, ...], view: V
     if axis.held_s < FREE_S / hurry:
         return axis, min(1.0, _seconds_within(pose, index, goal, OUTSIDE_LIMIT, view) / (HELD_S * hurry))
     left_s = _seconds_left(pose, index, axis, goal, view)
-    whole_s = (OUT_S if index == ZOOM and axis.asked < 0 else WHOLE_S) / max(0.3, speed)
+    whole_s = (OUT_S if index == ZOOM and axis.asked < 0 else WHOLE_S) / max(LEISURE, speed)
     if axis.aim > 0 and axis.held_s < max(BACK_S, whole_s):
         return axis, min(1.0, left_s / max(whole_s - axis.held_s, LAST_S / math.sqrt(hurry)))
     wanted = min(SWING / speed, SWING, left_s / (2 * LAST_S))

@@ -30,9 +30,10 @@ from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.decoder import AnchoredDecoder
 from pipeline.pocket.depth import CELLS, with_depth
 from pipeline.pocket.latents import CHANNELS, GRID
-from pipeline.pocket.layers import FOLIAGE, REST, SKY, SUBJECT, WATER, asked_of, looked_for, with_layers
+from pipeline.pocket.layers import FOLIAGE, REST, SKY, SUBJECT, WATER, with_layers
 from pipeline.pocket.layers_data import read_rough
 from pipeline.pocket.layers_network import LayersNetwork
+from pipeline.pocket.looking import asked_of, looked_for
 from pipeline.pocket.measure import similarity
 from pipeline.pocket.painter.paint import horizon_of, paint
 from pipeline.pocket.painter.scenery import Place, Scenery

@@ -18,8 +18,9 @@ from pipeline.factory import LAYERS_WEIGHTS
 from pipeline.picture import read_picture
 from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.labels import LAYERS, Label, bars, drawing, drawn, label, labelled
-from pipeline.pocket.layers import find, with_layers
+from pipeline.pocket.layers import with_layers
 from pipeline.pocket.layers_network import LayersNetwork
+from pipeline.pocket.looking import find
 from pipeline.pocket.view import HEIGHT, WIDTH
 from pipeline.pocket.where import correlation
 

@@ -21,8 +21,9 @@ from pipeline.factory import LAYERS_WEIGHTS
 from pipeline.picture import read_picture
 from pipeline.pocket.canvas import prepare
 from pipeline.pocket.labels import LAYERS, LEAST_DRAWN, MOST_DRAWN, Mask, drawn, label, labelled
-from pipeline.pocket.layers import ask, looked_for, sharp
+from pipeline.pocket.layers import sharp
 from pipeline.pocket.layers_network import INPUT_SIZE, STEP, LayersNetwork
+from pipeline.pocket.looking import ask, looked_for
 from pipeline.pocket.scenes import draw
 from pipeline.pocket.view import HEIGHT, SHAPES, WIDTH, View, views
 from pipeline.pocket.where import BLOCK

@@ -1,8 +1,8 @@
 """Soft layers of a picture, found once: where sky, water, foliage and subject are, edge-accurate, and what is behind.
 
-The network of layers says it coarsely, a guided filter brings it to the picture's own edges. The transformer is shown
-a plain drawing of the layers in the colours of the drawings it was trained on, so that its fields follow them; the
-decoder moves each layer by itself, before something that was painted in behind it.
+The network of layers says it coarsely (:mod:`pipeline.pocket.looking`), a guided filter brings it to the picture's own
+edges. The transformer is shown a plain drawing of the layers in the colours of the drawings it was trained on, so that
+its fields follow them; the decoder moves each layer by itself, before something that was painted in behind it.
 """
 
 from dataclasses import dataclass, replace
@@ -22,9 +22,8 @@ from pipeline.pocket.canvas import (
     with_sky,
 )
 from pipeline.pocket.latents import GRID
-from pipeline.pocket.layers_network import INPUT_SIZE, LAYERS, STEP, LayersNetwork
+from pipeline.pocket.layers_network import LAYERS
 from pipeline.pocket.neighbours import box, wider
-from pipeline.pocket.view import View
 
 # Channels of shares: the network's, rest first.
 REST, SKY, WATER, FOLIAGE, SUBJECT = range(1 + len(LAYERS))
@@ -37,9 +36,6 @@ FOLIAGE_PAINT = (30.0, 80.0, 50.0)
 SUBJECT_PAINT = (90.0, 60.0, 150.0)
 # A layer of less of the view than this is taken for a mistake.
 LEAST_LAYER = 0.015
-# Of what seems hardly to be there, words that ask for it know better: odds by which it is looked for again, the first
-# of them by which that much of the view is found.
-CLOSER, ENOUGH = (5.0, 25.0, 125.0), 0.04
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,71 +87,6 @@ class Layers:
             layer and replace(layer, behind=mix(layer.behind)) for layer in (self.water, self.foliage, self.subject)
         )
         return replace(self, water=water, foliage=foliage, subject=subject)
-
-
-def find(network: LayersNetwork, canvas: Canvas) -> Tensor:
-    """Shares ``float32 [1, 5, h, w]`` of the view at rest, half as large as the network sees it."""
-    return looked_for(asked_of(network, canvas))
-
-
-def asked_of(network: LayersNetwork, canvas: Canvas) -> Tensor:
-    """The same as sure as the network is of them: what it hardly sees is not looked for."""
-    pixels = canvas.rest.permute(2, 0, 1)[None].float() / 127.5 - 1
-    return ask(network, pixels, shown_size(canvas.view))
-
-
-def ask(network: LayersNetwork, picture: Tensor, size: tuple[int, int]) -> Tensor:
-    """Give shares ``float32 [1, 5, h, w]`` of a picture ``[1, 3, H, W]`` in -1..1, shown in a height and width."""
-    small = F.interpolate(picture, size, mode="bilinear", antialias=True)
-    # Seen in a mirror too, it is a little surer.
-    both = network(torch.cat([small, small.flip(3)]).to(network.head.weight.dtype)).float().softmax(1)
-    return (both[:1] + both[1:].flip(3)) / 2
-
-
-def shown_size(view: View) -> tuple[int, int]:
-    """Height and width in which the network sees a view: as many pixels, half-way from its shape to that of training.
-
-    In a portrait's own shape photos are read better, skies and waters of drawn scenes worse (README).
-
-    >>> shown_size(View()), shown_size(View(480, 832)), shown_size(View(640, 640))
-    ((256, 448), (336, 336), (288, 384))
-    """
-    height, width = INPUT_SIZE
-    longer = (view.height / view.width * width / height) ** 0.25
-    return round(height * longer / STEP) * STEP, round(width / longer / STEP) * STEP
-
-
-def looked_for(found: Tensor) -> Tensor:
-    """Shares in which sky, water, leaves and a subject that seem hardly to be there lie where they are likeliest.
-
-    A layer is of use only to words that ask for it, and who asks for leaves sees some. They take from the rest alone;
-    where several would take the same, it goes to those that the network saw more of there, by the square of it.
-    """
-    tried = {kind: _raised(found, kind) for kind in (SKY, WATER, FOLIAGE, SUBJECT)}
-    raised = {kind: more for kind, more in tried.items() if more is not None}
-    if not raised:
-        return found
-    seen, claims = torch.cat([found[:, kind : kind + 1] for kind in raised], 1), torch.cat(list(raised.values()), 1)
-    free = found[:, :1] + seen.sum(1, keepdim=True)
-    left = free * (1 - claims / free.clamp(min=1e-6)).prod(1, keepdim=True)
-    weights = claims * seen**2
-    found, given = found.clone(), (free - left) * weights / weights.sum(1, keepdim=True).clamp(min=1e-20)
-    for kind, more in zip(raised, given.unbind(1), strict=True):
-        found[:, kind] = more
-    found[:, REST] = 1 - found[:, 1:].sum(1)
-    return found
-
-
-def _raised(found: Tensor, kind: int) -> Tensor | None:
-    """The share ``[1, 1, h, w]`` of one kind by odds that make enough of it; None: it is seen, or not even then."""
-    share, rest = found[:, kind : kind + 1], found[:, :1]
-    if float(sharp(share).mean()) > ENOUGH:
-        return None
-    for odds in CLOSER:
-        raised = (share + rest) * (odds * share) / (odds * share + rest).clamp(min=1e-9)
-        if float(sharp(raised).mean()) > ENOUGH:
-            return raised
-    return None
 
 
 def sharp(shares: Tensor) -> Tensor:

@@ -15,6 +15,9 @@ KINDS = 5
 _LAYERS = {"sky": SKY, "water": WATER, "foliage": FOLIAGE, "subject": SUBJECT}
 # Share of the way to a new prompt's reach that is gone in one latent: as fast as fields come and go.
 RATE = 0.4
+# Shares of a weather's most between which it begins. The transformer spreads what is asked for on one side over
+# two thirds of a frame, and leaves a tenth of it on the other.
+BORDER = (0.3, 0.75)
 
 
 def everything() -> Tensor:
@@ -35,6 +38,18 @@ def goal(asked: Asked | None, behind: bool, layers: Layers, now: Tensor) -> Tens
             if behind and row != MOTION:
                 wanted[row, SUBJECT] = 0
     return wanted
+
+
+def bordered(amounts: Tensor) -> Tensor:
+    """Weather ``[N, h, w]`` that keeps to where most of it is, with a soft border; what is even stays as it is.
+
+    >>> [round(part, 2) for part in bordered(torch.tensor([[[1.0, 0.9, 0.5, 0.25]]])).flatten().tolist()]
+    [1.0, 0.9, 0.21, 0.0]
+    """
+    low, high = BORDER
+    share = amounts / amounts.amax((1, 2), keepdim=True).clamp(min=1e-3)
+    rise = ((share - low) / (high - low)).clamp(0, 1)
+    return amounts * rise.square() * (3 - 2 * rise)
 
 
 def _is_asked(name: str, asked: Asked) -> bool:

@@ -12,8 +12,9 @@ from torch import Tensor
 from pipeline.pocket import arrival, own_motion
 from pipeline.pocket.chance import FIELDS, Draws, Noise
 from pipeline.pocket.intents import Asked
-from pipeline.pocket.latents import GRID
+from pipeline.pocket.latents import GRID, WEATHER
 from pipeline.pocket.own_motion import PAST
+from pipeline.pocket.reach import bordered
 from pipeline.recorded import Recorded, may_record
 from pipeline.state import Boundary, StreamState
 
@@ -64,5 +65,8 @@ class Showing:
 
     def _shown(self, latents: Tensor, fields: Tensor, coarse: Tensor, recent: Tensor, row: Tensor) -> Tensor:
         own, light = row.split((sum(own_motion.SIZES), sum(arrival.SIZES)))
+        newest = latents[:1].clone()
+        newest[0, WEATHER] = bordered(newest[0, WEATHER])
+        latents = torch.cat([newest, latents[1:]])
         latent = own_motion.moved(latents, fields, coarse, own) if self._variety else latents[0]
         return arrival.arrived(latent, recent, coarse, light)

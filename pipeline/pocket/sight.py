@@ -12,8 +12,9 @@ from pipeline.pocket.canvas import Canvas, prepare, with_sky
 from pipeline.pocket.depth import with_depth
 from pipeline.pocket.drawn.marks import with_marks
 from pipeline.pocket.latents import LATENT_SHAPE
-from pipeline.pocket.layers import asked_of, drawing, looked_for, with_layers
+from pipeline.pocket.layers import drawing, with_layers
 from pipeline.pocket.layers_network import LayersNetwork
+from pipeline.pocket.looking import asked_of, looked_for
 from pipeline.pocket.network import MASKS, PICTURE_SIZE, PocketNetwork, Scene, Text
 from pipeline.pocket.painter.canvas import painted_canvas
 from pipeline.pocket.painter.scenery import Scenery

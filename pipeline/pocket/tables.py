@@ -53,7 +53,11 @@ def tables(results: Results) -> str:
     parts = [
         _classes(results, "camera", "Camera moves by optical flow, 3 s after the switch"),
         _classes(results, "effect", "Effects by 3 s of frames, 1.5 s after the switch; light and fog, 6.5 s after"),
-        _classes(results, "drawn", "Effects that are drawn, by statistics of frames, 2 s to 5 s after the beginning"),
+        _classes(
+            results,
+            "drawn",
+            "Effects that are drawn, by their sixth to ninth second and the light of twenty",
+        ),
         _classes(results, "phrase", "Held-out phrasings"),
         _still(results),
         _drift(results),
@@ -133,11 +137,11 @@ def _where(results: Results) -> str:
     for name, trials in group(results, "where").items():
         least = min(trials, key=lambda t: t["correlation"])
         ghosts = [t["ghost"] for t in trials if "ghost" in t]
-        found, guessed = (mean(t[key] for t in trials) for key in ("correlation", "prior"))
-        told = f"{mean(ghosts):.2f}" if ghosts else ""
-        rows.append([name, len(trials), f"{found:.3f}", f"{guessed:.3f}", f"{least['correlation']:.2f}"])
-        rows[-1] += [least["picture"], told]
-    heads = ["wish", "pictures", "correlation with the label", "of the prior", "least", "of", "ghost, grey levels"]
+        means = [f"{mean(t[key] for t in trials):.3f}" for key in ("correlation", "strength", "prior")]
+        rows.append([name, len(trials), *means, f"{least['correlation']:.2f}", least["picture"]])
+        rows[-1].append(f"{mean(ghosts):.2f}" if ghosts else "")
+    heads = ["wish", "pictures", "correlation with the label", "of the change's strength", "of the prior"]
+    heads += ["least", "of", "ghost, grey levels"]
     return f"### Where it acts, against hand-drawn labels\n\n{table(heads, rows)}" if rows else ""
 
 

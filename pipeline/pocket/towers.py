@@ -1,8 +1,9 @@
 """What a pipeline does without one of the networks that see for it: that each of them is of use is seen by its absence.
 
-The towers are ``text``, which reads prompts; ``picture``, whose tokens the transformer attends to; and ``layers``,
-which finds what moves by itself. Taken out are a tower's outputs: what is left are those of silence, of a picture that
-is even grey, and of a network that is not there.
+The towers are ``text``, which reads prompts, and ``sight``, all by which a picture is read: ``picture``, whose tokens
+the transformer attends to, and ``layers``, which finds what moves by itself; each of these is tried alone too. Taken
+out are a tower's outputs: what is left are those of silence, of a picture that is even grey, and of a network that is
+not there.
 """
 
 from torch import Tensor
@@ -13,11 +14,13 @@ from pipeline.pocket.network import Text
 from pipeline.pocket.sight import Eye
 from pipeline.types import Heard
 
-TOWERS = ("text", "picture", "layers")
+TOWERS = ("text", "sight", "picture", "layers")
+# Those that a bar holds: no text, no picture. The two parts of sight stand in for each other, so they are only told.
+WHOLE = TOWERS[:2]
 
 
 class Blind(Eye):
-    """Sees nothing of a picture but its layers, which stay with the decoder."""
+    """Sees nothing of a picture but its layers, if it finds them, which stay with the decoder."""
 
     def _picture(self, canvas: Canvas) -> Tensor:
         return super()._picture(canvas).zero_()
@@ -31,6 +34,7 @@ class Towers:
         self._silence = pipeline._network.silence(1)
         eye, given = pipeline._eye, (pipeline._network, self._silence)
         self._eyes = {
+            "sight": Blind(*given, None, eye._parallax),
             "picture": Blind(*given, eye._layers, eye._parallax),
             "layers": Eye(*given, None, eye._parallax),
         }

@@ -20,8 +20,9 @@ from pipeline.pocket.truth import WHERE
 from pipeline.pocket.view import HEIGHT, WIDTH
 from pipeline.pocket.where import plan as where_plan
 
-# What is drawn on water, or in a sky, is tried where the learned effect is that lives there.
-LIKE = {"stream": "ripple", "waves": "ripple", "aurora": "clouds"}
+# What is drawn on water, or in a sky, is tried where the learned effect is that lives there: on pictures that have it
+# by the labels, whatever the model finds in them.
+LIKE = {"stream": "ripple", "waves": "ripple", "aurora": "clouds", "twinkle": "clouds"}
 MOVES = tuple(name for name in CAMERA_PHRASES if name != "still")
 
 
@@ -83,7 +84,7 @@ def plan(order: dict[str, list[str]], scope: Scope, truth: bool) -> list[Trial]:
         pictures = order.get(name, anywhere[row:] + anywhere[:row])[: scope.effect]
         trials += [Trial("effect", name, picture, variant) for variant, picture in enumerate(pictures)]
     for row, (name, prompts) in enumerate(held_out_prompts().items()):
-        pictures = order.get(name, anywhere[row:] + anywhere[:row])[:8]
+        pictures = order.get(LIKE.get(name, name), anywhere[row:] + anywhere[:row])[:8]
         for variant in range(min(len(prompts), scope.phrases)):
             trials.append(Trial("phrase", name, pictures[variant % len(pictures)], variant))
     for row, name in enumerate(DRAWN_PHRASES):
@@ -103,7 +104,7 @@ def _ablated(trials: list[Trial]) -> list[Trial]:
     """Some trials once more without a tower: the first of each camera move and effect, and every fourth of where."""
     some = {kind: [t for t in trials if t.kind == kind] for kind in ("camera", "effect", "where")}
     firsts = {kind: [t for t in some[kind] if t.variant == 0] for kind in ("camera", "effect")}
-    tried = {"text": ("camera", "effect"), "picture": ("effect", "where"), "layers": ("effect", "where")}
+    tried = {tower: ("camera", "effect") if tower == "text" else ("effect", "where") for tower in TOWERS}
     firsts["where"] = some["where"][::4]
     return [replace(t, without=tower) for tower in TOWERS for kind in tried[tower] for t in firsts[kind]]
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 from pipeline.geometry import cover_crop
 from pipeline.pocket.arrival import ARRIVING
-from pipeline.pocket.drawn.judge import SHOWN, drawn_class, shown
+from pipeline.pocket.drawn.judge import drawn_class, shown
+from pipeline.pocket.drawn.statistics import WATCHED, clip, statistics
 from pipeline.pocket.effects import effect_class, level, read, shows
 from pipeline.pocket.endless import judge as judge_endless
 from pipeline.pocket.language import DEFAULT_REGION, Effect, Intents, Prompt, held_out_prompts
@@ -190,12 +191,10 @@ def _drawn(player: Player, image: Pixels, trial: Trial) -> Result:
 
 
 def _show(player: Player, image: Pixels, prompt: Prompt, name: str) -> Result:
-    """Ask for an effect that is drawn; read the third to fifth second, and how far above its threshold it is."""
-    frames = range(2 * FPS, 5 * FPS, 2)
-    take = player.play(image, script((0, prompt), seconds=5, frames=frames))
-    clip = [take.frames[f] for f in frames]
-    size = shown(name, take.picture, clip) / SHOWN[name]
-    return {"class": drawn_class(take.picture, clip), "prompt": prompt.text, "shown": round(size, 2)}
+    """Ask for an effect that is drawn; read the frames of WATCHED, and how much of it is there to be seen."""
+    take = player.play(image, script((0, prompt), seconds=WATCHED[-1] / FPS + 0.25, frames=WATCHED))
+    found = statistics(clip(take.picture, take.frames))
+    return {"class": drawn_class(found), "prompt": prompt.text, "shown": round(shown(name, found), 2)}
 
 
 def _outside(player: Player, image: Pixels, trial: Trial) -> Result:

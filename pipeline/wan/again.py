@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from pipeline.networks.frame_decoder import VAEMemory
+from pipeline.preprocess import FRAMES_PER_LATENT
 from pipeline.travel import Said
 from pipeline.wan.decoding import LiveDecoder
 from pipeline.wan.known import Known
 from pipeline.wan.sampler import Guide, Sampler
-from pipeline.wan.state import Pending, WanState
+from pipeline.wan.state import Boundary, Made, Pending, WanState
+from pipeline.wan.switch import Course
 from pipeline.wan.window import WHOLE, WindowCache
 
 BEFORE = 2
@@ -104,3 +106,10 @@ def decoded(decoder: LiveDecoder, clean: Tensor, count: int, memory: VAEMemory |
     for part in parts:
         memory = decoder.decode(part, memory)[1]
     return memory
+
+
+def boundary_after(decoder: LiveDecoder, made: Made, kept: int, course: Course) -> Boundary:
+    """Give the boundary after the first latents of a chunk; the decoder sees those again, for its memory alone."""
+    begin, memory = made.begin, decoded(decoder, made.clean, kept, made.begin.memory)
+    frames = begin.frames + kept * FRAMES_PER_LATENT
+    return Boundary(begin.made + kept, begin.cached + kept, frames, begin.chunks + 1, memory, begin.watch, course)

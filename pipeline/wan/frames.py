@@ -1,5 +1,7 @@
 """Decoded frames into the bytes that leave the pipeline."""
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from pipeline.preprocess import to_bytes
@@ -14,3 +16,11 @@ def frames_of(video: Tensor) -> Tensor:
 def to_host(video: Tensor) -> Pixels:
     """``float [1, 3, F, H, W]`` in 0..1 to ``uint8 [F, H, W, 3]`` in host memory: a third of a copy's bytes."""
     return frames_of(video).cpu().numpy()
+
+
+def features_of(frames: Tensor, encoder: Callable[[Tensor], Tensor] | None) -> Tensor | None:
+    """What an image encoder says of the last of frames ``uint8 [F, H, W, 3]``, ``float [1, D]``; None without one."""
+    if encoder is None:
+        return None
+    picture = frames[-1:].permute(0, 3, 1, 2).float() / 127.5 - 1
+    return encoder(picture).float().mean(1)

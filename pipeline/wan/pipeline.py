@@ -15,12 +15,13 @@ from pipeline.preprocess import FRAMES_PER_LATENT
 from pipeline.schedule import FlowSchedule
 from pipeline.stages import Stages
 from pipeline.travel import Said, alone
-from pipeline.types import Chunk, Conditioning, Pixels, VideoFormat
-from pipeline.wan.again import decoded, flushed, reach, read_again, remembered
+from pipeline.types import Chunk, Conditioning, VideoFormat
+from pipeline.wan.again import boundary_after, flushed, reach, read_again, remembered
 from pipeline.wan.capabilities import admit, capabilities_of
 from pipeline.wan.decoding import LiveDecoder, prepared
 from pipeline.wan.examples import EXAMPLES
 from pipeline.wan.fade import Fade
+from pipeline.wan.frames import features_of
 from pipeline.wan.given import Given, beside, shown
 from pipeline.wan.going_back import cuts, way_back
 from pipeline.wan.known import Known
@@ -143,7 +144,9 @@ class WanPipeline:
         stages.lap("decode")
         made = begin.made + count + (begin.cached if is_first else 0)
         state.past = deque([*state.past, Made(begin, clean, state.cache, state.known)], maxlen=2)
-        watch = follow(begin.watch, conditioning, self._look(frames, pixels, clean), self._plan.reanchor)
+        features = features_of(frames, self._parts.image_encoder)
+        shown_now = Seen(pixels[-1], len(pixels) / float(self._plan.fps), clean, features)
+        watch = follow(begin.watch, conditioning, shown_now, self._plan.reanchor)
         after, frames_made = begin.cached + count, begin.frames + len(pixels)
         state.now = Boundary(made, after, frames_made, begin.chunks + 1, memory, watch, course)
         state.cache, state.pending, state.seen = cache, Pending(clean, guide, seen), None
@@ -188,7 +191,7 @@ class WanPipeline:
         if kept and back.is_last and state.pending is not None:
             self._read(state, state.pending)
         now, cache, known = (
-            (self._after(made, kept, back.course), back.cache, back.known)
+            (boundary_after(self._decoder, made, kept, back.course), back.cache, back.known)
             if kept
             else (made.begin, made.cache, made.known)
         )
@@ -283,20 +286,6 @@ class WanPipeline:
         own = self._samplers[0].read(pending.clean, pending.guide, pending.seen)
         state.cache.append(own, pending.clean.shape[2])
         state.pending = None
-
-    def _after(self, made: Made, kept: int, course: Course) -> Boundary:
-        """The boundary after the first latents of a chunk; the decoder sees those again, for its memory alone."""
-        begin, memory = made.begin, decoded(self._decoder, made.clean, kept, made.begin.memory)
-        frames = begin.frames + kept * FRAMES_PER_LATENT
-        return Boundary(begin.made + kept, begin.cached + kept, frames, begin.chunks + 1, memory, begin.watch, course)
-
-    def _look(self, frames: Tensor, pixels: Pixels, clean: Tensor) -> Seen:
-        """What there is to see of a chunk: ``frames`` are its pixels on the device."""
-        features = None
-        if self._parts.image_encoder is not None:
-            picture = frames[-1:].permute(0, 3, 1, 2).float() / 127.5 - 1
-            features = self._parts.image_encoder(picture).float().mean(1)
-        return Seen(pixels[-1], len(pixels) / float(self._plan.fps), clean, features)
 
     def _cross(self, state: WanState, said: Said) -> list[CrossKeyValues]:
         """Keys and values of what is said: kept while it stands, since they are large; embeddings for longer."""

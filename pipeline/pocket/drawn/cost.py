@@ -31,6 +31,7 @@ from pipeline.types import Pixels
 TIMES = 16
 
 
+@torch.inference_mode()
 def seen(image: Pixels) -> Canvas:
     """A picture ``uint8 [H, W, 3]`` with its layers and marks."""
     network = LayersNetwork()

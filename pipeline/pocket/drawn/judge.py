@@ -1,186 +1,103 @@
-"""How much of each drawn effect a clip shows: one number by effect, from its frames and the still picture alone.
+"""Which drawn effect a clip shows: the nearest of a few classes by statistics of its frames, if there is enough of it.
 
-The thresholds stand between what the picture itself gives, which is 0 or next to it, and what the effect gives at
-strength 1; clips are of the third to fifth second, eight frames a second.
+Statistics (:mod:`pipeline.pocket.drawn.statistics`) are taken as logarithms of how far above their noise they are. Of
+each class, which are the drawn effects, the learned ones, the camera's moves and nothing, the mean over renders of
+training pictures is known, and what all classes vary by around their means (``python -m pipeline.pocket.drawn.fit``
+makes ``judge.json`` of them). A clip is of the class whose mean is nearest by that measure; a drawn effect of which
+nobody would see anything is none.
 """
 
-import itertools
+import json
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.pocket.measure import flow, reduced_grey, texture
-from pipeline.types import Pixels
-
-Clip = npt.NDArray[np.float32]
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-# From which a clip shows an effect that shows none of those before it.
-SHOWN = {
-    "shake": 2.0, "hue": 0.5, "day": 0.3, "dolly": 0.012, "smoke": 30.0, "aurora": 12.0, "fire": 4.0, "waves": 5.0,
-    "heat": 0.2, "stream": 2.0, "leaves": 0.008, "dust": 0.0015, "twinkle": 2.5,
+Numbers = npt.NDArray[np.float64]
+RULE = Path(__file__).parent / "judge.json"
+# From where each statistic is above its noise; those of DIRECT are correlations and logarithms already.
+NOISE = {
+    "shake": 0.1, "slide": 0.3, "outer": 1e-3, "inner": 1e-3, "apart": 1e-3, "pulse": 1e-3, "turns": 5e-4,
+    "tremble_low": 0.03, "tremble_high": 0.03, "swing_across": 0.05, "swing_along": 0.05,
+    "fall": 0.02, "rise": 0.02, "round": 0.02, "warmer": 0.03, "colder": 0.03, "hue": 0.03, "opposite": 0.03,
+    "broad_red": 0.3, "broad_green": 0.3, "broad_blue": 0.3, "broad_all": 0.2,
+    "green": 2.0, "green_moves": 0.3, "paler": 0.5, "lighter": 2.0, "darker": 2.0, "veil_moves": 0.5,
+    "fine_0": 0.3, "fine_1": 0.3, "fine_2": 0.3, "speck": 1.5, "sparse": 1.0,
+    "bright": 1e-3, "dark": 1e-3, "bright_still": 3e-3, "dark_still": 3e-3, "warm_speck": 1.0, "warm_share": 1e-3,
+    "bands": 0.3, "columns": 0.3,
+}  # fmt: skip
+DIRECT = (
+    "broad_quick", "upright", "stay", "fall_specks", "rise_specks", "side", "warm_stay", "warm_fall", "warm_rise",
+    "warm_side", "come",
+)  # fmt: skip
+# Pairs of which one more than the other tells: red light than blue, bright specks than dark ones.
+AGAINST = (("broad_red", "broad_blue"), ("bright", "dark"), ("bright_still", "dark_still"))
+# Each effect's own statistic, and how much of it is there to be seen.
+SEEN = {
+    "fire": ("broad_red", 1.5), "twinkle": ("speck", 4.0), "aurora": ("green", 6.0), "leaves": ("warm_share", 2e-3),
+    "smoke": ("veil_moves", 3.0), "dust": ("bright_still", 8e-4), "heat": ("tremble_low", 0.01),
+    "stream": ("fine_2", 0.8), "waves": ("bands", 0.8), "day": ("fall", 0.3), "hue": ("hue", 0.1),
+    "shake": ("shake", 1.0), "dolly": ("outer", 0.003),
 }  # fmt: skip
 
 
-def drawn_class(picture: Pixels, frames: Sequence[Pixels]) -> str:
-    """Name the effect of a clip; the first of SHOWN that is there, ``still`` where none is."""
-    return next((name for name, least in SHOWN.items() if shown(name, picture, frames) > least), "still")
+class Rule(NamedTuple):
+    """A linear rule: of CLASSES the one whose row of ``weights [C, F]`` and ``bias [C]`` gives a reading the most."""
+
+    classes: tuple[str, ...]
+    weights: Numbers
+    bias: Numbers
+
+    def nearest(self, reading: Numbers, but: Sequence[str] = ()) -> str:
+        """The class that a reading ``[F]`` is nearest to, but for some."""
+        sizes = self.weights @ reading + self.bias
+        return max((size, name) for size, name in zip(sizes.tolist(), self.classes, strict=True) if name not in but)[1]
 
 
-def shown(name: str, picture: Pixels, frames: Sequence[Pixels]) -> float:
-    """Measure an effect in frames about an eighth of a second apart, against the picture, all ``uint8 [H, W, 3]``."""
-    return STATISTICS[name](picture, frames)
+def drawn_class(found: dict[str, float], told: Rule | None = None) -> str:
+    """Name what statistics are of: a drawn effect, a learned one, a move of the camera, or ``still``.
+
+    By the rule on file, if no other is told.
+    """
+    unseen = [name for name in SEEN if shown(name, found) < 1]
+    return (told or rule()).nearest(reading(found), unseen)
 
 
-def _half(frame: Pixels) -> Clip:
-    size = (frame.shape[1] // 2, frame.shape[0] // 2)
-    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.float32)
+def shown(name: str, found: dict[str, float]) -> float:
+    """How much of a drawn effect statistics hold by its own one, in units of what is there to be seen."""
+    statistic, least = SEEN[name]
+    return found[statistic] / least
 
 
-def _change(picture: Pixels, frames: Sequence[Pixels]) -> Clip:
-    """How halved frames differ from the picture, ``[T, h, w, 3]``."""
-    rest = _half(picture)
-    return np.stack([_half(frame) - rest for frame in frames])
+def reading(found: dict[str, float]) -> Numbers:
+    """Statistics as a row ``[F]`` of numbers of like size."""
+    logs = {name: math.log1p(max(found[name], 0.0) / noise) for name, noise in NOISE.items()}
+    direct = [2 * found[name] for name in DIRECT]
+    return np.array([*logs.values(), *direct, *(logs[one] - logs[other] for one, other in AGAINST)])
 
 
-def _blurred(planes: npt.NDArray[np.floating], sigma: float) -> Clip:
-    fields = np.asarray(planes, np.float32)
-    return np.stack([np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma), np.float32) for plane in fields])
+@cache
+def rule() -> Rule:
+    """The rule on file."""
+    told = json.loads(RULE.read_text(encoding="utf-8"))
+    return Rule(tuple(told["classes"]), np.array(told["weights"]), np.array(told["bias"]))
 
 
-def _fine(planes: npt.NDArray[np.floating]) -> Clip:
-    return np.asarray(planes, np.float32) - _blurred(planes, 5)
+def nearest_means(readings: Numbers, names: Sequence[str], ridge: float = 0.15) -> Rule:
+    """The rule that gives readings ``[N, F]`` of classes to the nearest class's mean, by how all vary about theirs.
 
-
-def _trembling(planes: Clip, share: float) -> float:
-    """The spread over time that so much of the frame exceeds."""
-    return float(np.quantile(planes.std(0), 1 - share))
-
-
-def _fire(picture: Pixels, frames: Sequence[Pixels]) -> float:
-    """Broad light that trembles, more red than blue."""
-    change = _change(picture, frames)
-    red, blue = (_blurred(change[..., channel], 6) for channel in (0, 2))
-    return max(0.0, _trembling(red, 0.05) - 1.5 * _trembling(blue, 0.05))
-
-
-def _twinkle(picture: Pixels, frames: Sequence[Pixels]) -> float:
-    """Light that comes and goes in specks which stay where they are."""
-    luma = _fine(_change(picture, frames) @ LUMA)
-    still = np.abs(luma).mean(0) * (luma.std(0) / (np.abs(np.diff(luma, axis=0)).std(0) + luma.std(0) + 1e-3))
-    return float(np.quantile(still, 0.9985))
-
-
-def _aurora(picture: Pixels, frames: Sequence[Pixels]) -> float:
-    """Green light in the upper half, broad, that changes."""
-    change = _change(picture, frames)
-    green = _blurred(change[..., 1] - 0.5 * (change[..., 0] + change[..., 2]), 6)
-    upper = green[:, : green.shape[1] // 2]
-    return float(np.quantile(upper, 0.97)) - abs(float(np.median(green[:, green.shape[1] // 2 :])))
-
-
-def _leaves(picture: Pixels, frames: Sequence[Pixels]) -> float:
-    """Share of specks whose colour is warmer than what is behind, and that are elsewhere a moment later."""
-    change = _change(picture, frames)
-    warmer = _fine(change[..., 0] - change[..., 2])
-    moved = np.abs(np.diff(warmer, axis=0))
-    return float(((moved > 14) & (np.abs(np.diff(_fine(change @ LUMA), axis=0)) > 5)).mean())
-
-
-def _dust(picture: Pixels, frames: Sequence[Pixels]) -> float:
-    """Share of specks brighter than what is behind them, less that of darker ones."""
-    luma = _fine(_change(picture, frames) @ LUMA)
-    return float((luma > 8).mean() - 1.5 * (luma < -8).mean())
-
-
-def _smoke(picture: Pixels, frames: Sequence[Pixels]) -> float:
-    """Broad grey veils: what loses its contrast and changes slowly."""
-    rest = _half(picture)
-    change = _blurred(np.abs(_change(picture, frames)).mean(-1), 8)
-    greyed = np.stack([np.ptp(_half(frame), axis=-1) for frame in frames]).mean(0) - np.ptp(rest, axis=-1)
-    coloured = float(np.clip(-greyed, 0, None).mean())
-    return min(float(np.quantile(change, 0.9)), 4 * coloured + 0.2 * float(change.std(0).mean()))
-
-
-def _moves(picture: Pixels, frames: Sequence[Pixels]) -> Clip:
-    """Flow of each frame from the picture, units of the full frame, as textured as that is; ``[T, h, w, 2]``."""
-    rest = reduced_grey(picture)
-    scale = picture.shape[1] / rest.shape[1]
-    weight = np.sqrt(texture(rest) / max(float(texture(rest).max()), 1e-6))[..., None]
-    return np.stack([flow(rest, reduced_grey(frame), 9) for frame in frames]) * weight * scale
-
-
-def _heat(picture: Pixels, frames: Sequence[Pixels]) -> float:
-    """Trembling of places against what is close around, in the lower half of the frame."""
-    moves = _moves(picture, frames)
-    moves = moves[:, moves.shape[1] // 2 :]
-    own = np.stack([_fine(moves[..., axis]) for axis in (0, 1)], -1)
-    return float(np.median(np.sqrt(((own - own.mean(0)) ** 2).sum(-1).mean(0))))
-
-
-def _lower(picture: Pixels, frames: Sequence[Pixels]) -> Clip:
-    luma = _change(picture, frames) @ LUMA
-    return luma[:, luma.shape[1] // 3 :]
-
-
-def _stream(picture: Pixels, frames: Sequence[Pixels]) -> float:
-    """Fine light in the lower part that changes from moment to moment, more than in the upper."""
-    luma = _fine(_change(picture, frames) @ LUMA)
-    steps, third = np.abs(np.diff(luma, axis=0)).mean(0), luma.shape[1] // 3
-    return float(np.quantile(steps[third:], 0.93) - 2 * np.quantile(steps[:third], 0.93))
-
-
-def _waves(picture: Pixels, frames: Sequence[Pixels]) -> float:
-    """Broad bands of light in the lower part, wider than tall, that go."""
-    luma = _lower(picture, frames)
-    bands = np.stack([cv2.blur(plane, (41, 5)) - cv2.blur(plane, (41, 61)) for plane in luma])
-    return _trembling(np.asarray(bands, np.float32), 0.07)
-
-
-def _day(picture: Pixels, frames: Sequence[Pixels]) -> float:
-    """The range of the mean log light."""
-    means = [math.log(float((_half(frame) @ LUMA).mean()) + 2) for frame in frames]
-    return max(means) - min(means)
-
-
-def _hue(picture: Pixels, frames: Sequence[Pixels]) -> float:
-    """How far colours have turned (radians at most), where there are any, less how far light has changed."""
-    rest = _half(picture)
-
-    def chroma(frame: Clip) -> npt.NDArray[np.complex64]:
-        luma = frame @ LUMA
-        return ((frame[..., 0] - luma) + 1j * (frame[..., 2] - luma)).astype(np.complex64)
-
-    still = chroma(rest)
-    turns = [abs(float(np.angle((chroma(_half(frame)) * still.conj()).sum()))) for frame in frames]
-    return max(turns) - 2 * _day(picture, frames)
-
-
-def _shake(picture: Pixels, frames: Sequence[Pixels]) -> float:
-    """How far the frame as a whole goes to and fro, px."""
-    small = [np.asarray(reduced_grey(frame), np.float32) for frame in frames]
-    scale = picture.shape[1] / small[0].shape[1]
-    window: Any = cv2.createHanningWindow(small[0].shape[::-1], cv2.CV_32F)
-    steps = np.array([cv2.phaseCorrelate(a, b, window)[0] for a, b in itertools.pairwise(small)]) * scale
-    return float(np.sqrt((np.diff(steps, axis=0) ** 2).sum(1).mean()) / 2)
-
-
-def _dolly(picture: Pixels, frames: Sequence[Pixels]) -> float:
-    """How much the frame's outer parts have grown about its middle, as a log, more than what stays."""
-    moves = _moves(picture, frames)
-    rows, columns = moves.shape[1:3]
-    scale = picture.shape[1] / columns
-    y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
-    x, y = (x - columns / 2) * scale, (y - rows / 2) * scale
-    outward = (moves[..., 0] * x + moves[..., 1] * y) / (np.hypot(x, y) ** 2 + 1e3)
-    outer = np.hypot(x / x.max(), y / y.max()) > 0.75
-    return float(np.max([np.abs(np.mean(one[outer])) for one in outward]))
-
-
-STATISTICS: dict[str, Callable[[Pixels, Sequence[Pixels]], float]] = {
-    "fire": _fire, "twinkle": _twinkle, "aurora": _aurora, "leaves": _leaves, "smoke": _smoke, "dust": _dust,
-    "heat": _heat, "stream": _stream, "waves": _waves, "day": _day, "hue": _hue, "shake": _shake, "dolly": _dolly,
-}  # fmt: skip
+    ``ridge`` draws what they vary by together towards each statistic for itself.
+    """
+    classes = tuple(sorted(set(names)))
+    means = np.stack([readings[[name == one for name in names]].mean(0) for one in classes])
+    size = readings.std(0) + 1e-3
+    apart = (readings - means[[classes.index(name) for name in names]]) / size
+    together = apart.T @ apart / len(apart)
+    together = (1 - ridge) * together + ridge * np.diag(np.diag(together)) + 0.02 * np.eye(len(size))
+    scaled = means / size
+    weights = scaled @ np.linalg.inv(together)
+    return Rule(classes, weights / size, -0.5 * (weights * scaled).sum(1))

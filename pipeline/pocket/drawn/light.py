@@ -27,7 +27,7 @@ DAY = (
 DAY_S, HUE_S = 18.0, 9.0
 STARS, STAR_COLOUR = 600, (215.0, 225.0, 255.0)
 # When stars come out over a sky of day, and how long that takes.
-STARS_BEGIN_S, STARS_COME_S = 1.5, 4.0
+STARS_COME_S, CURTAINS_COME_S = (1.5, 4.0), (0.5, 3.0)
 
 
 def fire(image: Tensor, shot: Shot, drawn: Drawn) -> Tensor:
@@ -88,13 +88,18 @@ def twinkle(image: Tensor, shot: Shot, drawn: Drawn) -> Tensor:
     if len(spots):
         _vary(image, shot, drawn, in_the_sky)
     bright = brightness(shot.marks.sky_luma)
-    # By day it grows dark for them first, and what is bright in the sky are clouds.
-    dark = 1 - bright + bright * _eased((drawn.time_s - STARS_BEGIN_S) / STARS_COME_S)
-    lone = dark * max(bright, 1 - float((spots[:, 4] > 0.5).sum()) / 30)
+    # What is bright in the sky by day are clouds.
+    lone = _dark(shot, drawn, STARS_COME_S) * max(bright, 1 - float((spots[:, 4] > 0.5).sum()) / 30)
     layers = shot.canvas.layers
     if lone and in_the_sky and layers is not None and layers.has(SKY):
         _starry(image, shot, drawn, lone * in_the_sky)
     return image
+
+
+def _dark(shot: Shot, drawn: Drawn, times: tuple[float, float]) -> float:
+    """How much is seen of what a sky of day must grow dark for, 0..1; ``times`` are when it begins, and how long."""
+    bright, (begins_s, comes_s) = brightness(shot.marks.sky_luma), times
+    return 1 - bright + bright * _eased((drawn.time_s - begins_s) / comes_s)
 
 
 def _vary(image: Tensor, shot: Shot, drawn: Drawn, in_the_sky: float) -> None:
@@ -166,23 +171,16 @@ def _starry(image: Tensor, shot: Shot, drawn: Drawn, share: float) -> None:
 
 
 def aurora(image: Tensor, shot: Shot, drawn: Drawn) -> Tensor:
-    """Curtains of light in the sky, green below and violet above; a sky of day grows dark for them."""
+    """Curtains of light in the sky, green below and violet above, which come as a sky of day has grown dark."""
     where = shot.where(drawn.places)
     rows = shot.rows(where)
     x, y = shot.places(COARSE, rows)
     width, height = shot.view.extent
     u, v = x / width, y / height
-    planes = list(_curtains(shot.seed, u, v, drawn.time_s))
-    # A sky of day grows dark for them, less towards the ground, where it would show how the sky is cut.
-    light = max(0.0, min(1.0, (shot.marks.sky_luma - 45) / 110)) * min(1.0, drawn.amount)
-    if light:
-        planes.append(0.5 * light * torch.sigmoid(-9 * (v + 0.12)))
-    sky, within = image[:, rows], None if where is None else where[rows]
-    planes = [_cut(shot.enlarge(plane), within) for plane in planes]
-    for channel, (low, top, cold) in enumerate(((20.0, 105.0, 1.0), (215.0, -70.0, 0.92), (110.0, 85.0, 0.78))):
-        if light:
-            sky[channel].addcmul_(sky[channel], planes[2], value=-cold)
-        sky[channel] += ((drawn.amount * low) * planes[0]).add_(planes[1], alpha=drawn.amount * top).clamp_(min=0)
+    amount, within = drawn.amount * _dark(shot, drawn, CURTAINS_COME_S), None if where is None else where[rows]
+    planes = [_cut(shot.enlarge(plane), within) for plane in _curtains(shot.seed, u, v, drawn.time_s)]
+    for channel, (low, top) in zip(image[:, rows], ((20.0, 105.0), (215.0, -70.0), (110.0, 85.0)), strict=True):
+        channel += ((amount * low) * planes[0]).add_(planes[1], alpha=amount * top).clamp_(min=0)
     return image
 
 

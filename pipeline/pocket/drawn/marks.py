@@ -18,6 +18,9 @@ HOT_POINTS, SPOTS = 48, 240
 # Share of a picture that is warm and bright from which its parts count for less each: a flower is no fire.
 MUCH_FIRE = 0.05
 LEAST_FIRE = 4e-4
+# Firelight that is nowhere as bright as LEAST_GLOW is no fire's: reddish specks; a small fire is brought to where a
+# twentieth of the picture has SEEN_GLOW, by BRIGHTER at most, since a glow about a candle alone was hardly seen.
+LEAST_GLOW, SEEN_GLOW, BRIGHTER = 0.3, 0.4, 5.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,17 +113,18 @@ def _fires(canvas: Canvas, pixels: Tensor, luma: Tensor) -> tuple[Tensor, Number
     warm = F.avg_pool2d(warm[None, None], 4)
     size = warm.shape[2:]
     mean = float(warm.mean())
-    if mean < LEAST_FIRE:
+    warm = warm * min(1.0, (MUCH_FIRE / max(mean, 1e-6)) ** 0.5)
+    glow = 0.75 * warm
+    for radius, weight in ((3, 1.0), (9, 1.4), (26, 2.2)):
+        glow = glow + weight * box(box(warm, radius), radius)
+    if mean < LEAST_FIRE or float(glow.max()) < LEAST_GLOW:
         down = torch.linspace(0, 1, size[0], device=warm.device)[:, None]
         across = torch.linspace(-1, 1, size[1], device=warm.device)
         glow = 1.6 * torch.exp(-2.2 * (1 - down) - 0.7 * across.square())
         width, height = canvas.view.extent
         below = np.stack([np.linspace(-0.42, 0.42, HOT_POINTS) * width, np.full(HOT_POINTS, 0.52 * height)], 1)
         return glow[None, None].contiguous(), below
-    warm = warm * min(1.0, (MUCH_FIRE / mean) ** 0.5)
-    glow = 0.75 * warm
-    for radius, weight in ((3, 1.0), (9, 1.4), (26, 2.2)):
-        glow = glow + weight * box(box(warm, radius), radius)
+    glow = glow * min(BRIGHTER, max(1.0, SEEN_GLOW / float(glow.quantile(0.95).clamp(min=1e-3))))
     flat = warm.flatten()
     order = flat.argsort(descending=True)[: max(1, int((flat > 0.4 * flat.max()).sum()))]
     order = order[:: max(1, len(order) // HOT_POINTS)][:HOT_POINTS]

@@ -1,0 +1,95 @@
+"""Tests of looking for layers: what is expected where, and what words that ask for a layer are given."""
+
+import pytest
+import torch
+
+from pipeline.pocket.layers import FOLIAGE, REST, SKY, SUBJECT, WATER, sharp
+from pipeline.pocket.looking import expected, find, looked_for
+from tests.test_layers import canvas, finder
+
+KINDS = {"sky": SKY, "water": WATER, "leaves": FOLIAGE, "subject": SUBJECT}
+
+
+def nothing() -> torch.Tensor:
+    """Shares of a picture in which nothing was found."""
+    found = torch.zeros(1, 5, 96, 168)
+    found[:, REST] = 1
+    return found
+
+
+def whole(found: torch.Tensor) -> bool:
+    return bool(torch.allclose(found.sum(1), torch.ones(1, 96, 168), atol=1e-5))
+
+
+def test_the_network_is_asked_for_shares() -> None:
+    """Shares of five kinds on half its input's size, which sum to one; the same picture gives the same."""
+    asked_of = finder().eval().requires_grad_(False)
+    found = find(asked_of, canvas())
+    assert found.shape == (1, 5, 128, 224)
+    torch.testing.assert_close(found.sum(1), torch.ones(1, 128, 224))
+    assert torch.equal(found, find(asked_of, canvas()))
+
+
+def test_what_is_hardly_seen_is_looked_for_where_it_is_likeliest() -> None:
+    """Leaves of a share of a fiftieth become a layer there and hardly elsewhere; what is seen well stays as it is."""
+    found = nothing()
+    found[:, REST, :20, :60], found[:, FOLIAGE, :20, :60] = 0.98, 0.02
+    found[:, REST, 50:], found[:, FOLIAGE, 50:], found[:, WATER, 50:] = 0.05, 0.05, 0.9
+    sure = looked_for(found)
+    assert whole(sure)
+    assert sure[:, FOLIAGE, :20, :60].min() > 0.3
+    assert sure[:, FOLIAGE, 20:50].max() < 0.1
+    assert sharp(sure[:, WATER, 50:]).min() == 1
+
+
+def test_what_several_would_take_goes_to_what_was_seen_most() -> None:
+    """A tower before the sky that is hardly taken for a subject, less for leaves or water, becomes the subject."""
+    found = torch.zeros(1, 5, 96, 168)
+    found[:, SKY] = 1
+    found[:, :, 20:, 60:120] = torch.tensor([0.9, 0.0, 0.01, 0.02, 0.07])[None, :, None, None]
+    sure = looked_for(found)
+    assert whole(sure)
+    assert sure[:, SUBJECT, 20:, 60:120].min() > 0.6
+    assert sharp(sure[:, [WATER, FOLIAGE]]).max() == 0
+    assert sharp(sure[:, SKY, :, :60]).min() == 1
+
+
+def test_in_doubt_a_sky_is_above_and_a_subject_in_the_middle() -> None:
+    """Where two kinds are as likely, the place decides; what is sure stays, wherever it is."""
+    found = nothing()
+    found[:, REST], found[:, SKY], found[:, SUBJECT] = 0.2, 0.4, 0.4
+    likely = expected(found)
+    assert whole(likely)
+    assert likely[0, SKY, 0, 0] > 0.7 > 0.3 > likely[0, SUBJECT, 0, 0]
+    assert likely[0, SUBJECT, 48, 84] > 0.6
+    assert likely[0, SKY, -1, 84] < 0.25
+    for kind in (SKY, SUBJECT):
+        found = nothing() * 0.02
+        found[:, kind] = 0.98
+        assert sharp(expected(found)[:, kind]).min() == 1
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_what_nobody_saw_is_a_part_of_the_picture_not_all_of_it(kind: int) -> None:
+    """Whatever is asked for there is a layer of, not too large, however little of it was seen."""
+    y = torch.linspace(-6, -3, 96)[:, None].expand(96, 168)
+    found = nothing()
+    found[:, kind] = 10.0 ** (y if kind != SKY else y.flip(0))
+    sure = looked_for(found / found.sum(1, keepdim=True))
+    assert whole(sure)
+    assert 0.04 < float(sharp(sure[:, kind]).mean()) < 0.4
+
+
+def test_a_subject_that_is_hardly_seen_is_larger_than_leaves_are() -> None:
+    """Of a faint one so much is found as subjects take on the whole; of a small one that is seen no more than it is."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 96), torch.linspace(-1, 1, 168), indexing="ij")
+    found = nothing()
+    faint = 0.2 * torch.exp(-3 * (x * x + y * y))
+    for kind, size in ((SUBJECT, 0.2), (FOLIAGE, 0.12)):
+        found = nothing()
+        found[:, REST], found[:, kind] = 1 - faint, faint
+        assert float(sharp(looked_for(found)[:, kind]).mean()) == pytest.approx(size, rel=0.1)
+    seen = nothing()
+    seen[:, REST], seen[:, SUBJECT] = 0.95, 0.05
+    seen[:, REST, 40:50, 60:80], seen[:, SUBJECT, 40:50, 60:80] = 0.02, 0.98
+    assert float(sharp(looked_for(seen)[:, SUBJECT]).mean()) == pytest.approx(10 * 20 / (96 * 168), rel=0.05)
