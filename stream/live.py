@@ -208,7 +208,6 @@ class LiveStream:
     def take_up(self, kept: Kept) -> None:
         """Go on from a checkpoint, in a stream just made. Raises ``at_capacity``."""
         self.bookmarks.take_up(kept.bookmarks)
-        self.generation.take_up(kept)
         self.checkpoint.take_up(kept)
         self._told = self.state_message()
 
