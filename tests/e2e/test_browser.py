@@ -306,6 +306,7 @@ async def test_a_bookmark_is_gone_back_to_and_on_from(open_page: Callable[..., A
         await page.reload()
         await expect(kept.locator("img")).to_have_count(1)
         await kept.locator(".fork").click()
+        await expect(page.locator("#forked")).to_be_visible()
         href = await page.locator("#forked a").get_attribute("href")
         await keep(page, "bookmarks")
         watch = await open_page(f"{server.url}{href}")
