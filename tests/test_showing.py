@@ -57,7 +57,7 @@ def test_a_recording_shows_what_is_shown_step_by_step(variety: float, monkeypatc
 @pytest.mark.usefixtures("made_once")
 @pytest.mark.parametrize("variety", [0.0, 1.0])
 def test_weather_on_one_side_leaves_the_other_alone(variety: float) -> None:
-    """Rain that a transformer spreads from the left is whole there and ends softly behind the middle; all else stays."""
+    """Rain that a transformer spreads from the left is whole there and ends softly in the middle; all else stays."""
     model = pipeline(variety=variety)
     state = model.open(conditioning("rain"))
     spread = torch.sigmoid(-5 * screen_grid()[0])

@@ -31,7 +31,7 @@ def alike(found: Tensor, canvas: Canvas) -> Tensor:
     flat, where = found[0].flatten(1).cpu(), _bins(canvas, (found.shape[2], found.shape[3]))
     grid = torch.stack([torch.bincount(where, share, math.prod(BINS)) for share in flat]).view(-1, *BINS)
     for axis, times in enumerate(SPREAD, 1):
-        grid = torch.tensordot(grid, _shared(BINS[axis - 1], times), ([axis], [0])).movedim(-1, axis)
+        grid = (grid.movedim(axis, -1) @ _shared(BINS[axis - 1], times)).movedim(-1, axis)
     near = grid.flatten(1)[:, where]
     near = (near / near.sum(0).clamp(min=1e-6)) ** SURER
     near = near / near.sum(0).clamp(min=1e-6)

@@ -45,7 +45,8 @@ FAR_S, STEP_S = 60.0, 0.2
 class Axis:
     """One of pan, tilt, zoom, roll: the sign asked for, for how long, and the way it really goes (-1..1 of it).
 
-    A move that a take begins with counts as :data:`BRISK_S` old. ``aim`` is 1 on the way that was asked for and -1 on the way back, ``pace`` how much ``way`` changes in a second.
+    A move that a take begins with counts as :data:`BRISK_S` old. ``aim`` is 1 on the way that was asked for and -1 on
+    the way back, ``pace`` how much ``way`` changes in a second.
     """
 
     asked: int = 0
