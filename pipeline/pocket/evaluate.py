@@ -4,8 +4,8 @@
 PICTURES holds ``held/*.jpg``; ``model.device=cuda`` plays on a GPU. A run that is broken off goes on where it was when
 started again. ``--truth`` plays what the network is trained towards instead, which says how well the meter itself
 reads. ``--only where`` asks where prompts act, against hand-drawn labels, ``--only ceiling``, which is else left out,
-the same with these for layers; ``--only endless`` plays hours, each a
-third of an hour of a core; with ``--wish pan`` one of them, with ``--seconds 600`` shorter ones; ``--only drawn`` tries
+the same with these for layers; ``--only endless`` plays hours, each a third of an hour of a core; with ``--wish pan``
+one of them, with ``--seconds 600`` shorter ones; ``--only drawn`` tries
 the effects that are drawn by rule, ``--only towers`` what is left without each of the networks that see. What several
 runs found is put together by ``python -m pipeline.pocket.tables RESULTS ...``.
 """
