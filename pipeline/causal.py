@@ -1,9 +1,8 @@
 """The whole way of a chunk: noise, few denoising steps under text and past, frames, clean context."""
 
-import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
 
 import torch
@@ -11,14 +10,15 @@ from torch import Tensor
 
 from pipeline.cache import KVCache
 from pipeline.drift import Seen, follow
-from pipeline.errors import AbandonedError, CapacityError, ConditioningError, TruncationError
+from pipeline.errors import AbandonedError, CapacityError, TruncationError
 from pipeline.host_copy import HostCopy
 from pipeline.interface import Progress, silent
+from pipeline.pocket.aim import aimed_at
 from pipeline.pocket.canvas import Canvas
+from pipeline.pocket.capabilities import admit, capabilities_of
 from pipeline.pocket.cpu_passes import CpuPasses
 from pipeline.pocket.decoder import Motion
 from pipeline.pocket.decoders import Decoders, view_of
-from pipeline.pocket.drawn.drawing import wishes_of
 from pipeline.pocket.fade import decode, fade_from
 from pipeline.pocket.gpu_passes import GpuPasses
 from pipeline.pocket.ladder import ladder
@@ -28,37 +28,18 @@ from pipeline.pocket.layers_network import LayersNetwork
 from pipeline.pocket.looks import fade_s, forget, turn, turn_back
 from pipeline.pocket.network import PocketNetwork, Scene, Text
 from pipeline.pocket.painter.hearing import hear_painted, told_unnamed
-from pipeline.pocket.painter.lexicon import SCENES
-from pipeline.pocket.painter.scenery import Scenery
 from pipeline.pocket.painter.words import painted, read_wish
-from pipeline.pocket.reach import goal as reach_goal
 from pipeline.pocket.showing import Showing
-from pipeline.pocket.sight import Eye, Subject
-from pipeline.pocket.switch import POLICIES, blended, turned
+from pipeline.pocket.sight import Eye, Subject, subject_of
+from pipeline.pocket.switch import blended, turned
 from pipeline.pocket.texts import Texts
 from pipeline.pocket.view import NOMINAL, View
 from pipeline.pocket.warming import make_once, timed, warn_if_slow
 from pipeline.saving import restore_state, save_state, saved_scenery
 from pipeline.schedule import noise, sigmas
 from pipeline.stages import Stages
-from pipeline.state import Boundary, Reading, StreamState
-from pipeline.types import Capabilities, Chunk, Conditioning, Heard, Pixels, QualityLevel, VideoFormat
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class Made:
-    """Latents of a chunk: the boundaries before each, the clean latents, their frames; ``here`` is after the last.
-
-    ``reading`` waits for the context of the newest, which is read beside the making of its frames.
-    """
-
-    here: Boundary
-    before: list[Boundary] = field(default_factory=list[Boundary])
-    cleans: list[Tensor] = field(default_factory=list[Tensor])
-    frames: list[Tensor] = field(default_factory=list[Tensor])
-    reading: Reading | None = None
+from pipeline.state import Boundary, Made, Reading, StreamState
+from pipeline.types import Chunk, Conditioning, Heard, Pixels, VideoFormat
 
 
 class CausalPipeline:
@@ -93,20 +74,7 @@ class CausalPipeline:
         self._eye = Eye(network, self._silence, layers, parallax)
         fps = Fraction(LATENTS_PER_SECOND * frames_per_latent)
         self.format = VideoFormat(views[0].width, views[0].height, fps, latents_per_chunk, frames_per_latent)
-        self.capabilities = Capabilities(
-            model="pocket",
-            modes=("i2v", "t2v"),
-            image_entry="anchor",
-            policies=POLICIES,
-            picture_policies=("cut", "flush", "blend"),
-            sizes=tuple((view.width, view.height) for view in views),
-            quality=tuple(QualityLevel(r.name, Fraction(LATENTS_PER_SECOND * r.frames)) for r in self._rungs),
-            max_streams=max_streams,
-            truncatable_latents=8,
-            examples=examples,
-            scenes=SCENES,
-            joins_midway=True,
-        )
+        self.capabilities = capabilities_of(views, self._rungs, max_streams, examples)
 
     def warm_up(self, progress: Progress = silent) -> tuple[float, ...]:
         """Make a few chunks of every quality, and every size ready; return the median seconds of a chunk and commit."""
@@ -123,12 +91,12 @@ class CausalPipeline:
     @torch.inference_mode()
     def open(self, conditioning: Conditioning) -> StreamState:
         """Read the picture, or paint it, and begin at rest. Raises ConditioningError for i2v without, CapacityError."""
-        self._admit(conditioning)
+        admit(self.capabilities, self._rungs, conditioning)
         if self._open >= self.capabilities.max_streams:
             raise CapacityError(f"all {self.capabilities.max_streams} streams of this model are taken")
         scenery = painted(read_wish(conditioning.prompt)) if conditioning.mode == "t2v" else None
         view = view_of(conditioning, self.capabilities.sizes)
-        canvas, scene, cache = self._see(self._subject(conditioning, scenery), view)
+        canvas, scene, cache = self._see(subject_of(conditioning, scenery), view)
         self._open += 1
         rest = torch.zeros(LATENT_SHAPE, device=self._device)
         begin = Boundary(0, 0, 0, rest, Motion.at_rest(self._device))
@@ -137,8 +105,8 @@ class CausalPipeline:
     @torch.inference_mode()
     def swap(self, state: StreamState, conditioning: Conditioning) -> StreamState:
         """Go on under another picture: camera, weather and the newest latents stay, read anew beside the picture."""
-        self._admit(conditioning)
-        canvas, scene, cache = self._see(self._subject(conditioning, None), state.canvas.view)
+        admit(self.capabilities, self._rungs, conditioning)
+        canvas, scene, cache = self._see(subject_of(conditioning, None), state.canvas.view)
         self.commit(state)
         here = state.now.latents
         length_s = conditioning.enter_s if conditioning.enter == "blend" else 0.0
@@ -152,7 +120,7 @@ class CausalPipeline:
     @torch.inference_mode()
     def generate_chunk(self, state: StreamState, conditioning: Conditioning) -> Chunk:
         """Make the next chunk; the state moves only if this returns."""
-        self._admit(conditioning)
+        admit(self.capabilities, self._rungs, conditioning)
         if state.fade is not None and state.fade.is_over(state.now.latents - self.capabilities.truncatable_latents):
             state.fade = None  # nothing goes back to it any more, and it holds a picture
         stages = Stages(self._device)
@@ -265,7 +233,7 @@ class CausalPipeline:
             made.cleans.append(self._sample(state, here, text, sigmas(rung.steps)))
             made.reading = None if self._is_gpu else begun(self._passes.read, made.cleans[-1], state.scene)
             stages.lap("denoise")
-            aimed = self._aimed(here, text, state)
+            aimed = aimed_at(here, text, state)
             latent = self._showing.of(state, made.cleans, aimed, text.asked)
             seen, wanted = (state.canvas, state.fade), (0 if index else conditioning.skip, rung.frames)
             pixels, motion = decode(decoder, (aimed.motion, here.latents), latent, seen, wanted)
@@ -290,33 +258,11 @@ class CausalPipeline:
     def _is_gpu(self) -> bool:
         return isinstance(self._passes, GpuPasses)
 
-    def _admit(self, conditioning: Conditioning) -> None:
-        if conditioning.mode not in self.capabilities.modes:
-            raise ConditioningError(f"pocket makes video from a picture or from text, not {conditioning.mode}")
-        if conditioning.mode == "i2v" and conditioning.image is None:
-            raise ConditioningError("a picture is needed to begin: upload one first")
-        if not 0 <= conditioning.quality < len(self._rungs):
-            raise ConditioningError(f"quality {conditioning.quality} is not one of 0..{len(self._rungs) - 1}")
-        frames = self._rungs[conditioning.quality].frames
-        if not 0 <= conditioning.skip < frames:
-            raise ConditioningError(f"{conditioning.skip} frames of a latent of {frames} can't be left out")
-
-    def _subject(self, asked: Conditioning, scenery: Scenery | None) -> Subject:
-        """What is to be seen: what is painted under a seed, or a picture."""
-        return (scenery or Scenery(), asked.seed) if scenery or asked.image is None else asked.image
-
     def _see(self, subject: Subject, view: View) -> tuple[Canvas, Scene, KVCache]:
         """See a picture or a scene, and begin a cache beside it at rest."""
         canvas, scene, rest = self._eye.see(subject, view)
         window, spare = self._network.config.window, self.capabilities.truncatable_latents
         return canvas, scene, KVCache(scene.sink, rest, window, spare)
-
-    def _aimed(self, here: Boundary, text: Text, state: StreamState) -> Boundary:
-        """The boundary from which the next latent goes a part of the way to what is asked for."""
-        motion, layers = here.motion.wishing(wishes_of(text.asked), state.seed), state.canvas.layers
-        if layers is not None:
-            motion = motion.aimed(reach_goal(text.asked, text.is_behind, layers, motion.reach))
-        return replace(here, motion=motion, asking=here.asking.after(text.asked))
 
     def _heard(self, state: StreamState, conditioning: Conditioning) -> tuple[str, Heard]:
         """Give the words that move the picture; without a picture, paint another scene where a prompt asks for one."""

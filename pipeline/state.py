@@ -81,3 +81,17 @@ class StreamState:
     looks: list[Look] = field(default_factory=list[Look])
     unnamed: str | None = None
     closed: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Made:
+    """Latents of a chunk: the boundaries before each, the clean latents, their frames; ``here`` is after the last.
+
+    ``reading`` waits for the context of the newest, which is read beside the making of its frames.
+    """
+
+    here: Boundary
+    before: list[Boundary] = field(default_factory=list[Boundary])
+    cleans: list[Tensor] = field(default_factory=list[Tensor])
+    frames: list[Tensor] = field(default_factory=list[Tensor])
+    reading: Reading | None = None

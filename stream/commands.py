@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Protocol, TypeAlias, cast
 
 from pipeline.errors import PipelineError
+from stream.abilities import check_entry
 from stream.bookmarks import Bookmarks
 from stream.errors import StreamError
 from stream.generation import Generation
@@ -225,7 +226,7 @@ class Commands:
         if isinstance(command.outcome, StreamError):
             raise command.outcome
         assert command.outcome is not None
-        self._generation.check_entry(command.message.policy)
+        check_entry(self._stream.services.engine.capabilities, command.message.policy)
         picture = command.outcome
         if isinstance(command.message, UploadImage):
             self._settle(

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pipeline.errors import PipelineError
+
 CODES: dict[str, tuple[int, bool]] = {
     "bad_json": (400, False),
     "bad_message": (400, False),
@@ -61,3 +63,10 @@ class StreamError(Exception):
 
 def _rebuild(code: str, message: str, extra: dict[str, Any]) -> StreamError:
     return StreamError(code, message, **extra)
+
+
+def words_of(error: BaseException) -> str:
+    """Give what whoever watches is told of an error that was foreseen; empty for another."""
+    if isinstance(error, StreamError):
+        return error.message
+    return str(error) if isinstance(error, PipelineError) else ""

@@ -7,22 +7,21 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
-from pipeline.errors import PipelineError
-from pipeline.geometry import Size, nearest_size
+from pipeline.geometry import Size
 from pipeline.types import Chunk, Drift, Heard, Mode, PicturePolicy, Pixels, Policy
+from stream.abilities import check_mode, check_policy, fitting, require_picture, require_running
 from stream.capacity import Timing
 from stream.control import Control, Restart
 from stream.delivery import Delivery
-from stream.errors import StreamError
+from stream.errors import StreamError, words_of
 from stream.generation_time import GenerationTime
-from stream.kept import Kept
 from stream.meter import Meter
 from stream.pace import Pace, TakesCheckpoints
 from stream.picture import Picture
 from stream.playout import DueFrame, PlayoutBuffer
 from stream.producer import ChunkProducer
 from stream.protocol import Latency, StreamState
-from stream.services import Answer, Services, Shown
+from stream.services import Answer, Services, Shown, answer_all
 from stream.sink import MakeSink
 
 logger = logging.getLogger(__name__)
@@ -47,7 +46,7 @@ class Generation:
         engine, config = services.engine, services.config
         self.state: StreamState = "idle"
         mode: Mode = "i2v" if "i2v" in engine.capabilities.modes else "t2v"
-        self.control: Control[Picture, Answer] = Control(mode, self._fit)
+        self.control: Control[Picture, Answer] = Control(mode, lambda picture: fitting(engine.capabilities, picture))
         self.playout = PlayoutBuffer(services.timer)
         self.sink = make_sink(stream_id, self.playout.take_slot)
         self.meter = Meter(services.timer, services.observer)
@@ -89,9 +88,9 @@ class Generation:
     @property
     def size(self) -> Size:
         """Width and height of its video: in force while it runs, else those that the next start will make."""
-        control = self.control
+        control, can = self.control, self._services.engine.capabilities
         in_force = control.size if self.state in ("live", "paused") else None
-        return in_force or self._fit(control.picture if control.mode == "i2v" else None)
+        return in_force or fitting(can, control.picture if control.mode == "i2v" else None)
 
     @property
     def covered(self) -> tuple[Size, ...]:
@@ -106,7 +105,7 @@ class Generation:
         if self.state != "idle":
             raise StreamError("wrong_state", f"The stream is {self.state}; stop it first, or reset it.")
         if self.control.mode == "i2v":
-            self._require_picture()
+            require_picture(self.control.picture)
         self._services.capacity.admit(self._id)
         if seed is None:
             seed = secrets.randbits(32) if self._reset_seed is None else self._reset_seed
@@ -116,14 +115,14 @@ class Generation:
 
     def pause(self, answer: Answer) -> None:
         """Freeze the screen at once, or once the frame on its way is sent. Raises ``wrong_state``."""
-        self._require_running("pause")
+        require_running(self.state, "pause")
         self._pauses.append(answer)
         if not (self.state == "live" and self.playout.stands_still):
             self._freeze(self.shown)
 
     def resume(self, answer: Answer) -> None:
         """Go on where the screen froze. Raises ``wrong_state`` when idle, ``at_capacity``."""
-        self._require_running("resume")
+        require_running(self.state, "resume")
         self._services.capacity.admit(self._id)
         self._next_frame_answers += [*self._pauses, answer]
         self._pauses = []
@@ -142,7 +141,7 @@ class Generation:
                 self._producing.cancel()
             overtaken = self.control.abandon_take() + self._take_next_frame_answers() + self._pauses
             self._pauses = []
-            self._answer_all(overtaken, self.shown)
+            answer_all(overtaken, self.shown)
             logger.info("stream %s: stopped after frame %s", self._id, self.playout.last_frame)
         return self.shown
 
@@ -171,47 +170,23 @@ class Generation:
         if self.state == "idle":
             self._services.capacity.admit(self._id)
         self.control.go_back(to, answer)
-        if self.state == "idle":
-            self._run()
-        else:
-            self._changed()
+        self._run() if self.state == "idle" else self._changed()
 
     def keep_by(self, checkpoint: TakesCheckpoints) -> None:
         """Have checkpoints kept, where the model can be saved."""
         self._producer.checkpoint = checkpoint if self._services.engine.is_resumable else None
 
-    def take_up(self, kept: Kept) -> None:
-        """Go on from a checkpoint, before anything else: its frame is the next. Raises ``at_capacity``."""
-        asked, wished = kept.asked, kept.configured
-        self.playout.take_up(kept.frame, kept.pts)
-        if wished:
-            latency: Latency = "smooth" if wished["latency"] == "smooth" else "low"
-            self.configure(float(wished["fps"]), int(wished["bitrate_kbps"]), latency)
-        if kept.state == "idle":
-            self.control.mode, self.control.prompt, self.control.picture = asked.mode, asked.prompt, asked.picture
-            self.control.policy, self.control.over_s = asked.policy, asked.over_s
-            return
-        self.go_back(asked, lambda shown: None)
-        if kept.state == "paused":
-            # With a frame to show.
-            self.pause(lambda shown: None)
-
     def set_mode(self, mode: Mode, answer: Answer) -> None:
         """Turn to a mode. Raises ``not_supported``, and ``no_image`` when that is missed at once."""
-        modes = self._services.engine.capabilities.modes
-        if mode not in modes:
-            raise StreamError("not_supported", f"This model can't do {mode}; it can {', '.join(modes)}.")
+        check_mode(self._services.engine.capabilities, mode)
         if mode == "i2v" and self.state != "idle":
-            self._require_picture()
+            require_picture(self.control.picture)
         self.control.set_mode(mode, answer)
         self._changed()
 
     def set_prompt(self, prompt: str, policy: Policy, over_s: float, answer: Answer) -> None:
         """Change the prompt. Raises ``not_supported`` for a policy that the model lacks."""
-        policies = self._services.engine.capabilities.policies
-        if policy != "auto" and policy not in policies:
-            known = ", ".join(dict.fromkeys(("auto", *policies)))
-            raise StreamError("not_supported", f"This model can't {policy}; its policies are {known}.")
+        check_policy(self._services.engine.capabilities, policy)
         self.control.set_prompt(prompt, policy, answer, over_s)
         self._changed()
 
@@ -223,13 +198,6 @@ class Generation:
         elif self.state == "live" and self._producer.has_begun(self.control.take):
             await engine.prepare(self._id, replace(asked, image=None))
             self._producer.read(prompt)
-
-    def check_entry(self, policy: PicturePolicy) -> None:
-        """Raise StreamError ``not_supported`` for a way of a picture into a running video that the model lacks."""
-        policies = self._services.engine.capabilities.picture_policies
-        if policy not in policies:
-            known = ", ".join(policies)
-            raise StreamError("not_supported", f"This model can't {policy} to a picture; it can {known}.")
 
     def set_picture(self, picture: Picture, enter: tuple[PicturePolicy, float], answer: Answer) -> None:
         """Change the picture: a new take in i2v, kept for later in t2v.
@@ -275,11 +243,9 @@ class Generation:
             return
         if self.state == "ended":
             return
-        is_named = isinstance(error, PipelineError | StreamError)
-        details = None if is_named else error
-        logger.error("stream %s: %s failed: %s", self._id, task.get_name(), error, exc_info=details)
-        message = error.message if isinstance(error, StreamError) else str(error)
-        self._failed(message if is_named else "Something went wrong in the server.")
+        told = words_of(error)
+        logger.error("stream %s: %s failed: %s", self._id, task.get_name(), error, exc_info=None if told else error)
+        self._failed(told or "Something went wrong in the server.")
 
     async def _pump(self) -> None:
         while True:
@@ -298,8 +264,8 @@ class Generation:
             self.heard = frame.chunk.heard
             if self.on_chunk is not None:
                 self.on_chunk(frame)
-            self._answer_all(self.control.answered_by(frame.opens.conditioning.revision), shown)
-        self._answer_all(self._take_next_frame_answers(), shown)
+            answer_all(self.control.answered_by(frame.opens.conditioning.revision), shown)
+        answer_all(self._take_next_frame_answers(), shown)
         if self._pauses:
             self._freeze(shown)
 
@@ -309,11 +275,7 @@ class Generation:
             self.playout.freeze()
             self._services.capacity.release(self._id, keep_state=True)
         answers, self._pauses = self._pauses, []
-        self._answer_all(self._take_next_frame_answers() + answers, shown)
-
-    def _answer_all(self, answers: list[Answer], shown: Shown) -> None:
-        for answer in answers:
-            answer(shown)
+        answer_all(self._take_next_frame_answers() + answers, shown)
 
     def _take_next_frame_answers(self) -> list[Answer]:
         answers, self._next_frame_answers = self._next_frame_answers, []
@@ -336,15 +298,3 @@ class Generation:
     def _chunk_made(self, chunk: Chunk, seconds: float, timing: Timing) -> None:
         self.meter.chunk(seconds, len(chunk.frames))
         self._services.capacity.observe(chunk.quality, self._services.engine.busy_s, timing)
-
-    def _fit(self, picture: Picture | None) -> Size:
-        sizes = self._services.engine.capabilities.sizes
-        return sizes[0] if picture is None else nearest_size(picture.width, picture.height, sizes)
-
-    def _require_picture(self) -> None:
-        if self.control.picture is None:
-            raise StreamError("no_image", "Upload a picture first; image-to-video begins from one.")
-
-    def _require_running(self, what: str) -> None:
-        if self.state == "idle":
-            raise StreamError("wrong_state", f"There is nothing to {what}; start the stream first.")

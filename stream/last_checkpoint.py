@@ -11,6 +11,7 @@ from stream.clock import Timer
 from stream.control import Restart
 from stream.generation import Generation
 from stream.kept import Kept
+from stream.protocol import Latency
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +82,8 @@ class LastCheckpoint:
             self._write()
 
     def take_up(self, kept: Kept) -> None:
-        """Go on from what was kept; the stream has taken it up already."""
+        """Go on from what was kept, before anything else: its frame is the next. Raises ``at_capacity``."""
+        _go_on(self._stream.generation, kept)
         self._newest = (kept.asked, kept.frame, kept.pts) if kept.state != "idle" else None
         self._tries = kept.tries + 1
         self.is_unattended = kept.is_unattended
@@ -140,3 +142,20 @@ class LastCheckpoint:
             is_unattended=self.is_unattended,
             tries=self._tries,
         )
+
+
+def _go_on(generation: Generation, kept: Kept) -> None:
+    asked, wished = kept.asked, kept.configured
+    generation.playout.take_up(kept.frame, kept.pts)
+    if wished:
+        latency: Latency = "smooth" if wished["latency"] == "smooth" else "low"
+        generation.configure(float(wished["fps"]), int(wished["bitrate_kbps"]), latency)
+    if kept.state == "idle":
+        control = generation.control
+        control.mode, control.prompt, control.picture = asked.mode, asked.prompt, asked.picture
+        control.policy, control.over_s = asked.policy, asked.over_s
+        return
+    generation.go_back(asked, lambda shown: None)
+    if kept.state == "paused":
+        # With a frame to show.
+        generation.pause(lambda shown: None)

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 
 from pipeline.types import VideoFormat
@@ -16,13 +15,14 @@ from stream.generation import Generation
 from stream.guests import Guests
 from stream.kept import Kept
 from stream.last_checkpoint import LastCheckpoint
+from stream.news import state_of, stats_of
 from stream.picture import Picture, decode_picture
 from stream.playout import DueFrame
 from stream.protocol import ClientMessage, Limits, StreamState, UploadImage, UseCameraFrame, UseFrame
 from stream.recorder import Recorder
 from stream.replies import Director, Message
 from stream.seats import Command, Seat, Seats
-from stream.server_messages import ImageInfo, Stats, error_message, reply, state_message, stats_message
+from stream.server_messages import error_message, reply
 from stream.services import Services
 from stream.session_log import SessionLog
 from stream.sink import FrameSink, MakeSink
@@ -203,19 +203,11 @@ class LiveStream:
 
     def state_message(self) -> Message:
         """Make the ``state`` message."""
-        control, picture = self.generation.control, self.generation.control.picture
-        image = None if picture is None else ImageInfo(picture.sha256, picture.width, picture.height)
-        message = state_message(self.generation.state, control.mode, control.prompt, self.generation.shown.frame, image)
-        heard = self.generation.heard
-        words = {} if heard is None else {"heard": {"understood": [*heard.understood], "ignored": [*heard.ignored]}}
-        size = self.generation.size
-        shape = {} if size == self.services.engine.capabilities.sizes[0] else {"size": [*size]}
-        return message | shape | self.guests.describe() | words
+        return state_of(self)
 
     def take_up(self, kept: Kept) -> None:
         """Go on from a checkpoint, in a stream just made. Raises ``at_capacity``."""
         self.bookmarks.take_up(kept.bookmarks)
-        self.generation.take_up(kept)
         self.checkpoint.take_up(kept)
         self._told = self.state_message()
 
@@ -302,21 +294,4 @@ class LiveStream:
 
     def stats(self) -> Message:
         """Make the ``stats`` message; ``quality`` is the rung in force, ``level`` its number, ``quality_why`` why."""
-        generation, delivery = self.generation, self.generation.delivery
-        level = delivery.quality
-        meter = generation.meter
-        stats = Stats(
-            fps_generated=meter.fps_generated(),
-            fps_sent=meter.fps_sent(),
-            chunk_ms=meter.chunk_ms(),
-            buffered_ms=round(1000 * generation.playout.buffered, 1),
-            control_latency_ms=meter.control_latency_ms(),
-            control_stages_ms=meter.control_stages_ms(),
-            underruns=generation.playout.underruns,
-            viewers=self.viewers,
-            bitrate_kbps=generation.sink.measured_kbps(),
-        )
-        drift = {} if generation.drift is None else {"drift": asdict(generation.drift)}
-        why = {} if delivery.quality_why is None else {"quality_why": delivery.quality_why}
-        rung = {"quality": self.services.capacity.rungs[level].name, "level": level}
-        return stats_message(stats) | rung | why | drift
+        return stats_of(self)

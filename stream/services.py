@@ -1,6 +1,6 @@
 """What a stream is given by its server, and how its commands are answered."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -51,3 +51,9 @@ class Services:
     """Makes a stream that goes on from there; gives its id and control token. Raises ``at_capacity``."""
     sessions: SessionLogs
     checkpoints: Checkpoints
+
+
+def answer_all(answers: Iterable[Answer], shown: Shown) -> None:
+    """Answer each command by the same frame."""
+    for answer in answers:
+        answer(shown)

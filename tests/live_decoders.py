@@ -7,7 +7,8 @@ from torch import Tensor
 
 from pipeline.networks.frame_decoder import VAEMemory
 from pipeline.networks.vae_tiny import TinyVAE, TinyVAEConfig
-from pipeline.networks.vae_wan import WanVAE, WanVAEConfig
+from pipeline.networks.vae_wan import WanVAE
+from pipeline.networks.vae_wan_config import WanVAEConfig
 
 CPU = torch.device("cpu")
 TINY = TinyVAEConfig(encoder_width=8, decoder_widths=(32, 16, 8, 8))

@@ -1,9 +1,11 @@
 """From a configuration to a pipeline that can be warmed up."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from pipeline.causal import CausalPipeline
 from pipeline.config import ModelConfig, WanConfig
 from pipeline.errors import ConfigError
 from pipeline.factory import build, check_pocket, find_device
@@ -15,6 +17,17 @@ def test_pocket_tells_its_start() -> None:
     told: list[str] = []
     assert build(ModelConfig(), progress=told.append).capabilities.model == "pocket"
     assert told == ["reading pocket's weights"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_pockets_weights_hold_no_file_in_memory() -> None:
+    """Nothing of the model lies in the pages of its file, all of which would stay for it."""
+    pipeline = build(ModelConfig())
+    assert isinstance(pipeline, CausalPipeline)
+    mapped = [line.split() for line in Path("/proc/self/maps").read_text().splitlines() if ".safetensors" in line]
+    places = [tuple(int(end, 16) for end in parts[0].split("-")) for parts in mapped]
+    for name, tensor in pipeline._network.state_dict().items():
+        assert not any(first <= tensor.data_ptr() < last for first, last in places), name
 
 
 def test_wan_tells_its_start() -> None:

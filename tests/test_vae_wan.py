@@ -9,7 +9,8 @@ from torch import Tensor
 
 from pipeline.errors import ConfigError
 from pipeline.networks.frame_decoder import FrameDecoder, VAEMemory
-from pipeline.networks.vae_wan import WanVAE, WanVAEConfig
+from pipeline.networks.vae_wan import WanVAE
+from pipeline.networks.vae_wan_config import WanVAEConfig
 from pipeline.networks.vae_wan_layers import ChannelNorm
 from pipeline.parity import vae
 from pipeline.parity.result import case

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from pipeline.networks.frame_decoder import VAEMemory
-from pipeline.networks.vae_wan import WanVAEConfig
+from pipeline.networks.vae_wan_config import WanVAEConfig
 from pipeline.networks.vae_wan_live import WanLive
 from tests.live_decoders import CPU, WAN, error, noise, pixels, slot_error, wan
 

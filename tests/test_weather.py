@@ -68,6 +68,17 @@ def test_a_sheet_turns_with_the_picture() -> None:
     assert torch.allclose(shifted, sheet.roll(-3, 1).rot90(-1), atol=1e-4)
 
 
+@pytest.mark.parametrize("moved", [(0, 0), (5, -3), (-200, 1000)])
+def test_rain_goes_on_beyond_its_sheets_edges(moved: tuple[int, int]) -> None:
+    """Each sheet, moved right and down by any pixels, comes in again on the other side."""
+    shifts = [moved, (moved[1], moved[0]), (0, 7)]
+    rolled = [sheet[:-1, :-1].roll((y, x), (0, 1)) for sheet, (x, y) in zip(SKY.rain, shifts, strict=True)]
+    assert torch.equal(SKY._falling(shifts, 0.0), torch.stack(rolled).sum(0).clamp(0, 0.95))
+    for sheet in SKY.rain:
+        assert torch.equal(sheet[-1], sheet[0])
+        assert torch.equal(sheet[:, -1], sheet[:, 0])
+
+
 def test_a_rolled_camera_sees_rain_fall_aslant() -> None:
     """Streaks are steep at rest, and slant by the roll."""
 

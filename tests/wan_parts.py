@@ -13,7 +13,8 @@ from torch import Tensor
 from pipeline.networks.frame_decoder import VAEMemory
 from pipeline.networks.transformer import CausalTransformer, TransformerConfig
 from pipeline.networks.vae_tiny import TinyVAE, TinyVAEConfig
-from pipeline.networks.vae_wan import WanVAE, WanVAEConfig
+from pipeline.networks.vae_wan import WanVAE
+from pipeline.networks.vae_wan_config import WanVAEConfig
 from pipeline.types import Chunk, Conditioning, Mode, Pixels
 from pipeline.wan.parts import Parts
 from pipeline.wan.pipeline import Plan, WanPipeline

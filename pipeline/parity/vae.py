@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from pipeline.networks.frame_decoder import VAEMemory
-from pipeline.networks.vae_wan import LATENT_MEAN, LATENT_STD, WanVAE, WanVAEConfig
+from pipeline.networks.vae_wan import WanVAE
+from pipeline.networks.vae_wan_config import LATENT_MEAN, LATENT_STD, WanVAEConfig
 from pipeline.parity.result import Case, Result, case, compare, exact
 
 BAR = 5e-5

@@ -13,7 +13,7 @@ from pipeline.types import Conditioning
 
 
 class Decoders:
-    """Decoders by the frame's size, each made when it is first needed and kept: its weather takes 26 MB."""
+    """Decoders by the frame's size, each made when it is first needed and kept: its weather takes 5 MB."""
 
     def __init__(self, frames_per_latent: int, device: torch.device) -> None:
         self._frames, self._device = frames_per_latent, device

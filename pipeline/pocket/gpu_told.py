@@ -1,6 +1,7 @@
 """What a host tells a GPU of each frame of a latent: one row of numbers a frame."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -53,5 +54,5 @@ def told(motion: Motion, eyes: list[Eye], view: View) -> npt.NDArray[np.float32]
     return np.array(rows, np.float32)
 
 
-def _lapped(shifts: list[Shift], view: View) -> list[float]:
+def _lapped(shifts: Sequence[Shift], view: View) -> list[float]:
     return [part for right, down in shifts for part in (-right % view.width, -down % view.height)]

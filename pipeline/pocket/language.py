@@ -19,32 +19,12 @@ from pipeline.pocket.names import MOVES as MOVES
 from pipeline.pocket.names import NAMED as NAMED
 from pipeline.pocket.names import REGIONS as REGIONS
 from pipeline.pocket.negation import contrast, denial, deny, noun, turned
+from pipeline.pocket.pairings import CONTRADICTIONS, NAMED_REGIONS, NEAR, OPPOSITE
 from pipeline.pocket.roles import ASKED, BEYOND, LEFT_OUT, mark
 from pipeline.pocket.slips import as_typed
 
 SPEEDS = {"slow": 0.5, "fast": 1.6}
 STRENGTHS = {"faint": 0.5, "strong": 1.5}
-_HALVES = ("left", "right", "top", "bottom")
-_NAMED_REGIONS: dict[str, tuple[str, ...]] = dict.fromkeys(
-    ("night", "warm", "cold"), (*_HALVES, "sky", "ground", "subject", "whole", "water")
-)
-_NAMED_REGIONS |= dict.fromkeys(("rain", "snow", "fog"), (*_HALVES, "sky", "ground", "whole", "water", "foliage"))
-_NAMED_REGIONS |= {"sway": (*_HALVES, "whole"), "ripple": (*_HALVES, "whole")}
-_NAMED_REGIONS |= {"breathe": ("left", "right"), "clouds": ("left", "right", "top")}
-_NAMED_REGIONS |= dict.fromkeys(("fire", "smoke", "heat"), (*_HALVES, "ground", "whole"))
-_NAMED_REGIONS |= dict.fromkeys(("leaves", "dust"), (*_HALVES, "whole", "foliage", "ground", "subject"))
-_NAMED_REGIONS |= dict.fromkeys(("twinkle", "aurora"), ("left", "right", "top"))
-_NAMED_REGIONS |= dict.fromkeys(("stream", "waves"), ("left", "right", "bottom", "whole"))
-_NAMED_REGIONS |= {"hue": (*_HALVES, "sky", "water", "subject", "ground", "whole")}
-_CONTRADICTIONS = ({"warm", "cold"}, {"rain", "snow"}, {"night", "warm"}, {"night", "day"})
-_CONTRADICTIONS += ({"ripple", "waves"}, {"shake", "still"}, {"dolly", "zoom_in"}, {"dolly", "zoom_out"})
-# What is named in the place of what: things that are near to each other, and so easily taken for each other.
-_NEAR = (
-    "rain snow fog", "warm cold night day", "ripple stream waves", "fire smoke warm", "twinkle aurora night",
-    "leaves snow dust sway", "heat fog smoke", "dust fog smoke", "hue warm cold", "clouds sway ripple breathe",
-)  # fmt: skip
-_OPPOSITE = {"pan_left": "pan_right", "tilt_up": "tilt_down", "zoom_in": "zoom_out", "roll_cw": "roll_ccw"}
-_OPPOSITE |= {there: here for here, there in _OPPOSITE.items()}
 _NAMES: dict[str, dict[str, str]] = DATA["names"]
 
 
@@ -150,10 +130,10 @@ def _in_its_place(rng: random.Random, lexicon: Lexicon) -> Prompt:
     part = named if rng.random() < 0.55 else _part(name, rng, False, lexicon)
     if rng.random() < 0.4:
         text = turned(part.text, name, rng)
-    elif name in _OPPOSITE:
-        text = contrast(part.text, _OPPOSITE[name], rng)
+    elif name in OPPOSITE:
+        text = contrast(part.text, OPPOSITE[name], rng)
     else:
-        near = [other for group in _NEAR if name in group.split() for other in group.split()]
+        near = [other for group in NEAR if name in group.split() for other in group.split()]
         others = near if near and rng.random() < 0.6 else NAMED
         text = contrast(part.text, rng.choice([other for other in others if other != name]), rng)
     if isinstance(part.meaning, Effect):
@@ -164,8 +144,8 @@ def _in_its_place(rng: random.Random, lexicon: Lexicon) -> Prompt:
 def _denied(camera: str, names: tuple[str, ...], rng: random.Random) -> list[str]:
     """What is said not to be wanted: the opposite move, the camera's moving, or effects that are not asked for."""
     others = rng.sample([name for name in NAMED if name not in names], 2)
-    if camera in _OPPOSITE and rng.random() < 0.4:
-        return [_OPPOSITE[camera], others[0]]
+    if camera in OPPOSITE and rng.random() < 0.4:
+        return [OPPOSITE[camera], others[0]]
     if camera in ("none", "still") and not {"shake", "dolly"} & set(names) and rng.random() < 0.3:
         return ["camera", others[0]]
     return others
@@ -208,7 +188,7 @@ def _draw_classes(rng: random.Random) -> tuple[str, tuple[str, ...]]:
     camera = "none" if kind < 0.75 else rng.choice((*MOVES, "still"))
     while True:
         names = rng.sample(NAMED, count if camera == "none" else min(count, 2))
-        if not any(pair <= {camera, *names} for pair in _CONTRADICTIONS):
+        if not any(pair <= {camera, *names} for pair in CONTRADICTIONS):
             return camera, tuple(names)
 
 
@@ -230,8 +210,8 @@ def _part(name: str, rng: random.Random, held_out: bool, lexicon: Lexicon) -> _P
     added = "" if tags & {*SPEEDS, *STRENGTHS} or name in ("still", "drift") else _draw_adverb(name, form, rng)
     tags |= {added} - {""}
     text = _with_adverb(draw(pattern.text, _NAMES.get(name, {}), rng), added, form, name, rng)
-    if name in _NAMED_REGIONS and rng.random() < 0.22 and not tags & (set(REGIONS) - {"foliage"}):
-        region = rng.choice(_NAMED_REGIONS[name])
+    if name in NAMED_REGIONS and rng.random() < 0.22 and not tags & (set(REGIONS) - {"foliage"}):
+        region = rng.choice(NAMED_REGIONS[name])
         tags = (tags - {"foliage"}) | {region}
         words = rng.choice(DATA["regions"][region])
         text = f"{text} {words}" if form != "is" or rng.random() < 0.7 else f"{words}{rng.choice((', ', ' '))}{text}"

@@ -20,10 +20,15 @@ from pipeline.pocket.network import MASKS, PICTURE_SIZE, PocketNetwork, Scene, T
 from pipeline.pocket.painter.canvas import painted_canvas
 from pipeline.pocket.painter.scenery import Scenery
 from pipeline.pocket.view import View
-from pipeline.types import Pixels
+from pipeline.types import Conditioning, Pixels
 
 Subject = Pixels | tuple[Scenery, int]
 """A whole upright picture ``uint8 [H, W, 3]``, or a scene to be painted and the seed of it."""
+
+
+def subject_of(asked: Conditioning, scenery: Scenery | None) -> Subject:
+    """What is to be seen: what is painted under a seed, or a picture."""
+    return (scenery or Scenery(), asked.seed) if scenery or asked.image is None else asked.image
 
 
 class Sight(NamedTuple):

@@ -86,7 +86,7 @@ class Weather:
             frame = laid(frame, SNOW_COLOUR, flakes.cover(tables, self._view)[0] * self._full(amounts[1]).clamp(0, 1.5))
         return frame
 
-    def _falling(self, shifts: list[Shift], roll: float) -> Tensor:
+    def _falling(self, shifts: Sequence[tuple[int, int]], roll: float) -> Tensor:
         height, width = self._view.height, self._view.width
         total = torch.zeros(height, width)
         for sheet, (across, down) in zip(self.rain, shifts, strict=True):
@@ -100,7 +100,7 @@ class Weather:
         return enlarged_to(amount, (self._view.height, self._view.width))
 
 
-def rain_shifts(time_s: float, scale: float, pose: Pose = REST) -> list[Shift]:
+def rain_shifts(time_s: float, scale: float, pose: Pose = REST) -> list[tuple[int, int]]:
     """How far each depth's streaks have fallen, along themselves, and gone past a camera; whole pixels.
 
     A streak falls 40 units in a sixteenth of a second: nobody sees it land between two pixels.

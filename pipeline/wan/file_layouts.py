@@ -20,7 +20,8 @@ from pipeline.networks.image_clip import VIT_H_14, ImageTower, TowerConfig
 from pipeline.networks.text_umt5 import UMT5, UMT5Config
 from pipeline.networks.transformer import CausalTransformer, TransformerConfig
 from pipeline.networks.vae_tiny import TinyVAE, TinyVAEConfig
-from pipeline.networks.vae_wan import WanVAE, WanVAEConfig
+from pipeline.networks.vae_wan import WanVAE
+from pipeline.networks.vae_wan_config import WanVAEConfig
 from pipeline.wan.sizes import PartSizes, part_sizes
 from pipeline.wan_files import File, Part
 

@@ -9,7 +9,7 @@ from pipeline.networks.image_clip import VIT_H_14, TowerConfig
 from pipeline.networks.text_umt5 import UMT5Config
 from pipeline.networks.transformer import TransformerConfig
 from pipeline.networks.vae_tiny import TinyVAEConfig
-from pipeline.networks.vae_wan import WanVAEConfig
+from pipeline.networks.vae_wan_config import WanVAEConfig
 
 CLIP_DIM = 1280
 TEXT_DIM = 4096
