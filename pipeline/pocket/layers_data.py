@@ -52,6 +52,11 @@ class Rough:
     is_kept: bool = False
 
     @property
+    def file(self) -> str:
+        """Where it lies in the folder of pictures: landscapes that only these layers learn from go by name."""
+        return f"{'train' if self.number.isdigit() else 'land'}/{self.number}.jpg"
+
+    @property
     def shows_subject(self) -> bool:
         """Whether it has a subject, salient or drawn by hand."""
         return self.has_subject or any(line.startswith("T ") for line in self.shapes.splitlines())
@@ -117,7 +122,7 @@ def pack(pictures: Path, salient: Path, out: Path, drawings: int = 500, painting
     pngs: list[bytes] = []
     labels = read_rough()
     for rough in labels:
-        with Image.open(pictures / "train" / f"{rough.number}.jpg") as opened:
+        with Image.open(pictures / rough.file) as opened:
             fitted = ImageOps.fit(opened.convert("RGB"), (WIDTH, HEIGHT), Image.Resampling.LANCZOS)
         pixels = np.asarray(fitted.resize(STORED_SIZE, Image.Resampling.LANCZOS))
         seen = None
