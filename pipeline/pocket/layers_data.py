@@ -1,7 +1,8 @@
 """Pictures with masks for the network of layers: ``python -m pipeline.pocket.layers_data PICTURES SALIENT OUT``.
 
-Photos carry rough shapes by hand (``layer_labels.txt``), brought to the picture's edges by GrabCut; what is said to be
-the subject comes from a teacher's saliency maps, grey PNG files ``SALIENT/train-NNN.png``, or from a shape by hand.
+Photos, numbered ones and landscapes that go by name, carry rough shapes by hand (``layer_labels.txt``), brought to the
+picture's edges by GrabCut; what is said to be the subject comes from a teacher's saliency maps, grey PNG files
+``SALIENT/train-NNN.png``, or from a shape by hand.
 Beside them stand drawn scenes and landscapes of the painter, with exact masks.
 """
 
