@@ -1,6 +1,7 @@
 """Checkpoint files: names, shapes and dtypes of their tensors without the data, then the tensors one by one.
 
 Read are ``.safetensors``, in shards too, and what ``torch.save`` wrote, as far as that holds nothing but tensors.
+Matrices in twelve bits with a scale for each row (:mod:`pipeline.row_scales`) are listed, and read, as float32.
 """
 
 import json
@@ -18,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from pipeline.errors import WeightsError
+from pipeline.row_scales import LOW, SCALE, unpacked
 
 WRAPPERS = frozenset({"_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_orig_mod"})
 """Names that a training run wraps modules in, anywhere in a key."""
@@ -112,6 +114,11 @@ def opened(source: Path | Checkpoint, ema: bool = True) -> Checkpoint:
     return open_checkpoint(source, ema) if isinstance(source, Path) else source
 
 
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read all tensors of a checkpoint by their plain names. Raises WeightsError."""
+    return {name: entry.read() for name, entry in open_checkpoint(path).entries.items()}
+
+
 def plain_names(names: Iterable[str]) -> dict[str, str]:
     """Give for each name the one without training wrappers, and without a prefix that all names share.
 
@@ -163,7 +170,13 @@ def _safetensors(path: Path) -> dict[str, Entry]:
         if (stored := part.get_dtype()) not in _DTYPES:
             raise WeightsError(f"{path} holds {name} as {stored}, which is not read here; use an F32, BF16 or F16 file")
         entries[name] = Entry(tuple(part.get_shape()), _DTYPES[stored], _reader(file, name))
+    for name in [name for name in entries if {name + LOW, name + SCALE} <= entries.keys()]:
+        entries[name] = _packed(entries[name], entries.pop(name + LOW), entries.pop(name + SCALE))
     return entries
+
+
+def _packed(high: Entry, low: Entry, scale: Entry) -> Entry:
+    return Entry(high.shape, torch.float32, lambda: unpacked(high.read(), low.read(), scale.read()))
 
 
 def _reader(file: Any, name: str) -> Callable[[], Tensor]:

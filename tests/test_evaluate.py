@@ -133,6 +133,15 @@ def test_tables_name_what_went_wrong() -> None:
     assert "| haze | 1 | 0.200 | 0.100 | 0.600 | 0.20 | 028 |  |" in text
 
 
+def test_ceilings_are_tried_only_where_they_are_asked_for() -> None:
+    """Labels for layers say what the judge can read at best, which no evaluation of the model is."""
+    trials = evaluate.plan(ORDER, evaluate.QUICK, truth=False)
+    assert {t.kind for t in evaluate.chosen(trials, None, None)} == {t.kind for t in trials} - {"ceiling"}
+    ceilings = evaluate.chosen(trials, "ceiling", "haze")
+    assert {(t.kind, t.name) for t in ceilings} == {("ceiling", "haze")}
+    assert "labels for layers" in tables({ceilings[0].key: {"correlation": 0.9, "strength": 0.8, "prior": 0.1}})
+
+
 def test_the_film_was_chosen_before_training() -> None:
     """The seed draws the same twenty prompts and pictures for ever."""
     scenes = film.draw([f"{n:03d}" for n in range(32)])

@@ -46,6 +46,15 @@ def test_a_thing_that_stands_out_is_a_subject() -> None:
     assert not Rough("000", "S", False, "R 40,20 60,20 60,80 40,80").shows_subject
 
 
+def test_landscapes_go_by_name() -> None:
+    """A number is that of a picture to train on; all else is a landscape, and some of those are kept out."""
+    rough = read_rough()
+    assert Rough("007", "S", False, "").file == "train/007.jpg"
+    land = [line for line in rough if line.file == f"land/{line.number}.jpg"]
+    assert len(land) > 100
+    assert any(line.is_kept for line in land)
+
+
 def test_made_pictures_come_with_their_kinds() -> None:
     """Drawn and painted ones are of the stored size."""
     pictures = list(made(1, 2))

@@ -89,6 +89,10 @@ def test_a_subject_that_is_hardly_seen_is_larger_than_leaves_are() -> None:
         found = nothing()
         found[:, REST], found[:, kind] = 1 - faint, faint
         assert float(sharp(looked_for(found)[:, kind]).mean()) == pytest.approx(size, rel=0.1)
+    doubtful = nothing()
+    doubtful[:, REST], doubtful[:, SUBJECT] = 0.95, 0.05
+    doubtful[:, REST, 40:56, 60:88], doubtful[:, SUBJECT, 40:56, 60:88] = 0.2, 0.8
+    assert float(sharp(looked_for(doubtful)[:, SUBJECT]).mean()) == pytest.approx(16 * 28 / (96 * 168), rel=0.05)
     seen = nothing()
     seen[:, REST], seen[:, SUBJECT] = 0.95, 0.05
     seen[:, REST, 40:50, 60:80], seen[:, SUBJECT, 40:50, 60:80] = 0.02, 0.98

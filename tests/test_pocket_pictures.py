@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from pipeline.pocket import pictures, sources
+from pipeline.pocket.layers_data import read_rough
 from pipeline.pocket.pictures import (
     data_hash,
     difference_hash,
@@ -203,6 +204,17 @@ def test_the_split_and_its_attribution(tmp_path: Path, monkeypatch: pytest.Monke
     assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.jpg")) == [r["file"] for r in rows]
 
 
+def test_landscapes_are_written_as_they_are(tmp_path: Path) -> None:
+    """Those that are named, and free, go to ``land`` under their names; the data hash is not of them."""
+    unfree = Terms("A. Author", "all rights reserved", "", by_name=True)
+    some = [raw(scene(0), "land/sea.jpg"), raw(scene(1), "land/moon.jpg"), raw(scene(2), "land/hill.jpg", unfree)]
+    before = data_hash(tmp_path)
+    entries = pictures.write_land(some, {"sea", "hill"}, tmp_path)
+    assert [(entry.file, entry.split, entry.name) for entry in entries] == [("land/sea.jpg", "land", "land/sea.jpg")]
+    assert [path.read_bytes() for path in tmp_path.rglob("*.jpg")] == [some[0].data]
+    assert data_hash(tmp_path) == before != data_hash(tmp_path / "land")
+
+
 def test_the_data_hash_names_the_content(tmp_path: Path) -> None:
     """The hash does not change with file names, and does with any byte."""
     (tmp_path / "a.jpg").write_bytes(b"one")
@@ -221,3 +233,4 @@ def test_the_attribution_of_this_repository_is_whole() -> None:
     assert len({r["sha256"] for r in rows}) == len({r["file"] for r in rows}) == len(rows) >= 200
     assert all(pictures.ACCEPTED_LICENCE.match(r["licence"]) and r["package"] for r in rows)
     assert 28 <= sum(r["split"] == "held" for r in rows) <= 40
+    assert {r["file"] for r in rows} >= {rough.file for rough in read_rough()}

@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from pipeline.pocket import showing
+from pipeline.pocket.latents import LATENT_SHAPE, WEATHER, screen_grid
 from pipeline.types import Conditioning
 from tests.pocket_parts import conditioning, pipeline
 from tests.pocket_parts import made_once as made_once
@@ -50,3 +52,19 @@ def test_a_recording_shows_what_is_shown_step_by_step(variety: float, monkeypatc
     before = Traced.made
     assert np.array_equal(plain, frames(variety, asked))
     assert Traced.made == before + 1
+
+
+@pytest.mark.usefixtures("made_once")
+@pytest.mark.parametrize("variety", [0.0, 1.0])
+def test_weather_on_one_side_leaves_the_other_alone(variety: float) -> None:
+    """Rain that a transformer spreads from the left is whole there and ends softly in the middle; all else stays."""
+    model = pipeline(variety=variety)
+    state = model.open(conditioning("rain"))
+    spread = torch.sigmoid(-5 * screen_grid()[0])
+    made = torch.zeros(LATENT_SHAPE)
+    made[0, WEATHER.start, 0], made[0, WEATHER.start + 1, 0] = 0.1 + 0.9 * spread, 0.8
+    rain, snow, _ = model._showing.of(state, [made], state.now, None)[WEATHER]
+    assert float(rain[:, 36:].max()) == 0
+    assert 0.05 < float(rain[:, 28].mean()) < 0.5
+    assert float(rain[:, :16].min()) > 0.6
+    assert float(snow.min()) > 0.4

@@ -4,13 +4,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from unittest.mock import patch
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from pipeline.causal import CausalPipeline
 from pipeline.config import ModelConfig
+from pipeline.pocket.labels import label
 from pipeline.pocket.language import Intents, Prompt
+from pipeline.pocket.layers import SUBJECT
 from pipeline.pocket.layers_network import LayersNetwork
 from pipeline.pocket.takes import ModelPlayer, Script
 from pipeline.pocket.towers import Towers
@@ -90,6 +93,19 @@ def test_without_sight_pictures_are_alike_and_have_no_layers() -> None:
         seen = [made._eye.see(picture, pocket_parts.VIEW) for picture in pictures]
         assert [sight.canvas.layers is None for sight in seen] == [is_bare, is_bare]
         assert torch.equal(*(sight.scene.add for sight in seen)) == is_alike
+
+
+def test_labels_can_be_the_layers() -> None:
+    """Where the butterfly is by the labels is the subject, whatever the network says, until a tower is named again."""
+    towers = Towers(made := seeing())
+    towers.tell("028")
+    layers = made._eye.see(pocket_parts.picture(), pocket_parts.VIEW).canvas.layers
+    assert layers is not None
+    found = layers.coarse[SUBJECT].numpy()
+    wanted = cv2.resize(label("028").layer("subject"), found.shape[::-1], interpolation=cv2.INTER_AREA)
+    assert np.corrcoef(found.ravel(), wanted.ravel())[0, 1] > 0.9
+    towers.all_but("")
+    assert made._eye.see(pocket_parts.picture(), pocket_parts.VIEW).canvas.layers is not layers
 
 
 def seeing() -> CausalPipeline:

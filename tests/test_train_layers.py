@@ -54,11 +54,17 @@ def test_a_right_answer_costs_less_than_a_wrong_one() -> None:
 
 def test_a_little_training_teaches_a_little() -> None:
     """The steps that fit into a moment give finite weights, and no longer those that they began as."""
-    network = train(_pack(), {}, Plan(0.1, 2, SIZE))
+    network = train(_pack(), {}, Plan(0.1, 2, sizes=(SIZE,)))
     torch.manual_seed(SEED)
     begun = LayersNetwork()
     assert all(bool(value.isfinite().all()) for value in network.state_dict().values())
     assert any(not torch.equal(a, b) for a, b in zip(network.parameters(), begun.parameters(), strict=True))
+
+
+def test_trainings_begin_alike() -> None:
+    """Before the first step weights do not depend on the seed: only so is a mean of trainings a network."""
+    one, other = (train(_pack(), {}, Plan(0.0, 2, seed)).state_dict() for seed in (1, 2))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
 def test_overlap_is_of_what_was_kept_out() -> None:

@@ -66,10 +66,11 @@ class Painting:
     steps = 1
 
     def __init__(self, *changes: np.ndarray) -> None:
-        self._changes, self.seeds = changes, list[int]()
+        self._changes, self.seeds, self.labels = changes, list[int](), ""
 
     def play(self, image: np.ndarray, script: Script) -> Take:
         self.seeds.append(script.seed)
+        self.labels = script.labels
         change = self._changes[script.seed % len(self._changes)]
         moved = np.repeat(change.astype(np.uint8)[..., None], 3, axis=2)
         frames = dict.fromkeys(sorted(script.frames), image)
@@ -100,6 +101,9 @@ def test_a_motion_is_looked_at_under_several_seeds() -> None:
     assert len(set(all_three.seeds)) == len(all_three.seeds) == 3
     where.judge(light := Painting(wanted), image, "dusk", "006")
     assert len(light.seeds) == 1
+    assert light.labels == ""
+    where.judge(light, image, "dusk", "006", is_told=True)
+    assert light.labels == "006"
 
 
 def test_noise_shows_what_a_plain_picture_hides() -> None:

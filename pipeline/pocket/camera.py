@@ -83,11 +83,11 @@ def glide(
     goal = tuple(soften(v, quicker) for v, quicker in zip(velocity, QUICKER, strict=True))
     is_fresh = camera == FRESH
     pose = begun(goal, view) if is_fresh else camera.pose
-    begin, axes = [], []
-    for index, (axis, velocity, aim) in enumerate(zip(camera.axes, camera.velocity, goal, strict=True)):
-        heard, there = _set_out(index, axis, velocity, aim, is_fresh)
-        axes.append(heard)
-        begin.append(there)
+    setting_out = [
+        _set_out(index, axis, there, aim, is_fresh)
+        for index, (axis, there, aim) in enumerate(zip(camera.axes, camera.velocity, goal, strict=True))
+    ]
+    axes, begin = [axis for axis, _ in setting_out], [there for _, there in setting_out]
     assist, assisted = camera.assist, _needs_room(pose, goal, axes, view)
     plans = [planned(pose, index, axis, goal, view) for index, axis in enumerate(axes)]
     axes, poses = [axis for axis, _ in plans], [pose]

@@ -59,6 +59,9 @@ SOURCES = (
     ),
 )
 
+# Landscapes that the network of layers alone learns from: those that its labels name.
+LAND = Source("endless-sky-data", root="usr/share/games/endless-sky/", include=("images/land/*.jpg",))
+
 # Chosen for variety before anything was trained.
 HELD_OUT = (
     # sky and mountains

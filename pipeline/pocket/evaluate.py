@@ -3,8 +3,9 @@
 ``python -m pipeline.pocket.evaluate PICTURES --json OUT [key=value ...] [--quick] [--truth]`` needs the ``dev`` extra.
 PICTURES holds ``held/*.jpg``; ``model.device=cuda`` plays on a GPU. A run that is broken off goes on where it was when
 started again. ``--truth`` plays what the network is trained towards instead, which says how well the meter itself
-reads. ``--only where`` asks where prompts act, against hand-drawn labels; ``--only endless`` plays hours, each a
-third of an hour of a core; with ``--wish pan`` one of them, with ``--seconds 600`` shorter ones; ``--only drawn`` tries
+reads. ``--only where`` asks where prompts act, against hand-drawn labels, ``--only ceiling``, which is else left out,
+the same with these for layers; ``--only endless`` plays hours, each a third of an hour of a core; with ``--wish pan``
+one of them, with ``--seconds 600`` shorter ones; ``--only drawn`` tries
 the effects that are drawn by rule, ``--only towers`` what is left without each of the networks that see. What several
 runs found is put together by ``python -m pipeline.pocket.tables RESULTS ...``.
 """
@@ -82,7 +83,8 @@ def chosen(trials: list[Trial], only: str | None, wish: str | None) -> list[Tria
     def kind(trial: Trial) -> str:
         return "towers" if trial.without else trial.kind
 
-    some = sorted((t for t in trials if kind(t) in kinds), key=lambda t: kinds.index(kind(t))) if kinds else trials
+    plain = [trial for trial in trials if trial.kind != "ceiling"]
+    some = sorted((t for t in trials if kind(t) in kinds), key=lambda t: kinds.index(kind(t))) if kinds else plain
     return [trial for trial in some if not wish or trial.name in wish.split(",")]
 
 

@@ -26,6 +26,7 @@ from torch import Tensor
 from pipeline import weights
 from pipeline.factory import LAYERS_WEIGHTS
 from pipeline.picture import read_picture
+from pipeline.pocket.alike import alike
 from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.decoder import AnchoredDecoder
 from pipeline.pocket.depth import CELLS, with_depth
@@ -154,7 +155,7 @@ def main() -> None:
         for name, image, exact in pictures:
             canvas = prepare(image, WIDTH, HEIGHT)
             found = asked_of(network, canvas)
-            canvas = with_depth(with_layers(canvas, looked_for(found)), found, 1.0)
+            canvas = with_depth(with_layers(canvas, alike(looked_for(found), canvas)), found, 1.0)
             told = measures(decoder, canvas, exact)
             print(name, ", ".join(f"{key} {value:.2f}" for key, value in told.items()), flush=True)
             for key, value in told.items():

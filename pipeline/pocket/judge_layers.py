@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from pipeline import weights
 from pipeline.factory import LAYERS_WEIGHTS
 from pipeline.picture import read_picture
+from pipeline.pocket.alike import alike
 from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.labels import LAYERS, Label, bars, drawing, drawn, label, labelled
 from pipeline.pocket.layers import with_layers
@@ -51,7 +52,7 @@ def main() -> None:
         is_drawn = name in drawn()
         image = drawing(name) if is_drawn else read_picture(Path(sys.argv[1]) / "held" / f"{name}.jpg")
         canvas = prepare(image, WIDTH, HEIGHT)
-        told = agreement(with_layers(canvas, find(network, canvas)), label(name))
+        told = agreement(with_layers(canvas, alike(find(network, canvas), canvas)), label(name))
         print(name, ", ".join(f"{layer} {one:.3f} {share:.3f}" for layer, (one, share) in told.items()), flush=True)
         for layer, pair in told.items():
             all_of[f"{layer}, {'drawn' if is_drawn else 'photos'}"].append(pair)

@@ -1,7 +1,8 @@
 """Pictures with masks for the network of layers: ``python -m pipeline.pocket.layers_data PICTURES SALIENT OUT``.
 
-Photos carry rough shapes by hand (``layer_labels.txt``), brought to the picture's edges by GrabCut; what is said to be
-the subject comes from a teacher's saliency maps, grey PNG files ``SALIENT/train-NNN.png``, or from a shape by hand.
+Photos, numbered ones and landscapes that go by name, carry rough shapes by hand (``layer_labels.txt``), brought to the
+picture's edges by GrabCut; what is said to be the subject comes from a teacher's saliency maps, grey PNG files
+``SALIENT/train-NNN.png``, or from a shape by hand.
 Beside them stand drawn scenes and landscapes of the painter, with exact masks.
 """
 
@@ -50,6 +51,11 @@ class Rough:
     has_subject: bool
     shapes: str
     is_kept: bool = False
+
+    @property
+    def file(self) -> str:
+        """Where it lies in the folder of pictures: landscapes that only these layers learn from go by name."""
+        return f"{'train' if self.number.isdigit() else 'land'}/{self.number}.jpg"
 
     @property
     def shows_subject(self) -> bool:
@@ -117,7 +123,7 @@ def pack(pictures: Path, salient: Path, out: Path, drawings: int = 500, painting
     pngs: list[bytes] = []
     labels = read_rough()
     for rough in labels:
-        with Image.open(pictures / "train" / f"{rough.number}.jpg") as opened:
+        with Image.open(pictures / rough.file) as opened:
             fitted = ImageOps.fit(opened.convert("RGB"), (WIDTH, HEIGHT), Image.Resampling.LANCZOS)
         pixels = np.asarray(fitted.resize(STORED_SIZE, Image.Resampling.LANCZOS))
         seen = None

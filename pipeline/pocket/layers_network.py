@@ -1,7 +1,7 @@
 """A small network that says where things are in a picture: once per picture, before anything moves.
 
 Convolutions only, so that it reads any size; a pooled vector tells every place what kind of picture it is in. What
-reads the picture has the shape of the first eleven blocks of EfficientNet-Lite0, whose weights training begins with
+reads the picture has the shape of EfficientNet-Lite0 without its last, widest block; training begins with its weights
 (Tan, Le: arXiv 1905.11946), with normalization folded into the convolutions.
 """
 
@@ -23,9 +23,10 @@ BLOCKS = (
     (40, 6, 5, 2), (40, 6, 5, 1),
     (80, 6, 3, 2), (80, 6, 3, 1), (80, 6, 3, 1),
     (112, 6, 5, 1), (112, 6, 5, 1), (112, 6, 5, 1),
+    (192, 6, 5, 2), (192, 6, 5, 1), (192, 6, 5, 1), (192, 6, 5, 1),
 )  # fmt: skip
-# The blocks after which the picture is half, a quarter, an eighth, a sixteenth of its size.
-LEVELS = (0, 2, 4, 10)
+# The blocks after which the picture is half, a quarter, an eighth, a sixteenth, a thirty-second of its size.
+LEVELS = (0, 2, 4, 10, 14)
 DECODER = 64
 
 
@@ -91,7 +92,7 @@ class LayersNetwork(nn.Module):
         return self.head(self.drop(out))
 
     def levels(self, picture: Tensor) -> list[Tensor]:
-        """What is seen at a half, a quarter, an eighth and a sixteenth of the size."""
+        """What is seen at a half, a quarter, an eighth, a sixteenth and a thirty-second of the size."""
         x, found = F.relu6(self.stem(around(picture, self.stem))), list[Tensor]()
         for index, block in enumerate(self.blocks):
             x = block(x)

@@ -19,11 +19,12 @@ ACROSS = {SUBJECT: (0.35, 0.8, 1.25, 1.55, 1.55, 1.25, 0.8, 0.35)}
 # By how much the network is less sure than it says, as a power of its shares.
 SURENESS = 0.8
 # Of what seems to be on less of the view than this, words that ask for it know better: it is looked for again by such
-# odds that so much of the view is found, but not by more than the most.
-HARDLY, MOST_ODDS = 0.04, 1e4
+# odds that so much of the view is found, but not by more than the most. Only subjects are often that small.
+HARDLY = {SKY: 0.04, WATER: 0.04, FOLIAGE: 0.04, SUBJECT: 0.02}
+ENOUGH = {SKY: 0.08, WATER: 0.08, FOLIAGE: 0.12, SUBJECT: 0.2}
+MOST_ODDS = 1e4
 # What is as sure as this on so much of the view is small, and not hardly seen.
 SURE, SMALL = 0.9, 0.003
-ENOUGH = {SKY: 0.08, WATER: 0.08, FOLIAGE: 0.12, SUBJECT: 0.2}
 # Nothing is less likely than this, so that no share is all 0.
 LEAST = 1e-8
 HALVINGS = 12
@@ -109,7 +110,7 @@ def _between(values: tuple[float, ...], count: int) -> Tensor:
 def _raised(found: Tensor, kind: int) -> Tensor | None:
     """The share ``[1, 1, h, w]`` of one kind by the least odds that make enough of it, or the most; None where seen."""
     share, rest = found[:, kind : kind + 1], found[:, :1]
-    if float(sharp(share).mean()) > HARDLY or float((share > SURE).float().mean()) > SMALL:
+    if float(sharp(share).mean()) > HARDLY[kind] or float((share > SURE).float().mean()) > SMALL:
         return None
 
     def by(log_odds: float) -> Tensor:

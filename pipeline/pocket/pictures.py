@@ -1,8 +1,8 @@
 """Collects pocket's pictures: ``python -m pipeline.pocket.pictures OUT_DIR [--packages DIR]``.
 
-Writes ``train/NNN.jpg``, ``held/NNN.jpg`` and ``ATTRIBUTION.tsv`` into ``OUT_DIR`` (``--attribution FILE``
-puts the list elsewhere). Every picture keeps its author, licence and package; drawings on plain ground and
-near-duplicates are dropped by measure. No picture is part of this repository.
+Writes ``train/NNN.jpg``, ``held/NNN.jpg``, ``land/NAME.jpg`` and ``ATTRIBUTION.tsv`` into ``OUT_DIR``
+(``--attribution FILE`` puts the list elsewhere). Every picture keeps its author, licence and package; drawings on
+plain ground and near-duplicates are dropped by measure. No picture is part of this repository.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ import io
 import logging
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from pipeline.pocket.collection import HELD_OUT, SOURCES
+from pipeline.pocket.collection import HELD_OUT, LAND, SOURCES
+from pipeline.pocket.layers_data import read_rough
 from pipeline.pocket.sources import RawPicture, read_pictures
 
 log = logging.getLogger(__name__)
@@ -140,7 +141,7 @@ def write(candidates: Sequence[Candidate], out: Path, budget: int = BUDGET_BYTES
     while lower and sum(map(len, encoded)) > budget:
         quality, *lower = lower
         encoded = [_encode(c.picture, quality) for c in candidates]
-    entries = []
+    entries: list[Entry] = []
     numbers = {"train": 0, "held": 0}
     for candidate, data in zip(candidates, encoded, strict=True):
         raw = candidate.raw
@@ -149,17 +150,27 @@ def write(candidates: Sequence[Candidate], out: Path, budget: int = BUDGET_BYTES
         numbers[split] += 1
         (out / split).mkdir(parents=True, exist_ok=True)
         (out / file).write_bytes(data)
-        terms = raw.terms
-        digest = hashlib.sha256(data).hexdigest()
-        author, licence = " ".join(terms.author.split()), terms.licence
-        entries.append(Entry(digest, file, split, raw.package, raw.version, raw.name, author, licence, terms.origin))
+        entries.append(_entry(raw, data, file))
     log.info("%d pictures, %d bytes, JPEG quality %d", len(encoded), sum(map(len, encoded)), quality)
     return sorted(entries, key=lambda e: (e.split, e.file))
 
 
+def write_land(raws: Iterable[RawPicture], names: Collection[str], out: Path) -> list[Entry]:
+    """Write the landscapes of these names, as they are, into ``land``."""
+    entries: list[Entry] = []
+    (out / "land").mkdir(parents=True, exist_ok=True)
+    for raw in raws:
+        name = PurePosixPath(raw.name).stem
+        if name in names and ACCEPTED_LICENCE.match(raw.terms.licence):
+            (out / f"land/{name}.jpg").write_bytes(raw.data)
+            entries.append(_entry(raw, raw.data, f"land/{name}.jpg"))
+    return sorted(entries, key=lambda entry: entry.file)
+
+
 def data_hash(folder: Path) -> str:
-    """The sha256 that names a data set: over the sorted sha256 sums of all its ``*.jpg`` files."""
-    sums = sorted(hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*.jpg"))
+    """The sha256 that names a data set: over the sorted sha256 sums of all ``*.jpg`` files but ``land/``."""
+    files = (path for path in folder.rglob("*.jpg") if path.relative_to(folder).parts[0] != "land")
+    sums = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
     return hashlib.sha256("\n".join(sums).encode()).hexdigest()
 
 
@@ -169,6 +180,12 @@ def write_attribution(entries: Iterable[Entry], path: Path) -> None:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow([field.name for field in fields(Entry)])
         writer.writerows(astuple(entry) for entry in entries)
+
+
+def _entry(raw: RawPicture, data: bytes, file: str) -> Entry:
+    terms, digest = raw.terms, hashlib.sha256(data).hexdigest()
+    author, split = " ".join(terms.author.split()), file.partition("/")[0]
+    return Entry(digest, file, split, raw.package, raw.version, raw.name, author, terms.licence, terms.origin)
 
 
 def _reduce(picture: Image.Image) -> Image.Image:
@@ -202,9 +219,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder = options.packages or Path(temporary)
         opened = (open_candidate(raw) for source in SOURCES for raw in read_pictures(source, folder))
         candidates = without_duplicates(c for c in opened if c is not None)
+        named = {rough.number for rough in read_rough()}
+        land = write_land(read_pictures(LAND, folder), named, options.out)
     entries = write(candidates, options.out)
-    write_attribution(entries, options.attribution or options.out / "ATTRIBUTION.tsv")
-    log.info("data hash %s", data_hash(options.out))
+    write_attribution([*entries, *land], options.attribution or options.out / "ATTRIBUTION.tsv")
+    log.info("data hash %s, of %d landscapes %s", data_hash(options.out), len(land), data_hash(options.out / "land"))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pipeline.free_memory import give_back
 from pipeline.networks.transformer import KeyValue
+from pipeline.pocket.alike import alike
 from pipeline.pocket.canvas import Canvas, prepare, with_sky
 from pipeline.pocket.depth import with_depth
 from pipeline.pocket.drawn.marks import with_marks
@@ -79,7 +80,7 @@ class Eye:
         if self._layers is None:
             return canvas
         found = asked_of(self._layers, canvas)
-        return with_depth(with_layers(canvas, looked_for(found)), found, self._parallax)
+        return with_depth(with_layers(canvas, alike(looked_for(found), canvas)), found, self._parallax)
 
     def _look(self, canvas: Canvas) -> Sight:
         scene = self._network.encode_picture(self._picture(canvas))

@@ -62,7 +62,8 @@ def tables(results: Results) -> str:
         _still(results),
         _drift(results),
         _outside(results),
-        _where(results),
+        _where(results, "where", "Where it acts, against hand-drawn labels"),
+        _where(results, "ceiling", "The same with the labels for layers"),
         _motion(results),
         _steps(results),
         _pairs(results),
@@ -132,9 +133,9 @@ def _outside(results: Results) -> str:
     return f"{title}\n\n{table(['move', 'largest', 'mean'], rows)}" if rows else ""
 
 
-def _where(results: Results) -> str:
+def _where(results: Results, kind: str, title: str) -> str:
     rows: list[list[object]] = []
-    for name, trials in group(results, "where").items():
+    for name, trials in group(results, kind).items():
         least = min(trials, key=lambda t: t["correlation"])
         ghosts = [t["ghost"] for t in trials if "ghost" in t]
         means = [f"{mean(t[key] for t in trials):.3f}" for key in ("correlation", "strength", "prior")]
@@ -142,7 +143,7 @@ def _where(results: Results) -> str:
         rows[-1].append(f"{mean(ghosts):.2f}" if ghosts else "")
     heads = ["wish", "pictures", "correlation with the label", "of the change's strength", "of the prior"]
     heads += ["least", "of", "ghost, grey levels"]
-    return f"### Where it acts, against hand-drawn labels\n\n{table(heads, rows)}" if rows else ""
+    return f"### {title}\n\n{table(heads, rows)}" if rows else ""
 
 
 def _motion(results: Results) -> str:

@@ -49,7 +49,7 @@ class Script:
 
     With ``probe``, each of these frames is rendered once more with noise in place of the picture. ``noise`` scales all
     noise that the model draws; ``steps`` are its steps, 0 for as many as are shipped; ``without`` is a tower that is
-    taken out (:mod:`pipeline.pocket.towers`).
+    taken out (:mod:`pipeline.pocket.towers`), ``labels`` a picture whose hand-drawn labels are its layers.
     """
 
     prompts: tuple[tuple[int, Prompt], ...]
@@ -60,6 +60,7 @@ class Script:
     noise: float = 1.0
     steps: int = 0
     without: str = ""
+    labels: str = ""
 
     def prompt_at(self, latent: int) -> Prompt:
         """The prompt that holds at a latent."""
@@ -116,6 +117,8 @@ class ModelPlayer:
         pipeline._rungs = ladder(script.steps or self.steps, FRAMES_PER_LATENT)
         self._scale_noise(script.noise)
         self._towers.all_but(script.without)
+        if script.labels:
+            self._towers.tell(script.labels)
         state = pipeline.open(self._conditioning(image, script, 0))
         notes = self._decoder.notes = Notes(script.frames, probe(state.canvas) if script.probe else None)
         take = Take(on_host(state.canvas), poses=notes.poses, probed=notes.probed, strengths=notes.strengths)

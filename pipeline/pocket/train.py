@@ -13,9 +13,10 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from pipeline.checkpoint import read_state
 from pipeline.networks.transformer import KeyValue
 from pipeline.pocket.data import Dataset, Prompts, crops, load
 from pipeline.pocket.intents import dense
@@ -143,8 +144,7 @@ class Trainer:
         nn.init.normal_(self.network.transformer.head.head.weight, std=0.01)
         nn.init.zeros_(self.network.transformer.head.head.bias)
         if resume is not None:
-            stored = load_file(resume, device=str(self.device))
-            self.network.load_state_dict({k: v if v.dtype == torch.int8 else v.float() for k, v in stored.items()})
+            self.network.load_state_dict(read_state(resume))
         self.mean = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.asked = dense(data.train.intents)
         self.pool = fresh(data, data.train, recipe.streams)

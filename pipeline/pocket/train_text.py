@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from pipeline.checkpoint import read_state
 from pipeline.networks.text_words import TextEncoder
 from pipeline.pocket.data import Prompts, load_prompts
 from pipeline.pocket.intents import Asked, dense, read, reading_loss
@@ -132,7 +133,7 @@ def make_encoder(words: Path, resume: Path | None) -> TextEncoder:
     encoder = TextEncoder(PocketConfig().text)
     with np.load(words) as table:
         word_table = {"table": torch.from_numpy(table["table"]), "table_scale": torch.from_numpy(table["scale"])}
-    encoder.load_state_dict((resumed(load_file(resume)) if resume else encoder.state_dict()) | word_table)
+    encoder.load_state_dict((resumed(read_state(resume)) if resume else encoder.state_dict()) | word_table)
     for part in encoder.layers.modules():
         if isinstance(part, nn.Dropout):
             part.p = 0.1

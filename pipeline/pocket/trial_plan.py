@@ -96,6 +96,7 @@ def plan(order: dict[str, list[str]], scope: Scope, truth: bool) -> list[Trial]:
     if not truth:
         # A quick look takes every eighth.
         trials += [Trial("where", *pair) for pair in where_plan()[:: scope.where]]
+        trials += [Trial("ceiling", *pair) for pair in where_plan()[:: scope.where]]
         trials += _ablated(trials) if scope.towers else []
     return trials
 

@@ -207,6 +207,10 @@ def _where(player: Player, image: Pixels, trial: Trial) -> Result:
     return judge(player, image, trial.name, trial.picture)
 
 
+def _ceiling(player: Player, image: Pixels, trial: Trial) -> Result:
+    return judge(player, image, trial.name, trial.picture, is_told=True)
+
+
 def _motion(player: Player, image: Pixels, trial: Trial) -> Result:
     prompt = GENTLE if trial.name == "gentle" else effect_prompt(trial.name)
     return judge_motion((player, TruthPlayer()), image, trial.name, (prompt, trial.picture))
@@ -241,6 +245,7 @@ TRIALS: dict[str, Callable[[Player, Pixels, Trial], Result]] = {
     "still": _still,
     "drift": _drift,
     "where": _where,
+    "ceiling": _ceiling,
     "motion": _motion,
     "outside": _outside,
     "drawn": _drawn,

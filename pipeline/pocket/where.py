@@ -73,15 +73,16 @@ def plan() -> list[tuple[str, str]]:
     return pairs
 
 
-def judge(player: Player, image: Pixels, wish_name: str, picture: str) -> dict[str, Any]:
+def judge(player: Player, image: Pixels, wish_name: str, picture: str, is_told: bool = False) -> dict[str, Any]:
     """Play a wish over a picture; give the correlation with its label, that of its strength, the prior's, and the ghost
-    in grey levels.
+    in grey levels. Where it ``is_told``, the labels are its layers: what then misses is not for want of seeing.
     """
     wish, window = wishes()[wish_name], WINDOWS[wish_name]
     prompt = Prompt(wish.text, Intents("none"))
     asked = script((0, prompt), seconds=window.seconds, frames=window.frames)
+    asked = replace(asked, probe=True, labels=picture if is_told else "")
     wanted = label(picture).layer(wish.where)
-    takes = [player.play(image, replace(asked, probe=True, seed=seed)) for seed in window.seeds]
+    takes = [player.play(image, replace(asked, seed=seed)) for seed in window.seeds]
     changes = [amplitude(take.probed) for take in takes]
     result: dict[str, Any] = {
         "correlation": round(correlation(_mean([acted(change) for change in changes]), wanted), 3),

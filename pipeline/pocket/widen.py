@@ -7,9 +7,10 @@ import argparse
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
+from pipeline.checkpoint import read_state
 from pipeline.pocket.intents import NAMED, SPLIT
 
 # Parts of the logits that every effect has a share in, from the presence on.
@@ -42,7 +43,7 @@ def main() -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("out", type=Path)
     args = parser.parse_args()
-    state = load_file(args.source)
+    state = read_state(args.source)
     for name in [name for name in state if name.endswith("head.2.weight")]:
         if name.removesuffix("head.2.weight") in ("", "text."):
             state[name] = widened(state[name])

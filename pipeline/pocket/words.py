@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor
 
 from pipeline import torchvision_shim as torchvision_shim
+from pipeline.checkpoint import read_state
 from pipeline.pocket.thesaurus import same_meaning
 from pipeline.pocket.tokens import vocabulary
 
@@ -92,7 +92,7 @@ def kept(weights: Path, before: Path, model: Path) -> tuple[Tensor, Tensor]:
 
     ``before`` is the vocabulary that it was made for.
     """
-    state = load_file(weights)
+    state = read_state(weights)
     table, scale = state["text.table"], state["text.table_scale"].float()
     had = {word: place + 2 for place, word in enumerate(before.read_text(encoding="utf-8").split())}
     words = list(vocabulary().ids)
