@@ -21,8 +21,9 @@ from pipeline.pocket.drawn.drawing import Drawing, Wish
 from pipeline.pocket.drawn.marks import with_marks
 from pipeline.pocket.drawn.shot import Shot
 from pipeline.pocket.drawn.wet import Wetness, wetted
-from pipeline.pocket.layers import asked_of, looked_for, with_layers
+from pipeline.pocket.layers import with_layers
 from pipeline.pocket.layers_network import LayersNetwork
+from pipeline.pocket.looking import asked_of, looked_for
 from pipeline.pocket.names import DEFAULT_REGION, DRAWN
 from pipeline.pocket.pose import Pose
 from pipeline.pocket.view import HEIGHT, WIDTH
