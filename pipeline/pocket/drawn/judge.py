@@ -39,9 +39,9 @@ AGAINST = (("broad_red", "broad_blue"), ("bright", "dark"), ("bright_still", "da
 # Each effect's own statistic, and how much of it is there to be seen.
 SEEN = {
     "fire": ("broad_red", 1.5), "twinkle": ("speck", 4.0), "aurora": ("green_moves", 0.25),
-    "leaves": ("warm_share", 2e-3), "smoke": ("veil_moves", 3.0), "dust": ("bright_still", 8e-4), "heat": ("tremble_low", 0.01),
-    "stream": ("fine_2", 0.8), "waves": ("bands", 0.8), "day": ("fall", 0.3), "hue": ("hue", 0.1),
-    "shake": ("shake", 1.0), "dolly": ("outer", 0.003),
+    "leaves": ("warm_share", 2e-3), "smoke": ("veil_moves", 3.0), "dust": ("bright_still", 8e-4),
+    "heat": ("tremble_low", 0.01), "stream": ("fine_2", 0.8), "waves": ("bands", 0.8), "day": ("fall", 0.3),
+    "hue": ("hue", 0.1), "shake": ("shake", 1.0), "dolly": ("outer", 0.003),
 }  # fmt: skip
 
 
