@@ -38,7 +38,7 @@ def test_an_effect_is_seen_by_its_own_statistic_and_only_where_it_is(name: str) 
 OTHERS = {
     "fire": ("dust", "twinkle", "stream", "heat"),
     "twinkle": ("smoke", "aurora", "day", "hue"),
-    "aurora": ("twinkle", "day", "dust", "stream"),
+    "aurora": ("twinkle", "dust", "stream", "heat"),
     "leaves": ("dust", "twinkle", "heat", "smoke"),
     "smoke": ("dust", "heat", "stream", "twinkle"),
     "day": ("fire", "aurora", "hue", "smoke"),
