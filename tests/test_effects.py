@@ -93,6 +93,14 @@ def test_each_effect_is_read(name: str, clip: Callable[[float], Pixels]) -> None
     assert effect_class(read(PICTURE, frames, FPS)) == name
 
 
+def test_which_way_it_swings_does_not_tell_leaves_from_ripples() -> None:
+    """Chance turns a swing: broad patches that lean up and down sway, fine rows that go sideways ripple."""
+    leaning = moved(lambda t: 1.5 * wave(t, 0.45, 1.4, 0.3), lambda t: 3 * wave(t, 0.45, 1.1, 0.6))
+    sideways = moved(lambda t: 2 * wave(t, 0.6, 0.4, 7.8), lambda t: 1 * wave(t, 0.6, 0.4, 7.8))
+    named = [effect_class(read(PICTURE, [clip(n / FPS) for n in range(2 * FPS)], FPS)) for clip in (leaning, sideways)]
+    assert named == ["sway", "ripple"]
+
+
 @pytest.mark.parametrize("name", [name for name in CLIPS if name not in ("still", "breathe")])
 def test_the_level_of_an_effect_is_far_above_that_of_rest(name: str) -> None:
     """One frame of an effect has a level many times that of the picture itself."""

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from pipeline.picture import read_picture
+from pipeline.pocket.arrival import OF_NIGHT
 from pipeline.pocket.drawn.cost import seen
 from pipeline.pocket.drawn.drawing import Wish
 from pipeline.pocket.drawn.judge import RULE, Rule, drawn_class, nearest_means, reading, shown
@@ -32,6 +33,7 @@ from pipeline.pocket.layers_data import NAMES, read_rough
 from pipeline.pocket.names import DEFAULT_REGION, DRAWN
 from pipeline.pocket.plain_prompts import CAMERA_PHRASES, EFFECT_PHRASES, camera_prompt, effect_prompt
 from pipeline.pocket.takes import TruthPlayer, script
+from pipeline.types import Pixels
 
 LAYERS = ("sky", "water", "foliage", "subject")
 # Share of the view from which a layer is there for sure.
@@ -39,7 +41,15 @@ THERE = 0.08
 STRENGTHS, SPEEDS = (0.6, 1.0, 1.5), (1.0, 1.0, 1.6, 0.6)
 # Pictures of each half: with water, with a sky besides, with neither.
 PICTURES = (12, 14, 8)
+# Nights are few among them: of some of those with a sky one is made, with lights, for what looks otherwise by night.
+NIGHT, NIGHTS, BY_NIGHT, LIGHTS = "-night", 8, ("twinkle", "dust", "aurora", "fire"), 60
 FOLDS = 8
+# From which fall of the light, as a log, dusk came along.
+DUSK, DARKER = " and dusk", 0.3
+
+
+# A name, how strong, how fast.
+Tried = tuple[str, float, float]
 
 
 class Note(NamedTuple):
@@ -60,15 +70,34 @@ def pictures(half: int) -> list[tuple[str, frozenset[str]]]:
         masks = rasterise("\n".join(f"{NAMES[line[0]]}{line[1:]}" for line in lines))
         layers = frozenset(name for name, mask in zip(LAYERS, masks, strict=True) if float(mask.mean()) > THERE)
         kinds[0 if "water" in layers else 1 if "sky" in layers else 2].append((rough.number, layers))
-    return [one for kind, count in zip(kinds, PICTURES, strict=True) for one in kind[half::2][:count]]
+    by_day = [one for kind, count in zip(kinds, PICTURES, strict=True) for one in kind[half::2][:count]]
+    return by_day + [(number + NIGHT, layers) for number, layers in by_day if "sky" in layers][::2][:NIGHTS]
 
 
-def tried(row: int, layers: frozenset[str]) -> Iterator[tuple[str, float, float]]:
+def by_night(image: Pixels, seed: int) -> Pixels:
+    """A night of a picture, with small lights anywhere."""
+    rng, dark = np.random.default_rng(seed), image * np.array([0.22, 0.25, 0.36])
+    height, width = image.shape[:2]
+    for x, y, size, tint in rng.random((LIGHTS, 4)):
+        side = round(height / 480 * (2 + 3 * size))
+        row, column = int(y * (height - side)), int(x * (width - side))
+        dark[row : row + side, column : column + side] = (250, 235 - 50 * tint, 210 - 130 * tint)
+    return dark.astype(np.uint8)
+
+
+def tried(row: int, number: str, layers: frozenset[str]) -> Iterator[Tried]:
     """What is played over a picture: names with strength and speed."""
+    if number.endswith(NIGHT):
+        some = [(name, strength) for name in BY_NIGHT for strength in STRENGTHS[: 3 if name == "twinkle" else 1]]
+        yield from ((name, strength, SPEEDS[(row + one) % 4]) for one, (name, strength) in enumerate(some))
+        return
     for column, name in enumerate(DRAWN):
         place = DEFAULT_REGION[name]
-        if place in layers or (place not in LAYERS and (row + column) % 2 == 0):
-            yield name, STRENGTHS[(row + column) // 2 % 3], SPEEDS[(7 * row + column) // 3 % 4]
+        first, speed = (row + column) // 2, SPEEDS[(7 * row + column) // 3 % 4]
+        # Waters are few.
+        for strength in range(first, first + (3 if place == "water" else 1)):
+            if place in layers or (place not in LAYERS and (row + column) % 2 == 0):
+                yield name, STRENGTHS[strength % 3], speed
     learned, moves = list(EFFECT_PHRASES), list(CAMERA_PHRASES)
     for name in (learned[row % 10], learned[(3 * row + 5) % 10], moves[row % 9], *(("still",) if row % 4 == 0 else ())):
         place = DEFAULT_REGION.get(name, "whole")
@@ -76,16 +105,17 @@ def tried(row: int, layers: frozenset[str]) -> Iterator[tuple[str, float, float]
             yield name, 1.0, 1.0
 
 
-def play(folder: Path, told: tuple[int, str, frozenset[str], frozenset[str]]) -> list[Note]:
-    """Play all that is tried over one picture, but for some names."""
+def play(folder: Path, told: tuple[int, str, frozenset[str], frozenset[Tried]]) -> list[Note]:
+    """Play all that is tried over one picture, but what was."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     row, number, layers, done = told
-    wanted, notes = [one for one in tried(row, layers) if one[0] not in done], list[Note]()
+    wanted, notes = [one for one in tried(row, number, layers) if one not in done], list[Note]()
     if not wanted:
         return notes
-    image, truth = read_picture(folder / "train" / f"{number}.jpg"), TruthPlayer()
+    image, truth = read_picture(folder / "train" / f"{number.removesuffix(NIGHT)}.jpg"), TruthPlayer()
+    image = by_night(image, row) if number.endswith(NIGHT) else image
     canvas = seen(image)
     for name, strength, speed in wanted:
         if name in DRAWN:
@@ -102,7 +132,7 @@ def noted(folder: Path, half: int, file: Path, workers: int) -> list[Note]:
     """The notes of one half of the pictures, of which those on file are not made again."""
     notes = [Note(*json.loads(line)) for line in file.read_text().splitlines()] if file.exists() else []
     wanted = [
-        (row, number, layers, frozenset(note.name for note in notes if note.picture == number))
+        (row, number, layers, frozenset((n.name, n.strength, n.speed) for n in notes if n.picture == number))
         for row, (number, layers) in enumerate(pictures(half))
     ]
     with ProcessPoolExecutor(workers, get_context("spawn")) as players, file.open("a") as log:
@@ -129,7 +159,10 @@ def crossed(notes: Sequence[Note]) -> list[str]:
 def made_of(notes: Sequence[Note]) -> Rule:
     """The rule of clips, without those in which nothing of their effect is to be seen."""
     some = [note for note in notes if note.name not in DRAWN or shown(note.name, note.found) >= 1]
-    return nearest_means(np.stack([reading(note.found) for note in some]), [note.name for note in some])
+    # What brings dusk along has a mean with it and one without.
+    kinds = [note.name + DUSK * (note.name in OF_NIGHT and note.found["fall"] > DARKER) for note in some]
+    made = nearest_means(np.stack([reading(note.found) for note in some]), kinds)
+    return made._replace(classes=tuple(name.removesuffix(DUSK) for name in made.classes))
 
 
 def told(notes: Sequence[Note], names: Sequence[str]) -> str:

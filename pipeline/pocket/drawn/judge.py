@@ -38,10 +38,10 @@ DIRECT = (
 AGAINST = (("broad_red", "broad_blue"), ("bright", "dark"), ("bright_still", "dark_still"))
 # Each effect's own statistic, and how much of it is there to be seen.
 SEEN = {
-    "fire": ("broad_red", 1.5), "twinkle": ("speck", 4.0), "aurora": ("green", 6.0), "leaves": ("warm_share", 2e-3),
-    "smoke": ("veil_moves", 3.0), "dust": ("bright_still", 8e-4), "heat": ("tremble_low", 0.01),
-    "stream": ("fine_2", 0.8), "waves": ("bands", 0.8), "day": ("fall", 0.3), "hue": ("hue", 0.1),
-    "shake": ("shake", 1.0), "dolly": ("outer", 0.003),
+    "fire": ("broad_red", 1.5), "twinkle": ("speck", 4.0), "aurora": ("green_moves", 0.25),
+    "leaves": ("warm_share", 2e-3), "smoke": ("veil_moves", 3.0), "dust": ("bright_still", 8e-4),
+    "heat": ("tremble_low", 0.01), "stream": ("fine_2", 0.8), "waves": ("bands", 0.8), "day": ("fall", 0.3),
+    "hue": ("hue", 0.1), "shake": ("shake", 1.0), "dolly": ("outer", 0.003),
 }  # fmt: skip
 
 
@@ -87,7 +87,7 @@ def rule() -> Rule:
     return Rule(tuple(told["classes"]), np.array(told["weights"]), np.array(told["bias"]))
 
 
-def nearest_means(readings: Numbers, names: Sequence[str], ridge: float = 0.15) -> Rule:
+def nearest_means(readings: Numbers, names: Sequence[str], ridge: float = 0.3) -> Rule:
     """The rule that gives readings ``[N, F]`` of classes to the nearest class's mean, by how all vary about theirs.
 
     ``ridge`` draws what they vary by together towards each statistic for itself.

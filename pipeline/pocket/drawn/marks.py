@@ -113,22 +113,28 @@ def _fires(canvas: Canvas, pixels: Tensor, luma: Tensor) -> tuple[Tensor, Number
     warm = F.avg_pool2d(warm[None, None], 4)
     size = warm.shape[2:]
     mean = float(warm.mean())
-    warm = warm * min(1.0, (MUCH_FIRE / max(mean, 1e-6)) ** 0.5)
+    if mean < LEAST_FIRE:
+        return _below(canvas, size)
+    warm = warm * min(1.0, (MUCH_FIRE / mean) ** 0.5)
     glow = 0.75 * warm
     for radius, weight in ((3, 1.0), (9, 1.4), (26, 2.2)):
         glow = glow + weight * box(box(warm, radius), radius)
-    if mean < LEAST_FIRE or float(glow.max()) < LEAST_GLOW:
-        down = torch.linspace(0, 1, size[0], device=warm.device)[:, None]
-        across = torch.linspace(-1, 1, size[1], device=warm.device)
-        glow = 1.6 * torch.exp(-2.2 * (1 - down) - 0.7 * across.square())
-        width, height = canvas.view.extent
-        below = np.stack([np.linspace(-0.42, 0.42, HOT_POINTS) * width, np.full(HOT_POINTS, 0.52 * height)], 1)
-        return glow[None, None].contiguous(), below
+    if float(glow.max()) < LEAST_GLOW:
+        return _below(canvas, size)
     glow = glow * min(BRIGHTER, max(1.0, SEEN_GLOW / float(glow.quantile(0.95).clamp(min=1e-3))))
     flat = warm.flatten()
     order = flat.argsort(descending=True)[: max(1, int((flat > 0.4 * flat.max()).sum()))]
     order = order[:: max(1, len(order) // HOT_POINTS)][:HOT_POINTS]
     return glow.clamp(max=1.0), _places(canvas, order // size[1], order % size[1], 4)
+
+
+def _below(canvas: Canvas, size: torch.Size) -> tuple[Tensor, Numbers]:
+    """The same of a fire below the picture."""
+    device, (width, height) = canvas.rest.device, canvas.view.extent
+    down = torch.linspace(0, 1, size[0], device=device)[:, None]
+    glow = 1.6 * torch.exp(-2.2 * (1 - down) - 0.7 * torch.linspace(-1, 1, size[1], device=device).square())
+    below = np.stack([np.linspace(-0.42, 0.42, HOT_POINTS) * width, np.full(HOT_POINTS, 0.52 * height)], 1)
+    return glow[None, None].contiguous(), below
 
 
 def _spots(canvas: Canvas, pixels: Tensor, luma: Tensor, sky: Tensor) -> tuple[Numbers, Numbers]:

@@ -38,8 +38,8 @@ def stream(image: Tensor, shot: Shot, drawn: Drawn) -> Tensor:
     lit = (torch.lerp(lines[0], lines[1], mix) - 0.85) * (2 * (flow[0].square() + flow[1].square()).sqrt()).clamp(max=1)
     flowing = parts[0].lerp_(parts[1], mix)
     bright = shot.enlarge(lit)
-    flowing *= (0.34 * min(1.5, drawn.amount) * bright).add_(1)
-    flowing += bright.sub_(0.3).clamp_(min=0).mul_(70 * drawn.amount)
+    flowing *= (0.42 * min(1.5, drawn.amount) * bright).add_(1)
+    flowing += bright.sub_(0.3).clamp_(min=0).mul_(85 * drawn.amount)
     share = min(1.0, drawn.amount)
     image[:, rows].lerp_(flowing, share) if where is None else image[:, rows].lerp_(flowing, _wide(where[rows] * share))
     return image
