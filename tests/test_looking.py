@@ -1,10 +1,10 @@
-"""Tests of looking for layers: what is expected where, and what words that ask for a layer are given."""
+"""Tests of looking for layers: what words that ask for a layer are given."""
 
 import pytest
 import torch
 
 from pipeline.pocket.layers import FOLIAGE, REST, SKY, SUBJECT, WATER, sharp
-from pipeline.pocket.looking import expected, find, looked_for
+from pipeline.pocket.looking import find, looked_for
 from tests.test_layers import canvas, finder
 
 KINDS = {"sky": SKY, "water": WATER, "leaves": FOLIAGE, "subject": SUBJECT}
@@ -52,21 +52,6 @@ def test_what_several_would_take_goes_to_what_was_seen_most() -> None:
     assert sure[:, SUBJECT, 20:, 60:120].min() > 0.6
     assert sharp(sure[:, [WATER, FOLIAGE]]).max() == 0
     assert sharp(sure[:, SKY, :, :60]).min() == 1
-
-
-def test_in_doubt_a_sky_is_above_and_a_subject_in_the_middle() -> None:
-    """Where two kinds are as likely, the place decides; what is sure stays, wherever it is."""
-    found = nothing()
-    found[:, REST], found[:, SKY], found[:, SUBJECT] = 0.2, 0.4, 0.4
-    likely = expected(found)
-    assert whole(likely)
-    assert likely[0, SKY, 0, 0] > 0.7 > 0.3 > likely[0, SUBJECT, 0, 0]
-    assert likely[0, SUBJECT, 48, 84] > 0.6
-    assert likely[0, SKY, -1, 84] < 0.25
-    for kind in (SKY, SUBJECT):
-        found = nothing() * 0.02
-        found[:, kind] = 0.98
-        assert sharp(expected(found)[:, kind]).min() == 1
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)

@@ -1,7 +1,6 @@
 """Looking for layers: what the network of layers says of a picture, and what words that ask for a layer know better."""
 
 import math
-from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -9,15 +8,9 @@ from torch import Tensor
 
 from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.layers import FOLIAGE, REST, SKY, SUBJECT, WATER, sharp
-from pipeline.pocket.layers_network import INPUT_SIZE, LAYERS, STEP, LayersNetwork
+from pipeline.pocket.layers_network import INPUT_SIZE, STEP, LayersNetwork
 from pipeline.pocket.view import View
 
-# How likely each kind is beside its mean, from the top of a view down and from its left to its right, where that
-# matters: means of the labels of the photos that were trained on.
-DOWN = {SKY: (2.0, 1.75, 1.35, 0.95, 0.7, 0.55, 0.4, 0.25), SUBJECT: (0.35, 0.6, 1.05, 1.4, 1.55, 1.35, 1.0, 0.7)}
-ACROSS = {SUBJECT: (0.35, 0.8, 1.25, 1.55, 1.55, 1.25, 0.8, 0.35)}
-# By how much the network is less sure than it says, as a power of its shares.
-SURENESS = 0.8
 # Of what seems to be on less of the view than this, words that ask for it know better: it is looked for again by such
 # odds that so much of the view is found, but not by more than the most. Only subjects are often that small.
 HARDLY = {SKY: 0.04, WATER: 0.04, FOLIAGE: 0.04, SUBJECT: 0.02}
@@ -25,8 +18,6 @@ ENOUGH = {SKY: 0.08, WATER: 0.08, FOLIAGE: 0.12, SUBJECT: 0.2}
 MOST_ODDS = 1e4
 # What is as sure as this on so much of the view is small, and not hardly seen.
 SURE, SMALL = 0.9, 0.003
-# Nothing is less likely than this, so that no share is all 0.
-LEAST = 1e-8
 HALVINGS = 12
 
 
@@ -65,11 +56,9 @@ def shown_size(view: View) -> tuple[int, int]:
 def looked_for(found: Tensor) -> Tensor:
     """Shares in which sky, water, leaves and a subject that seem hardly to be there lie where they are likeliest.
 
-    What the network is in doubt of is as likely as it is at such a place of a picture. A layer is of use only to words
-    that ask for it, and who asks for leaves sees some. They take from the rest alone; where several would take the
-    same, it goes to those that are seen more of there, by the square of it.
+    A layer is of use only to words that ask for it, and who asks for leaves sees some. They take from the rest alone;
+    where several would take the same, it goes to those that are seen more of there, by the square of it.
     """
-    found = expected(found)
     tried = {kind: _raised(found, kind) for kind in ENOUGH}
     raised = {kind: more for kind, more in tried.items() if more is not None}
     if not raised:
@@ -85,28 +74,6 @@ def looked_for(found: Tensor) -> Tensor:
     return found
 
 
-def expected(found: Tensor) -> Tensor:
-    """Shares ``[1, 5, h, w]`` a little less sure, and times how likely each kind is at such a place: a sky above."""
-    odds = _places(found.shape[2], found.shape[3]).to(found.device)
-    likely = found.clamp(min=LEAST) ** SURENESS * odds
-    return likely / likely.sum(1, keepdim=True)
-
-
-@cache
-def _places(height: int, width: int) -> Tensor:
-    """How likely each kind is at each place beside its mean: ``[1, 5, height, width]``."""
-    odds = torch.ones(1, 1 + len(LAYERS), height, width)
-    for kind, rows in DOWN.items():
-        odds[:, kind] *= _between(rows, height)[:, None]
-    for kind, columns in ACROSS.items():
-        odds[:, kind] *= _between(columns, width)
-    return odds
-
-
-def _between(values: tuple[float, ...], count: int) -> Tensor:
-    return F.interpolate(torch.tensor(values)[None, None], size=count, mode="linear", align_corners=False)[0, 0]
-
-
 def _raised(found: Tensor, kind: int) -> Tensor | None:
     """The share ``[1, 1, h, w]`` of one kind by the least odds that make enough of it, or the most; None where seen."""
     share, rest = found[:, kind : kind + 1], found[:, :1]
@@ -115,7 +82,7 @@ def _raised(found: Tensor, kind: int) -> Tensor | None:
 
     def by(log_odds: float) -> Tensor:
         more = math.exp(log_odds) * share
-        return (share + rest) * more / (more + rest)
+        return (share + rest) * more / (more + rest).clamp(min=1e-20)
 
     low, high = 0.0, math.log(MOST_ODDS)
     for _ in range(HALVINGS):
