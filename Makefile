@@ -51,28 +51,36 @@ gpu:
 	    fi; \
 	  done || :
 
-# Two passes side by side. The end-to-end tests, whose servers, browsers and ffmpeg keep real time, wait for frames more
-# than they compute: of the cores that they leave idle the rest is computed, which takes them no time, for its nice
-# value is the highest. It is told when both have ended. With ARGS it is one process, as plain pytest is. Byte code is
-# kept, or each of the many processes would compile everything anew.
+# Two passes. The end-to-end tests, whose servers, browsers and ffmpeg keep real time, wait for frames more than they
+# compute: of the cores that they leave idle the rest is computed side by side, with the highest nice value, and told
+# when both have ended. With the slow tests, which measure more, one pass follows the other. With ARGS it is one process,
+# as plain pytest is. Byte code is kept, or each of the many processes would compile everything anew.
 COMPUTED := -n auto --maxprocesses 4 --dist worksteal --ignore tests/e2e
 IN_TIME = -n $(E2E_WORKERS) --dist worksteal tests/e2e
-test test-all: $(VENV)/.stamp-dev chromium clients
+test: $(VENV)/.stamp-dev chromium clients
 	$(BIN)/ruff check .
 ifeq ($(strip $(ARGS)),)
 	@export PYTHONDONTWRITEBYTECODE=; told=$$(mktemp); failed=0; \
-	(set -x; exec nice -n 19 $(BIN)/pytest $(MARKED) $(COMPUTED)) >$$told 2>&1 & \
+	(set -x; exec nice -n 19 $(BIN)/pytest $(COMPUTED)) >$$told 2>&1 & \
 	trap 'kill $$! 2>/dev/null; cat $$told; rm $$told' EXIT; trap 'exit 130' INT TERM; \
-	(set -x; $(BIN)/pytest $(MARKED) $(IN_TIME)) || failed=1; \
+	(set -x; $(BIN)/pytest $(IN_TIME)) || failed=1; \
 	wait $$! || failed=1; \
 	exit $$failed
 else
-	$(BIN)/pytest $(MARKED) $(ARGS)
+	$(BIN)/pytest $(ARGS)
 endif
 
-test: MARKED :=
 # Any mark at all; without it pyproject.toml leaves the slow tests out.
-test-all: MARKED := -m ""
+test-all: $(VENV)/.stamp-dev chromium clients
+	$(BIN)/ruff check .
+ifeq ($(strip $(ARGS)),)
+	@failed=0; export PYTHONDONTWRITEBYTECODE=; \
+	(set -x; $(BIN)/pytest -m "" $(COMPUTED)) || failed=1; \
+	(set -x; $(BIN)/pytest -m "" $(IN_TIME)) || failed=1; \
+	exit $$failed
+else
+	$(BIN)/pytest -m "" $(ARGS)
+endif
 
 lint: $(VENV)/.stamp-dev
 	$(BIN)/ruff check .

@@ -24,7 +24,7 @@ UNDER = conditioning("pan left")
 @pytest.fixture(autouse=True)
 def all_is_asked_for(monkeypatch: pytest.MonkeyPatch, one_thread: None, made_once: None) -> None:
     """Every prompt asks for all that is drawn."""
-    monkeypatch.setattr("pipeline.causal.wishes_of", lambda asked: WISHES)
+    monkeypatch.setattr("pipeline.pocket.aim.wishes_of", lambda asked: WISHES)
 
 
 def made(latents_per_chunk: int = 1) -> CausalPipeline:
@@ -88,7 +88,7 @@ def test_a_stream_saved_before_there_was_anything_drawn_is_restored(monkeypatch:
     pipeline = made()
     state, again = pipeline.open(UNDER), pipeline.open(UNDER)
     with monkeypatch.context() as before:
-        before.setattr("pipeline.causal.wishes_of", lambda asked: {})
+        before.setattr("pipeline.pocket.aim.wishes_of", lambda asked: {})
         chunks(pipeline, state, 3)
     saved = pipeline.save(state)
     assert b"amounts" not in saved

@@ -304,14 +304,25 @@ class TestMakeTest:
         assert {*passes} <= {*done.stdout.splitlines()}
         assert (done.returncode == 0) == (not fails), done.stderr
 
+    @pytest.mark.parametrize("fails", ["", "--ignore", "-n 2"])
+    def test_slow_ones_too(self, tmp_path: Path, fails: str) -> None:
+        """One pass after the other, of any mark; a failure of either is one of make, and both run."""
+        done, passes = make_test(tmp_path, fails, target="test-all")
+        assert [line.split(" ")[-1] for line in passes] == ["tests/e2e", "tests/e2e"]
+        assert ["--ignore" in line for line in passes] == [True, False]
+        assert all(line.startswith("-m  -n ") for line in passes)
+        assert (done.returncode == 0) == (not fails), done.stderr
+
     def test_arguments(self, tmp_path: Path) -> None:
         """ARGS are pytest's own, and nothing else is."""
         done, passes = make_test(tmp_path, "", "ARGS=-k config")
         assert (done.returncode, passes) == (0, ["-k config"])
 
 
-def make_test(folder: Path, fails: str, *arguments: str) -> "tuple[subprocess.CompletedProcess[str], list[str]]":
-    """``make test`` with a pytest that fails when it is called with these words; gives how it was called too."""
+def make_test(
+    folder: Path, fails: str, *arguments: str, target: str = "test"
+) -> "tuple[subprocess.CompletedProcess[str], list[str]]":
+    """``make test``, or another target, with a pytest that fails at these words; gives how it was called too."""
     make = shutil.which("make")
     assert make is not None
     binaries = folder / "venv" / "bin"
@@ -322,11 +333,13 @@ def make_test(folder: Path, fails: str, *arguments: str) -> "tuple[subprocess.Co
     # The tests that run this may themselves be nice, and more than that is none.
     stub(folder, "nice", 'CALLED="niced $1 $2 "; export CALLED; shift 2; exec "$@"')
     noted = f'echo "$CALLED$*" | tee -a {folder}/calls'
-    # Each of two passes waits for the other one to have begun.
-    other = f'case "$*" in *e2e) until [ "$(wc -l < {folder}/calls)" -ge 2 ]; do sleep 0.02; done;; esac'
+    # Each of two passes waits for the other one to have begun, unless one is to follow the other.
+    other = (
+        f'case "{target} $*" in test\\ *e2e) until [ "$(wc -l < {folder}/calls)" -ge 2 ]; do sleep 0.02; done;; esac'
+    )
     stub(binaries, "pytest", f'{noted}; {other}; case "$*" in *"{fails or "nothing"}"*) exit 1;; esac')
     done = subprocess.run(
-        [make, "-s", "test", f"VENV={folder}/venv", *arguments],
+        [make, "-s", target, f"VENV={folder}/venv", *arguments],
         cwd=ROOT,
         env={"PATH": f"{folder}:{SHELL_TOOLS}", "CHROMIUM": "/opt/browser"},
         capture_output=True,
