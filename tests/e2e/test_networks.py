@@ -93,15 +93,20 @@ async def open_page(net: Internet, chromium_path: str, tmp_path: Path) -> AsyncI
 
 async def load(page: Page, url: str) -> None:
     """Go to the page, with patience for a busy machine; where it never comes, say what was waited for."""
+    asked: list[str] = []
     waiting: list[str] = []
-    page.on("request", lambda request: waiting.append(request.url))
+    for urls in (asked, waiting):
+        page.on("request", lambda request, urls=urls: urls.append(request.url))
     for end in ("requestfinished", "requestfailed"):
         page.on(end, lambda request: waiting.remove(request.url) if request.url in waiting else None)
     try:
         await page.goto(url, timeout=3 * PATIENCE_MS)
     except PlaywrightError as error:
         error.add_note(f"Had not come: {waiting}")
-        raise
+        # Now and then a new Chromium asks for nothing in all that time, of which no server knows.
+        if asked:
+            raise
+        await page.goto(url)
 
 
 async def direct(net: Internet, place: str) -> tuple[int | None, str]:
