@@ -22,6 +22,7 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Error as PlaywrightError
 
 from tests.conftest import IN_SESSION
 from tests.gate import Gate
@@ -164,7 +165,7 @@ async def open_page(browser: Browser) -> AsyncIterator[Callable[..., Any]]:
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.errors = errors  # type: ignore[attr-defined]
-        await page.goto(url)
+        await load(page, url)
         return page
 
     yield open_page
@@ -179,6 +180,24 @@ async def gate() -> AsyncIterator[Gate]:
     """As everywhere, but in the browser's loop."""
     async with Gate() as made:
         yield made
+
+
+async def load(page: Page, url: str) -> None:
+    """Go to the page, with patience for a busy machine; where it never comes, say what was waited for."""
+    asked: list[str] = []
+    waiting: list[str] = []
+    for urls in (asked, waiting):
+        page.on("request", lambda request, urls=urls: urls.append(request.url))
+    for end in ("requestfinished", "requestfailed"):
+        page.on(end, lambda request: waiting.remove(request.url) if request.url in waiting else None)
+    try:
+        await page.goto(url, timeout=3 * PATIENCE_MS)
+    except PlaywrightError as error:
+        error.add_note(f"Had not come: {waiting}")
+        # Now and then a new Chromium asks for nothing in all that time, of which no server knows.
+        if asked:
+            raise
+        await page.goto(url)
 
 
 async def leave(page: Page) -> None:

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page, async_playwright, expect
 
 from tests.certificate import make_certificate
 from tests.conftest import CHROMIUM_ARGS
-from tests.e2e.test_browser import FRAMES, PATIENCE_MS, keep, start_with_picture
+from tests.e2e.test_browser import FRAMES, PATIENCE_MS, keep, load, start_with_picture
 from tests.e2e.test_watch import SHOWN
 from tests.netns import RELAY, ROOT, SECRET, SERVER, UDP_PORTS, Internet, await_line, internet
 
@@ -89,24 +88,6 @@ async def open_page(net: Internet, chromium_path: str, tmp_path: Path) -> AsyncI
 
         yield open_page
         await browser.close()
-
-
-async def load(page: Page, url: str) -> None:
-    """Go to the page, with patience for a busy machine; where it never comes, say what was waited for."""
-    asked: list[str] = []
-    waiting: list[str] = []
-    for urls in (asked, waiting):
-        page.on("request", lambda request, urls=urls: urls.append(request.url))
-    for end in ("requestfinished", "requestfailed"):
-        page.on(end, lambda request: waiting.remove(request.url) if request.url in waiting else None)
-    try:
-        await page.goto(url, timeout=3 * PATIENCE_MS)
-    except PlaywrightError as error:
-        error.add_note(f"Had not come: {waiting}")
-        # Now and then a new Chromium asks for nothing in all that time, of which no server knows.
-        if asked:
-            raise
-        await page.goto(url)
 
 
 async def direct(net: Internet, place: str) -> tuple[int | None, str]:
