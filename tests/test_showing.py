@@ -11,6 +11,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from pipeline.pocket import showing
 from pipeline.pocket.latents import LATENT_SHAPE, WEATHER, screen_grid
+from pipeline.pocket.reach import bordered
 from pipeline.types import Conditioning
 from tests.pocket_parts import conditioning, pipeline
 from tests.pocket_parts import made_once as made_once
@@ -68,3 +69,15 @@ def test_weather_on_one_side_leaves_the_other_alone(variety: float) -> None:
     assert 0.05 < float(rain[:, 28].mean()) < 0.5
     assert float(rain[:, :16].min()) > 0.6
     assert float(snow.min()) > 0.4
+
+
+def test_weather_ends_softly_where_the_network_cuts_it() -> None:
+    """From one cell to the next, 15 px, no more than a quarter of rain goes, though all of it did; even rain stays."""
+    cut = torch.zeros(3, 32, 56)
+    cut[0, :, :28], cut[1] = 1.4, 0.8
+    rain, snow, fog = bordered(cut)
+    assert float((rain[:, 1:] - rain[:, :-1]).abs().max()) < 0.25 * 1.4
+    assert float(rain[:, :22].min()) > 1.39
+    assert float(rain[:, 34:].max()) < 0.01
+    torch.testing.assert_close(snow, cut[1])
+    assert float(fog.max()) == 0

@@ -43,7 +43,7 @@ def ask(network: LayersNetwork, picture: Tensor, size: tuple[int, int]) -> Tenso
 def shown_size(view: View) -> tuple[int, int]:
     """Height and width in which the network sees a view: as many pixels, half-way from its shape to that of training.
 
-    In a portrait's own shape photos are read better, skies and waters of drawn scenes worse (README).
+    A square is read best so; a portrait would be read a little better in its own shape (README).
 
     >>> shown_size(View()), shown_size(View(480, 832)), shown_size(View(640, 640))
     ((256, 448), (336, 336), (288, 384))

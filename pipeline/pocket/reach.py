@@ -4,6 +4,7 @@ The transformer's fields say how much and in which phase; a layer that was not m
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.pocket.intents import EFFECTS, REGIONS, Asked
@@ -17,7 +18,9 @@ _LAYERS = {"sky": SKY, "water": WATER, "foliage": FOLIAGE, "subject": SUBJECT}
 RATE = 0.4
 # Shares of a weather's most between which it begins. The transformer spreads what is asked for on one side over
 # two thirds of a frame, and leaves a tenth of it on the other.
-BORDER = (0.3, 0.75)
+BORDER = (0.4, 0.8)
+# Cells that the border is spread by to each side, twice: the network changes its mind within one, which looks cut.
+SOFT = 2
 
 
 def everything() -> Tensor:
@@ -43,13 +46,17 @@ def goal(asked: Asked | None, behind: bool, layers: Layers, now: Tensor) -> Tens
 def bordered(amounts: Tensor) -> Tensor:
     """Weather ``[N, h, w]`` that keeps to where most of it is, with a soft border; what is even stays as it is.
 
-    >>> [round(part, 2) for part in bordered(torch.tensor([[[1.0, 0.9, 0.5, 0.25]]])).flatten().tolist()]
-    [1.0, 0.9, 0.21, 0.0]
+    >>> sides = torch.tensor([[[1.0] * 14 + [0.5] * 4 + [0.25] * 14]])
+    >>> [round(part, 2) for part in bordered(sides)[0, 0, 8::3].tolist()]
+    [1.0, 0.89, 0.44, 0.08, 0.01, 0.0, 0.0, 0.0]
     """
     low, high = BORDER
     share = amounts / amounts.amax((1, 2), keepdim=True).clamp(min=1e-3)
     rise = ((share - low) / (high - low)).clamp(0, 1)
-    return amounts * rise.square() * (3 - 2 * rise)
+    kept = amounts * rise.square() * (3 - 2 * rise)
+    for _ in range(2):
+        kept = F.avg_pool2d(F.pad(kept[None], (SOFT, SOFT, SOFT, SOFT), mode="replicate"), 2 * SOFT + 1, 1)[0]
+    return kept
 
 
 def _is_asked(name: str, asked: Asked) -> bool:
