@@ -502,10 +502,10 @@ async def test_goodbye_on_sigterm() -> None:
             await peer.close(delete=False)
 
 
-async def resumed(peer: Peer) -> None:
-    """Resume where there is room, asking for it again for ten seconds: beside other work chunks take longer."""
+async def granted(peer: Peer, command: str, type: str) -> None:
+    """Ask for what there is room for, again for ten seconds: beside other work chunks take longer for a while."""
     async with asyncio.timeout(10):
-        while (reply := await peer.reply(peer.send("resume")))["type"] != "resumed":
+        while (reply := await peer.reply(peer.send(command)))["type"] != type:
             assert check_error(reply, "at_capacity")["retryable"]
             await asyncio.sleep(0.5)
 
@@ -529,14 +529,14 @@ async def test_capacity() -> None:
             assert int(answer.headers["Retry-After"]) >= 1
             await late.close()
             await one.ask("pause", "paused")
-            await three.ask("start", "started")
+            await granted(three, "start", "started")
             check_error(await one.ask("resume", "error"), "at_capacity")
             assert (await http("GET", one.stream)).json["state"] == "paused"
             await three.ask("stop", "stopped")
-            await resumed(one)
+            await granted(one, "resume", "resumed")
             check_error(await three.ask("start", "error"), "at_capacity")
             assert (await http("DELETE", two.stream, headers=two.bearer)).status == 204
-            await three.ask("start", "started")
+            await granted(three, "start", "started")
 
 
 async def test_offers_that_never_connect() -> None:
