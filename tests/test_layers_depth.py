@@ -83,6 +83,9 @@ def test_a_view_of_a_part_rises_faster() -> None:
     above, known = told(blobs, torch.tensor([0.5]))[0, :, 0]
     assert known.tolist() == [0, 1, 1, 1]
     torch.testing.assert_close(above, torch.tensor([0.0, -HORIZON, 0.0, 0.4]), atol=3e-3, rtol=0)
+    # Where no sky says how far that is, a part is like the whole.
+    unseen = blobs[..., 2:]
+    assert torch.equal(told(unseen, torch.tensor([0.5])), told(unseen, torch.tensor([1.0])))
 
 
 def test_a_subject_that_is_set_in_is_as_near_as_its_foot() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from pipeline.pocket.nearness import CUT_OFF, HORIZON, RISE, STANDING
 
 REST, SKY, WATER, FOLIAGE, SUBJECT = range(5)
-UNKNOWN, LEVELS = 0, 254
+UNKNOWN, FARTHEST, LEVELS = 0, 1, 254
 # Weight of depth in the loss, and in it of steps that are not where they are.
 NEARNESS, STEPS = 2.0, 2.0
 # Less of a sky than this tells no horizon.
@@ -123,7 +123,10 @@ def told(near: Tensor, scale: Tensor) -> Tensor:
     """Depth ``float32 [n, 2, H, W]`` of bytes ``[n, H, W]`` as views show it that are ``scale [n]`` of a picture."""
     known = (near != UNKNOWN).float()
     above = (near.float() - 1) / LEVELS - HORIZON
-    above = above.clamp(max=0) + (above.clamp(min=0) / scale[:, None, None]).clamp(max=1 - HORIZON)
+    # Where no horizon is seen nothing says how far away all of it is, and what is told is the same for any part.
+    has_sky = (near == FARTHEST).flatten(1).any(1)
+    scale = torch.where(has_sky, scale, 1.0)[:, None, None]
+    above = above.clamp(max=0) + (above.clamp(min=0) / scale).clamp(max=1 - HORIZON)
     return torch.stack([above * known, known], 1)
 
 
