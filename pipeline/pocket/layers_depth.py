@@ -145,7 +145,7 @@ def as_its_foot(depth: Tensor, subject: Tensor) -> Tensor:
 
 
 def off(near: Tensor, depth: Tensor) -> Tensor:
-    """How far nearness ``[n, 1, h, w]`` in 0..1 is off, of what is known; and its steps, at three sizes."""
+    """How far nearness ``[n, 1, h, w]`` is off, of what is known; and its steps, at three sizes."""
     above, known = depth.split(1, 1)
     sure = (known > 0.99).float()
     error = (near - HORIZON - above) * sure

@@ -28,6 +28,8 @@ BLOCKS = (
 # The blocks after which the picture is half, a quarter, an eighth, a sixteenth, a thirty-second of its size.
 LEVELS = (0, 2, 4, 10, 14)
 DECODER = 64
+# Nearness of what is told in the measure of logits.
+NEARNESS = 0.05
 
 
 class Block(nn.Module):
@@ -87,9 +89,10 @@ class LayersNetwork(nn.Module):
         return self.both(picture)[0]
 
     def both(self, picture: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Give logits, and nearness ``[B, 1, H / 2, W / 2]`` in 0..1; None where the weights tell none."""
+        """Give logits, and nearness ``[B, 1, H / 2, W / 2]`` of about 0..1; None where the weights tell none."""
         seen = self.drop(self._decoded(picture))
-        return self.head(seen), None if self.near is None else self.near(seen).sigmoid()
+        # A sigmoid of numbers as large as logits would be 0 or 1 from the first step of training on, and stay so.
+        return self.head(seen), None if self.near is None else self.near(seen) * NEARNESS
 
     def _decoded(self, picture: Tensor) -> Tensor:
         levels = self.levels(picture)
