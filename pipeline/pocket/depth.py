@@ -1,8 +1,9 @@
-"""How near things are, from what is known of a picture: where its sky ends, and where a subject stands.
+"""How near things are: as the network of layers says, or by where the sky of a picture ends and a subject stands.
 
-Nothing here is learned. A sky is farthest, and no horizon lies above its lowest edge; the ground comes nearer from
-there down, in proportion; what stands above it is as near as the ground at its foot. Only nearness relative to the
-picture's own mean matters: a camera that pans at its speed moves what is near faster, what is far slower.
+By rule a sky is farthest, and no horizon lies above its lowest edge; the ground comes nearer from there down, in
+proportion; what stands above it is as near as the ground at its foot. Either way what stands upright is of one
+nearness, and only nearness relative to what is seen as the picture's speed matters: a camera that pans at its speed
+moves what is near faster, what is far slower.
 """
 
 from dataclasses import dataclass, replace
@@ -12,13 +13,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.pocket.canvas import Canvas
-from pipeline.pocket.layers import SKY, SUBJECT
+from pipeline.pocket.layers import SKY, SUBJECT, WATER
+from pipeline.pocket.seen_speed import grey, seen_speed, texture
+from pipeline.pocket.uprights import as_feet, standing_lines
 from pipeline.pocket.view import View
 
 # Cells over the view in which nearness is told.
 CELLS = (60, 104)
 # Nearness of the sky, of what stands on the horizon, and how much nearer the ground is a whole height below it.
 SKY_NEAR, HORIZON_NEAR, GROUND_RISE = 0.68, 0.84, 0.6
+# How much nearer than the sky the nearest is of what the network tells.
+LEARNED_RISE = 0.8
 # The same rise where no horizon is seen, of what is hardly ground and of what surely is; and with a subject on it.
 UNSEEN_RISE, RISE_BELOW_SUBJECT = (0.06, 0.25), 0.12
 # Change across over change down, between which what is below a horizon is less and less taken for ground: a slant makes
@@ -37,13 +42,11 @@ LEAST_SKY = 0.04
 # Of the places held for the subject, the share that is held surely: below the first its outline is not to be trusted.
 SURE = (0.45, 0.65)
 LEAST_SUBJECT = 0.02
-# Grey levels of change over a cell by which half of it counts as seen to move.
-VISIBLE = 6.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Depth:
-    """Nearness of one picture, relative to its mean: 0.1 moves a tenth faster than the camera's nominal speed.
+    """Nearness of one picture, relative to what is seen: 0.1 moves a tenth faster than the camera's nominal speed.
 
     ``near float32 [1, 60, 104]`` is that of all but a subject whose outline is sure, ``subject`` of that; None: it is
     as near as what is around it.
@@ -53,10 +56,11 @@ class Depth:
     subject: float | None
 
 
-def with_depth(canvas: Canvas, found: Tensor, amount: float) -> Canvas:
+def with_depth(canvas: Canvas, found: Tensor, amount: float, learned: Tensor | None = None) -> Canvas:
     """Give a canvas that has its layers depth, from the network's shares ``float32 [1, 5, h, w]`` of the view.
 
-    ``amount`` of 1 is all of it, 0 none: the canvas as it was.
+    ``amount`` of 1 is all of it, 0 none: the canvas as it was. ``learned [1, 1, h, w]`` in 0..1 is how near the network
+    says that places are; None: it says nothing.
     """
     if not amount or canvas.layers is None:
         return canvas
@@ -67,17 +71,25 @@ def with_depth(canvas: Canvas, found: Tensor, amount: float) -> Canvas:
     standing, (across, down) = _standing(sky), _change(canvas)
     if not bool(standing.any()):
         return canvas
-    ground = _ground(standing, (across, down), has_sky, bool(sure))
-    before = ground.new_tensor(SKY_NEAR).expand_as(ground).where(standing < 0.5, ground)
+    if learned is None:
+        ground = _ground(standing, (across, down), has_sky, bool(sure))
+    else:
+        ground = SKY_NEAR + LEARNED_RISE * F.adaptive_avg_pool2d(learned, CELLS)[0]
+    picture = grey(canvas)
+    water = F.adaptive_avg_pool2d(shares[:, WATER : WATER + 1], CELLS)[0]
+    # What stands upside down in water does not stand.
+    upright = standing_lines(picture, CELLS) * standing * (water < 0.5)
+    before = ground.new_tensor(SKY_NEAR).expand_as(ground).where(standing < 0.5, as_feet(ground, upright))
     near = _rising(before, view)
     subject = F.adaptive_avg_pool2d(shares[:, SUBJECT : SUBJECT + 1], CELLS)[0]
     own = _of_subject(subject, near, sure)
     if own is not None:
         wide = F.adaptive_max_pool2d(shares[:, SUBJECT : SUBJECT + 1], CELLS)[0]
         near = _rising(torch.maximum(near, (own - STEP) * (wide > 0.2)), view)
-    mean = _mean(near if own is None else torch.lerp(near, near.new_tensor(own), subject), across + down)
-    relative = amount * (near / mean - 1)
-    return replace(canvas, depth=Depth(relative, None if own is None else amount * (own / mean - 1)))
+    seen = near if own is None else torch.lerp(near, near.new_tensor(own), subject)
+    speed = seen_speed(seen[0], texture(picture, CELLS))
+    relative = amount * (near / speed - 1)
+    return replace(canvas, depth=Depth(relative, None if own is None else amount * (own / speed - 1)))
 
 
 def sureness(subject: Tensor) -> float:
@@ -176,9 +188,3 @@ def _change(canvas: Canvas) -> tuple[Tensor, Tensor]:
     grey = canvas.rest.permute(2, 0, 1)[None].float().mean(1, keepdim=True)
     across, down = (grey[..., 1:] - grey[..., :-1]).abs(), (grey[..., 1:, :] - grey[..., :-1, :]).abs()
     return F.adaptive_avg_pool2d(across, CELLS)[0], F.adaptive_avg_pool2d(down, CELLS)[0]
-
-
-def _mean(near: Tensor, change: Tensor) -> float:
-    """Mean nearness of what can be seen to move, so that a pan is seen to go at its own speed."""
-    weight = change / (change + VISIBLE) + 0.02
-    return float((near * weight).sum() / weight.sum())

@@ -33,7 +33,7 @@ from pipeline.pocket.latents import CHANNELS, GRID
 from pipeline.pocket.layers import FOLIAGE, REST, SKY, SUBJECT, WATER, with_layers
 from pipeline.pocket.layers_data import read_rough
 from pipeline.pocket.layers_weights import read_layers
-from pipeline.pocket.looking import asked_of, looked_for
+from pipeline.pocket.looking import looked_for, with_nearness
 from pipeline.pocket.measure import similarity
 from pipeline.pocket.painter.paint import horizon_of, paint
 from pipeline.pocket.painter.scenery import Place, Scenery
@@ -85,7 +85,7 @@ def paintings() -> Iterator[tuple[str, Pixels, Tensor]]:
 def photos(folder: Path) -> Iterator[tuple[str, Pixels, None]]:
     """The photos that layers were not trained on."""
     for rough in (one for one in read_rough() if one.is_kept):
-        yield rough.number, read_picture(folder / "train" / f"{rough.number}.jpg"), None
+        yield rough.number, read_picture(folder / rough.file), None
 
 
 def wrong(near: Tensor, exact: Tensor) -> float:
@@ -151,8 +151,8 @@ def main() -> None:
         all_of = defaultdict[str, list[float]](list)
         for name, image, exact in pictures:
             canvas = prepare(image, WIDTH, HEIGHT)
-            found = asked_of(network, canvas)
-            canvas = with_depth(with_layers(canvas, alike(looked_for(found), canvas)), found, 1.0)
+            found, near = with_nearness(network, canvas)
+            canvas = with_depth(with_layers(canvas, alike(looked_for(found), canvas)), found, 1.0, near)
             told = measures(decoder, canvas, exact)
             print(name, ", ".join(f"{key} {value:.2f}" for key, value in told.items()), flush=True)
             for key, value in told.items():

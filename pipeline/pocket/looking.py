@@ -28,15 +28,29 @@ def find(network: LayersNetwork, canvas: Canvas) -> Tensor:
 
 def asked_of(network: LayersNetwork, canvas: Canvas) -> Tensor:
     """The same as sure as the network is of them: what it hardly sees is not looked for."""
+    return with_nearness(network, canvas)[0]
+
+
+def with_nearness(network: LayersNetwork, canvas: Canvas) -> tuple[Tensor, Tensor | None]:
+    """What :func:`asked_of` gives, and nearness ``float32 [1, 1, h, w]`` in 0..1 where the network tells it."""
     pixels = canvas.rest.permute(2, 0, 1)[None].float() / 127.5 - 1
-    return ask(network, pixels, shown_size(canvas.view))
+    return ask_both(network, pixels, shown_size(canvas.view))
 
 
 def ask(network: LayersNetwork, picture: Tensor, size: tuple[int, int]) -> Tensor:
     """Give shares ``float32 [1, 5, h, w]`` of a picture ``[1, 3, H, W]`` in -1..1, shown in a height and width."""
+    return ask_both(network, picture, size)[0]
+
+
+def ask_both(network: LayersNetwork, picture: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
+    """The same, and how near the network says that each place is."""
     small = F.interpolate(picture, size, mode="bilinear", antialias=True)
     # Seen in a mirror too, it is a little surer.
-    both = network(torch.cat([small, small.flip(3)]).to(network.head.weight.dtype)).float().softmax(1)
+    logits, near = network.both(torch.cat([small, small.flip(3)]).to(network.head.weight.dtype))
+    return _unmirrored(logits.float().softmax(1)), None if near is None else _unmirrored(near.float()).clamp(0, 1)
+
+
+def _unmirrored(both: Tensor) -> Tensor:
     return (both[:1] + both[1:].flip(3)) / 2
 
 

@@ -2,7 +2,8 @@
 
 A pan or tilt moves what is near farther than what is far, a zoom is taken for a step towards it, and a roll turns all
 alike. At home nothing is out of its place, and the farther from home the less is added, so that what a near thing
-uncovers stays a narrow strip.
+uncovers stays a narrow strip, and that nothing folds: of how far a thing of nearness 1 is moved at the most, by all of
+it together, no more than MOST counts.
 """
 
 import math
@@ -15,10 +16,11 @@ from pipeline.pocket.depth import Depth
 from pipeline.pocket.pose import Pose
 from pipeline.pocket.sampling import Place
 
-# Units from home at which a seventh of the way, and half at most twice as far, is left out.
-EASE = 300.0
-# Log zoom beyond which nothing more is added.
-MOST_ZOOM = 0.6
+# Units that a thing of nearness 1 is moved by the farthest way, pan, tilt and zoom together; a place is at most so much
+# of it longer or shorter than it was as nearness grows by a unit, half at most.
+MOST = 160.0
+# Units from the middle of a view to its side.
+SIDE = 416.0
 # Nearness is told of places in the picture, which it moves itself: steps in which that is settled.
 STEPS = 3
 
@@ -39,11 +41,12 @@ class Travel(NamedTuple):
 def eased(pose: Pose) -> tuple[float, float, float]:
     """How much of a pose's way counts for depth: right, down, log zoom.
 
-    >>> [round(value, 1) for value in eased(Pose(x=30.0, zoom=2.0))]
-    [29.9, 0.0, 0.6]
+    >>> [round(value, 1) for value in eased(Pose(x=30.0))], [round(value, 1) for value in eased(Pose(x=3e6, zoom=0.4))]
+    ([29.5, 0.0, 0.0], [160.0, 0.0, 0.0])
     """
-    ease = 1 / math.sqrt(1 + (pose.x**2 + pose.y**2) / EASE**2)
-    return pose.x * ease, pose.y * ease, max(-MOST_ZOOM, min(MOST_ZOOM, pose.zoom))
+    way = math.hypot(pose.x, pose.y) + abs(pose.zoom) * SIDE * math.exp(-pose.zoom)
+    ease = 1 / math.hypot(1, way / MOST)
+    return pose.x * ease, pose.y * ease, pose.zoom * ease
 
 
 def moved(x: Tensor, y: Tensor, near: Tensor | float, travel: Travel) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from pipeline.pocket.drawn.marks import with_marks
 from pipeline.pocket.latents import LATENT_SHAPE
 from pipeline.pocket.layers import drawing, with_layers
 from pipeline.pocket.layers_network import LayersNetwork
-from pipeline.pocket.looking import asked_of, looked_for
+from pipeline.pocket.looking import looked_for, with_nearness
 from pipeline.pocket.network import MASKS, PICTURE_SIZE, PocketNetwork, Scene, Text
 from pipeline.pocket.painter.canvas import painted_canvas
 from pipeline.pocket.painter.scenery import Scenery
@@ -79,8 +79,8 @@ class Eye:
         canvas = prepare(subject, view.width, view.height, self._device)
         if self._layers is None:
             return canvas
-        found = asked_of(self._layers, canvas)
-        return with_depth(with_layers(canvas, alike(looked_for(found), canvas)), found, self._parallax)
+        found, near = with_nearness(self._layers, canvas)
+        return with_depth(with_layers(canvas, alike(looked_for(found), canvas)), found, self._parallax, near)
 
     def _look(self, canvas: Canvas) -> Sight:
         scene = self._network.encode_picture(self._picture(canvas))
