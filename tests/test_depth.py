@@ -1,5 +1,6 @@
 """Tests of depth: how near things are held to be, and how a camera moves them; with no weights."""
 
+import math
 from dataclasses import replace
 from functools import cache
 
@@ -12,6 +13,7 @@ from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.decoder import nodes
 from pipeline.pocket.depth import CELLS, STEEPEST, STEP, Depth, sureness, with_depth
 from pipeline.pocket.fade import Fade, fade_from
+from pipeline.pocket.judge_depth import Still
 from pipeline.pocket.latents import CHANNELS, GRID
 from pipeline.pocket.layers import with_layers
 from pipeline.pocket.layers_network import LayersNetwork
@@ -119,6 +121,28 @@ def test_nothing_folds(pose: Pose) -> None:
     _, around, _ = places(replace(pose, roll=0.0), depth())
     assert float(around.x.diff(dim=1).min()) > 0
     assert float(around.y.diff(dim=0).min()) > 0
+
+
+@pytest.mark.parametrize("x", [0.0, 150.0, 400.0])
+@pytest.mark.parametrize("zoom", [-0.2, 0.0, 0.4, 1.5])
+def test_lengths_are_kept_within_two_by_construction(x: float, zoom: float) -> None:
+    """Of nearness as steep as any may be, both ways, nothing is made more than about twice or half as long."""
+    steps = STEEPEST * 832 / CELLS[1] * (52 - (torch.arange(104) - 52).abs())
+    ridge = replace(flat(), depth=Depth((steps - steps.mean()).expand(1, *CELLS), None))
+    made = Still().lengths(ridge, Pose(x=x, zoom=zoom))
+    growth = math.exp(abs(zoom) * float(steps.max()) / 2)
+    assert 0.48 / growth < float(made.min()) <= float(made.max()) < 2.1 * growth
+
+
+def test_the_network_may_say_how_near_things_are() -> None:
+    """What it says takes the place of the rule; a sky stays farthest, a subject as near as its foot."""
+    shares = scene()[1]
+    learned = torch.linspace(0.8, 0.2, 60).view(1, 1, 60, 1).expand(1, 1, *CELLS)
+    found = with_depth(flat(), shares, 1.0, learned).depth
+    assert found is not None
+    below = found.near[0, 34:-2, 95]
+    assert bool((below[1:] < below[:-1]).all())
+    assert float(found.near[0, 2, 90:].max()) == pytest.approx(float(found.near.min()))
 
 
 def test_a_picture_without_layers_or_ground_is_flat() -> None:

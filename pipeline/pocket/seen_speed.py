@@ -13,7 +13,7 @@ from pipeline.pocket.canvas import Canvas
 # Pixels of a picture that is looked at, of whatever shape, and of the neighbourhood that tells texture.
 SIZE, AROUND = (120, 208), 7
 # Squared grey levels a pixel from which on half of a motion counts as seen.
-VISIBLE = 4.0
+VISIBLE = 3.25
 # Rounds in which what does not follow counts less, and the least difference in nearness by which it does not.
 ROUNDS, LEAST_SPREAD = 12, 0.01
 
@@ -25,12 +25,20 @@ def grey(canvas: Canvas) -> Tensor:
 
 def texture(picture: Tensor, cells: tuple[int, int]) -> Tensor:
     """How well a motion of each cell of a small grey picture can be seen, ``[60, 104]`` in 0..1, in the worse way."""
-    across = F.pad((picture[..., 2:] - picture[..., :-2]) / 2, (1, 1))
-    down = F.pad((picture[..., 2:, :] - picture[..., :-2, :]) / 2, (0, 0, 1, 1))
+    plain = _blurred(_blurred(picture, 2), 3)
+    across = _blurred(F.pad((plain[..., 2:] - plain[..., :-2]) / 2, (1, 1)), 2)
+    down = _blurred(F.pad((plain[..., 2:, :] - plain[..., :-2, :]) / 2, (0, 0, 1, 1)), 3)
     both = torch.cat([across * across, across * down, down * down], 1)
     a, b, c = F.avg_pool2d(both, AROUND, 1, AROUND // 2, count_include_pad=False)[0]
     weakest = ((a + c) / 2 - (((a - c) / 2).square() + b.square()).sqrt()).clamp(min=0)
     return F.adaptive_avg_pool2d((weakest / (weakest + VISIBLE))[None], cells)[0]
+
+
+def _blurred(plane: Tensor, axis: int) -> Tensor:
+    """A little, along one axis: grain is nothing that a motion is seen by."""
+    first, last = plane.narrow(axis, 0, 1), plane.narrow(axis, -1, 1)
+    length, wide = plane.shape[axis], torch.cat([first, plane, last], axis)
+    return plane / 2 + (wide.narrow(axis, 0, length) + wide.narrow(axis, 2, length)) / 4
 
 
 def seen_speed(near: Tensor, seen: Tensor) -> float:

@@ -4,11 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Rows of the small picture over which a line must keep its side of light and dark, and grey levels of change a pixel
-# across from which it begins to be one, and surely is.
-LONG, STRONG = 17, (3.0, 8.0)
-# How much of the change across must be on one side, along a line.
-ALIKE = (0.55, 0.8)
+# Rows of the small picture along which a line must keep its side of light and dark, grey levels of change across from
+# which it does, and the share of the rows in which it must: from the first it begins to be a line.
+LONG, STRONG, KEPT = 17, 3.0, (0.65, 0.85)
 # Cells between two lines that are sides of one thing, at most, and between two things that make a front.
 BROAD, FRONT = 7, 11
 
@@ -16,18 +14,14 @@ BROAD, FRONT = 7, 11
 def standing_lines(picture: Tensor, cells: tuple[int, int]) -> Tensor:
     """How surely each cell ``[1, 60, 104]`` of a small grey picture is of something with upright sides, 0..1."""
     across = F.pad((picture[..., 2:] - picture[..., :-2]) / 2, (1, 1))
-    # The mean of a line keeps its change; that of grass, gravel, waves does not.
-    along = _lengthwise(across).abs()
-    alike = ((along / (_lengthwise(across.abs()) + 1) - ALIKE[0]) / (ALIKE[1] - ALIKE[0])).clamp(0, 1)
-    sure = alike * ((along - STRONG[0]) / (STRONG[1] - STRONG[0])).clamp(0, 1)
-    # To its ends, of which half was cut off.
-    sure = F.max_pool2d(sure, (LONG // 2, 1), 1, (LONG // 4, 0))[..., : picture.shape[2], :]
+    # A line is brighter on one side all along; of grass, gravel, waves each row has its own.
+    sides = torch.cat([across > STRONG, across < -STRONG], 1).float()
+    along = F.avg_pool2d(sides, (LONG, 1), 1, (LONG // 2, 0), count_include_pad=False).amax(1, keepdim=True)
+    sure = ((along - KEPT[0]) / (KEPT[1] - KEPT[0])).clamp(0, 1)
+    # What was looked at about a place is all of the line.
+    sure = F.max_pool2d(sure, (LONG, 1), 1, (LONG // 2, 0))
     found = F.adaptive_max_pool2d(sure, cells)[0]
     return torch.maximum(_closed(found, BROAD), found)
-
-
-def _lengthwise(plane: Tensor) -> Tensor:
-    return F.avg_pool2d(plane, (LONG, 1), 1, (LONG // 2, 0), count_include_pad=False)
 
 
 def as_feet(near: Tensor, upright: Tensor) -> Tensor:
