@@ -21,7 +21,7 @@ from pipeline.pocket.view import View
 # Cells over the view in which nearness is told.
 CELLS = (60, 104)
 # Nearness of the sky, of what stands on the horizon, and how much nearer the ground is a whole height below it.
-SKY_NEAR, HORIZON_NEAR, GROUND_RISE = 0.68, 0.84, 0.6
+SKY_NEAR, HORIZON_NEAR, GROUND_RISE = 0.68, 0.84, 0.56
 # How much nearer than the sky the nearest is of what the network tells.
 LEARNED_RISE = 0.8
 # The same rise where no horizon is seen, of what is hardly ground and of what surely is; and with a subject on it.
@@ -80,14 +80,16 @@ def with_depth(canvas: Canvas, found: Tensor, amount: float, learned: Tensor | N
     # What stands upside down in water does not stand.
     upright = standing_lines(picture, CELLS) * standing * (water < 0.5)
     before = ground.new_tensor(SKY_NEAR).expand_as(ground).where(standing < 0.5, as_feet(ground, upright))
-    near = _rising(before, view)
+    seen = texture(picture, CELLS)
+    # Of what is relative already nothing gets steeper.
+    near = _rising(before / seen_speed(before[0], seen), view)
     subject = F.adaptive_avg_pool2d(shares[:, SUBJECT : SUBJECT + 1], CELLS)[0]
     own = _of_subject(subject, near, sure)
     if own is not None:
         wide = F.adaptive_max_pool2d(shares[:, SUBJECT : SUBJECT + 1], CELLS)[0]
         near = _rising(torch.maximum(near, (own - STEP) * (wide > 0.2)), view)
-    seen = near if own is None else torch.lerp(near, near.new_tensor(own), subject)
-    speed = seen_speed(seen[0], texture(picture, CELLS))
+    of_all = near if own is None else torch.lerp(near, near.new_tensor(own), subject)
+    speed = seen_speed(of_all[0], seen)
     relative = amount * (near / speed - 1)
     return replace(canvas, depth=Depth(relative, None if own is None else amount * (own / speed - 1)))
 

@@ -6,9 +6,9 @@ from torch import Tensor
 
 # Rows of the small picture along which a line must keep its side of light and dark, grey levels of change across from
 # which it does, and the share of the rows in which it must: from the first it begins to be a line.
-LONG, STRONG, KEPT = 17, 3.0, (0.65, 0.85)
-# Cells between two lines that are sides of one thing, at most, and between two things that make a front.
-BROAD, FRONT = 7, 11
+LONG, STRONG, KEPT = 17, 3.0, (0.75, 0.9)
+# Cells between two lines that are sides of one thing, and between two things that make a front, at most.
+BROAD = 11
 
 
 def standing_lines(picture: Tensor, cells: tuple[int, int]) -> Tensor:
@@ -38,7 +38,7 @@ def as_feet(near: Tensor, upright: Tensor) -> Tensor:
         link = torch.minimum(upright[:, row], upright[:, row + 1])
         rows[row] = rows[row] + link * (rows[row + 1] - rows[row]).clamp(min=0)
     near = torch.stack(rows, 1)
-    return torch.maximum(_closed(near, FRONT), near)
+    return torch.maximum(_closed(near, BROAD), near)
 
 
 def _closed(plane: Tensor, width: int) -> Tensor:
