@@ -76,22 +76,32 @@ def with_depth(canvas: Canvas, found: Tensor, amount: float, learned: Tensor | N
     else:
         ground = SKY_NEAR + LEARNED_RISE * F.adaptive_avg_pool2d(learned, CELLS)[0]
     picture = grey(canvas)
-    water = F.adaptive_avg_pool2d(shares[:, WATER : WATER + 1], CELLS)[0]
+    seen, water = texture(picture, CELLS), F.adaptive_avg_pool2d(shares[:, WATER : WATER + 1], CELLS)[0]
     # What stands upside down in water does not stand.
     upright = standing_lines(picture, CELLS) * standing * (water < 0.5)
     before = ground.new_tensor(SKY_NEAR).expand_as(ground).where(standing < 0.5, as_feet(ground, upright))
-    seen = texture(picture, CELLS)
     # Of what is relative already nothing gets steeper.
     near = _rising(before / seen_speed(before[0], seen), view)
-    subject = F.adaptive_avg_pool2d(shares[:, SUBJECT : SUBJECT + 1], CELLS)[0]
+    near, all_of_it, own = _with_subject(near, shares[:, SUBJECT : SUBJECT + 1], sure, view)
+    speed = seen_speed(all_of_it[0], seen)
+    return replace(canvas, depth=Depth(amount * (near / speed - 1), own and amount * (own / speed - 1)))
+
+
+def _with_subject(near: Tensor, share: Tensor, sure: float, view: View) -> tuple[Tensor, Tensor, float | None]:
+    """Nearness ``[1, 60, 104]`` in which a subject of a share ``[1, 1, h, w]`` is of one nearness; with all of it; its.
+
+    It is by itself, and its own nearness told, only where that makes a step from what is around it: what is by itself
+    is seen twice, which takes time.
+    """
+    subject = F.adaptive_avg_pool2d(share, CELLS)[0]
     own = _of_subject(subject, near, sure)
-    if own is not None:
-        wide = F.adaptive_max_pool2d(shares[:, SUBJECT : SUBJECT + 1], CELLS)[0]
-        near = _rising(torch.maximum(near, (own - STEP) * (wide > 0.2)), view)
-    of_all = near if own is None else torch.lerp(near, near.new_tensor(own), subject)
-    speed = seen_speed(of_all[0], seen)
-    relative = amount * (near / speed - 1)
-    return replace(canvas, depth=Depth(relative, None if own is None else amount * (own / speed - 1)))
+    if own is None:
+        return near, near, None
+    wide = F.adaptive_max_pool2d(share, CELLS)[0] > 0.2
+    edge = (F.max_pool2d(wide.float(), 5, 1, 2) > 0) & ~wide
+    is_apart = bool(edge.any()) and own - float(near[edge].mean()) > STEP
+    near = _rising(torch.maximum(near, (own - STEP * is_apart) * wide), view)
+    return near, torch.lerp(near, near.new_tensor(own), subject) if is_apart else near, own if is_apart else None
 
 
 def sureness(subject: Tensor) -> float:
