@@ -34,6 +34,8 @@ STANDING, CUT_OFF = 0.04, 0.14
 # How much nearer than what is close around it a subject may be: what it uncovers, and what is painted there, is a
 # strip of a dozen units at most. The rest is gained by steps of what is around it.
 STEP = 0.06
+# How much nearer than that one must be to be by himself; else what is around gives way to all of it.
+APART = 0.15
 # Most nearness gained by a unit: 160 units from home, what is seen beside an edge is at most doubled or halved.
 STEEPEST = 0.003
 # Share of a cell from which it counts as standing before the sky: a mast is narrower than a cell.
@@ -81,27 +83,27 @@ def with_depth(canvas: Canvas, found: Tensor, amount: float, learned: Tensor | N
     upright = standing_lines(picture, CELLS) * standing * (water < 0.5)
     before = ground.new_tensor(SKY_NEAR).expand_as(ground).where(standing < 0.5, as_feet(ground, upright))
     # Of what is relative already nothing gets steeper.
-    near = _rising(before / seen_speed(before[0], seen), view)
-    near, all_of_it, own = _with_subject(near, shares[:, SUBJECT : SUBJECT + 1], sure, view)
-    speed = seen_speed(all_of_it[0], seen)
+    near, own = _with_subject(before / seen_speed(before[0], seen), shares[:, SUBJECT : SUBJECT + 1], sure, standing)
+    near = _rising(near, view)
+    subject = F.adaptive_avg_pool2d(shares[:, SUBJECT : SUBJECT + 1], CELLS)[0]
+    speed = seen_speed((near if own is None else torch.lerp(near, near.new_tensor(own), subject))[0], seen)
     return replace(canvas, depth=Depth(amount * (near / speed - 1), own and amount * (own / speed - 1)))
 
 
-def _with_subject(near: Tensor, share: Tensor, sure: float, view: View) -> tuple[Tensor, Tensor, float | None]:
-    """Nearness ``[1, 60, 104]`` in which a subject of a share ``[1, 1, h, w]`` is of one nearness; with all of it; its.
+def _with_subject(near: Tensor, share: Tensor, sure: float, standing: Tensor) -> tuple[Tensor, float | None]:
+    """Nearness ``[1, 60, 104]`` with a subject of a share ``[1, 1, h, w]``, all of it as near; and how near, or None.
 
-    It is by itself, and its own nearness told, only where that makes a step from what is around it: what is by itself
-    is seen twice, which takes time.
+    It is by itself, and its own nearness told, only where it is much nearer than what stands around it: what is by
+    itself is seen twice, which takes time, and before a sky nobody sees what gives way.
     """
-    subject = F.adaptive_avg_pool2d(share, CELLS)[0]
-    own = _of_subject(subject, near, sure)
+    own = _of_subject(F.adaptive_avg_pool2d(share, CELLS)[0], near, sure)
     if own is None:
-        return near, near, None
+        return near, None
     wide = F.adaptive_max_pool2d(share, CELLS)[0] > 0.2
     edge = (F.max_pool2d(wide.float(), 5, 1, 2) > 0) & ~wide
-    is_apart = bool(edge.any()) and own - float(near[edge].mean()) > STEP
-    near = _rising(torch.maximum(near, (own - STEP * is_apart) * wide), view)
-    return near, torch.lerp(near, near.new_tensor(own), subject) if is_apart else near, own if is_apart else None
+    beside = near[edge & (standing > 0.5)]
+    is_apart = len(beside) > 0 and own - float(beside.mean()) > APART
+    return near.new_tensor(own - STEP * is_apart).where(wide, near), own if is_apart else None
 
 
 def sureness(subject: Tensor) -> float:

@@ -75,7 +75,7 @@ class Eye:
 
     def _canvas(self, subject: Subject, view: View) -> Canvas:
         if isinstance(subject, tuple):
-            return painted_canvas(*subject, view, self._device)
+            return painted_canvas(*subject, view, self._device, self._parallax)
         canvas = prepare(subject, view.width, view.height, self._device)
         if self._layers is None:
             return canvas

@@ -7,14 +7,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.pocket.canvas import LEAST_SKY, SCALE, Canvas, plate_size, shrink
+from pipeline.pocket.depth import with_depth
 from pipeline.pocket.layers import SKY, layered
 from pipeline.pocket.painter.paint import paint
 from pipeline.pocket.painter.scenery import Scenery
 from pipeline.pocket.view import View
 
 
-def painted_canvas(scenery: Scenery, seed: int, view: View, device: torch.device) -> Canvas:
-    """Paint a scene, and give it with its exact layers; behind what stands before it the sky goes on."""
+def painted_canvas(scenery: Scenery, seed: int, view: View, device: torch.device, parallax: float = 0.0) -> Canvas:
+    """Paint a scene, and give it with its exact layers and depth; behind what stands before it the sky goes on."""
     painting = paint(scenery, seed, view)
     (rows, columns), pixels = view.room, painting.pixels
     rest = pixels[rows : rows + view.height, columns : columns + view.width].contiguous()
@@ -25,7 +26,9 @@ def painted_canvas(scenery: Scenery, seed: int, view: View, device: torch.device
     if float(shares[:, SKY].mean()) >= LEAST_SKY:
         sky = F.interpolate(shares[:, SKY : SKY + 1], size=size, mode="area")
         canvas = replace(canvas, sky=sky, plate=_twice(painting.sky).to(device))
-    return layered(canvas, shares)
+    inside = (..., slice(rows, rows + view.height), slice(columns, columns + view.width))
+    near = painting.near[None, None][inside].to(device)
+    return with_depth(layered(canvas, shares), shares[inside], parallax, near)
 
 
 def _twice(pixels: Tensor) -> Tensor:
