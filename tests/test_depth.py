@@ -37,7 +37,11 @@ def flat() -> Canvas:
 
 @cache
 def deep() -> Canvas:
-    return with_depth(flat(), scene()[1], 1.0)
+    """A cat close by, on a plain under a sky."""
+    shares = scene()[1]
+    rows = torch.linspace(-0.4, 0.6, shares.shape[2]).clamp(min=0)[:, None] + 0.1
+    near = torch.lerp(rows * (1 - shares[:, 1:2]), torch.tensor(0.9), shares[:, 4:])
+    return with_depth(flat(), shares, 1.0, near)
 
 
 def depth() -> Depth:
@@ -66,10 +70,21 @@ def places(pose: Pose, given: Depth) -> tuple[Place, Place, Place | None]:
 def test_the_sky_is_farthest_and_the_ground_comes_nearer() -> None:
     """Over the plain the sky is far, from the horizon down it is nearer row by row, and a subject stands out."""
     near = depth().near[0]
-    assert float(near[2, 90:].max()) == pytest.approx(float(near.min()))
+    assert float(near[2, 102:].max()) == pytest.approx(float(near.min()))
     below = near[34:-2, 95]
     assert bool((below[1:] > below[:-1]).all())
     assert of_subject() > float(near[30, 60])
+
+
+def test_who_is_hardly_nearer_is_of_one_nearness() -> None:
+    """By rule the cat is as near as its foot: all of it, and not by itself, which would take time."""
+    shares = scene()[1]
+    found = with_depth(flat(), shares, 1.0).depth
+    assert found is not None
+    assert found.subject is None
+    cat = found.near[0][torch.nn.functional.adaptive_avg_pool2d(shares[:, 4:], CELLS)[0, 0] > 0.9]
+    assert len(cat) > 20
+    assert float(cat.max() - cat.min()) < 0.01
 
 
 def test_nothing_is_steep() -> None:

@@ -240,3 +240,11 @@ def test_every_example_is_painted_whole(prompt: str) -> None:
     assert not wish.is_empty
     assert wish.rest == "" or names_motion(wish.rest)
     assert painted(wish) != Scenery()
+
+
+def test_a_painting_has_its_exact_depth_where_it_is_asked_for() -> None:
+    """With parallax its ground comes nearer row by row; without it all is one plane, as before."""
+    deep = painted_canvas(Scenery("sea"), 3, VIEW, torch.device("cpu"), 1.0).depth
+    assert deep is not None
+    assert deep.near[0, -1, 50] > deep.near[0, 45, 50] > deep.near[0, 5, 50]
+    assert painted_canvas(Scenery("sea"), 3, VIEW, torch.device("cpu")).depth is None

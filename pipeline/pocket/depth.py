@@ -36,6 +36,8 @@ STANDING, CUT_OFF = 0.04, 0.14
 STEP = 0.06
 # How much nearer than that one must be to be by himself; else what is around gives way to all of it.
 APART = 0.15
+# Of a larger share of the view nobody is by himself.
+SMALL = 0.15
 # Most nearness gained by a unit: 160 units from home, what is seen beside an edge is at most doubled or halved.
 STEEPEST = 0.003
 # Share of a cell from which it counts as standing before the sky: a mast is narrower than a cell.
@@ -93,16 +95,18 @@ def with_depth(canvas: Canvas, found: Tensor, amount: float, learned: Tensor | N
 def _with_subject(near: Tensor, share: Tensor, sure: float, standing: Tensor) -> tuple[Tensor, float | None]:
     """Nearness ``[1, 60, 104]`` with a subject of a share ``[1, 1, h, w]``, all of it as near; and how near, or None.
 
-    It is by itself, and its own nearness told, only where it is much nearer than what stands around it: what is by
-    itself is seen twice, which takes time, and before a sky nobody sees what gives way.
+    It is by itself, and its own nearness told, only where it is much nearer than what stands around it, and small: what
+    is by itself is seen twice, which takes time, and before a sky nobody sees what gives way.
     """
-    own = _of_subject(F.adaptive_avg_pool2d(share, CELLS)[0], near, sure)
+    subject = F.adaptive_avg_pool2d(share, CELLS)[0]
+    own = _of_subject(subject, near, sure)
     if own is None:
         return near, None
     wide = F.adaptive_max_pool2d(share, CELLS)[0] > 0.2
     edge = (F.max_pool2d(wide.float(), 5, 1, 2) > 0) & ~wide
     beside = near[edge & (standing > 0.5)]
-    is_apart = len(beside) > 0 and own - float(beside.mean()) > APART
+    is_small = float(subject.mean()) < SMALL
+    is_apart = is_small and len(beside) > 0 and own - float(beside.mean()) > APART
     return near.new_tensor(own - STEP * is_apart).where(wide, near), own if is_apart else None
 
 
