@@ -71,7 +71,7 @@ def test_the_sky_is_farthest_and_the_ground_comes_nearer() -> None:
     """Over the plain the sky is far, from the horizon down it is nearer row by row, and a subject stands out."""
     near = depth().near[0]
     assert float(near[2, 102:].max()) == pytest.approx(float(near.min()))
-    below = near[34:-2, 95]
+    below = near[44:-2, 103]
     assert bool((below[1:] > below[:-1]).all())
     assert of_subject() > float(near[30, 60])
 
