@@ -130,6 +130,14 @@ def test_a_dolly_grows_what_is_near() -> None:
     assert float(seen_of[2]) > float(was[2])
 
 
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_pan_to_the_side_shows_hardly_more_than_a_flat_one(side: int) -> None:
+    """Where a flat pan ends at the picture's side, one with depth does, within a few units."""
+    plain, around, _ = places(Pose(x=side * 66.0, zoom=0.18), depth())
+    assert float((side * plain.x).max()) < 416
+    assert float((side * around.x).max()) < 416 + 5
+
+
 @pytest.mark.parametrize("pose", [PAN, DOLLY, Pose(x=-280.0, zoom=0.6), Pose(y=90.0, roll=0.3)])
 def test_nothing_folds(pose: Pose) -> None:
     """Places keep their order along every row and column, wherever a camera gets."""

@@ -28,6 +28,7 @@ def test_a_nearer_picture_is_faster_and_not_stretched() -> None:
     told = of(torch.full((1, 1, 1), 0.2))
     assert abs(told["pan"] - 1.2) < 0.03
     assert abs(told["tilt"] - 1.2) < 0.03
+    assert abs(told["zoom"] - 1.2) < 0.05
     assert abs(told["least"] - 1) < 0.01
     assert abs(told["most"] - 1) < 0.01
     assert told["beyond"] == told["strip"] == 0

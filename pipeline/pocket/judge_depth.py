@@ -5,7 +5,7 @@ network of layers; their exact depth is known: ground that is y below the horizo
 on the horizon is far, the sky farthest. Photos are those that were kept out of the training of layers. Told are:
 
 - wrong: of pairs of places that are clearly not as near, those in which the nearer one is told to be farther;
-- pan, tilt: the speed that is seen by optical flow, as a share of that without depth, near home and far from it;
+- pan, tilt, zoom: the speed that is seen by optical flow, as a share of that without depth, near home and far from it;
 - least, most: what a look from afar makes of a length, of any place, 1 is none; "in" is after a zoom in besides;
 - beyond: the share of places that are made more than twice or less than half as long, of the worst of these;
 - strip: units that a subject uncovers at the farthest, painted in.
@@ -46,6 +46,8 @@ FLAT: tuple[Place, ...] = ("sea", "lake", "field", "snow")
 SEEDS = range(900, 903)
 # How far a view may go from home, units; and how far it goes between two frames that are compared.
 FARTHEST, STEP = {"pan": 150.0, "tilt": 70.0}, 8.0
+# The same of a zoom.
+ZOOMS = 0.4, 0.03
 # Of the nearness of the ground at the view's lower edge, a difference that is clear.
 CLEAR, PAIRS = 0.15, 4000
 
@@ -103,7 +105,7 @@ def wrong(near: Tensor, exact: Tensor) -> float:
 
 
 def speeds(decoder: Still, canvas: Canvas) -> dict[str, float]:
-    """Speeds that are seen of a pan and a tilt, near home and far from it, as shares of those without depth."""
+    """Speeds that are seen of a pan, a tilt and a zoom, near home and far from it, as shares of those without depth."""
     found: dict[str, float] = {}
     for name, most in FARTHEST.items():
         for where, start in (("", 0.0), (" far", most - STEP)):
@@ -113,6 +115,12 @@ def speeds(decoder: Still, canvas: Canvas) -> dict[str, float]:
             ]
             deep, flat = (seen.right if name == "pan" else seen.down for seen in both)
             found[name + where] = deep / flat
+    for where, start in (("", 0.0), (" far", ZOOMS[0])):
+        poses = [Pose(zoom=start), Pose(zoom=start + ZOOMS[1])]
+        deep, flat = (
+            similarity(*(decoder.frame(one, p) for p in poses)).growth for one in (canvas, replace(canvas, depth=None))
+        )
+        found["zoom" + where] = deep / flat
     return found
 
 
