@@ -81,16 +81,16 @@ def with_depth(canvas: Canvas, found: Tensor, amount: float, learned: Tensor | N
         ground = _ground(standing, (across, down), has_sky, bool(sure))
     else:
         ground = SKY_NEAR + LEARNED_RISE * F.adaptive_avg_pool2d(learned, CELLS)[0]
-    picture = grey(canvas)
-    seen, water = texture(picture, CELLS), F.adaptive_avg_pool2d(shares[:, WATER : WATER + 1], CELLS)[0]
+    picture, share = grey(canvas), shares[:, SUBJECT : SUBJECT + 1]
     # What stands upside down in water does not stand.
-    upright = standing_lines(picture, CELLS) * standing * (water < 0.5)
-    before = ground.new_tensor(SKY_NEAR).expand_as(ground).where(standing < 0.5, as_feet(ground, upright))
+    dry = F.adaptive_avg_pool2d(shares[:, WATER : WATER + 1], CELLS)[0] < 0.5
+    feet = as_feet(ground, standing_lines(picture, CELLS) * standing * dry)
+    before, seen = ground.new_tensor(SKY_NEAR).where(standing < 0.5, feet), texture(picture, CELLS)
     # Of what is relative already nothing gets steeper.
-    near, own = _with_subject(before / seen_speed(before[0], seen), shares[:, SUBJECT : SUBJECT + 1], sure, standing)
+    near, own = _with_subject(before / seen_speed(before[0], seen), share, sure, standing)
     near = _rising(near, view)
-    subject = F.adaptive_avg_pool2d(shares[:, SUBJECT : SUBJECT + 1], CELLS)[0]
-    speed = seen_speed((near if own is None else torch.lerp(near, near.new_tensor(own), subject))[0], seen)
+    seen_near = near if own is None else near.lerp(near.new_tensor(own), F.adaptive_avg_pool2d(share, CELLS)[0])
+    speed = seen_speed(seen_near[0], seen)
     relative = _inside_of_sides(near / speed - 1, view)
     return replace(canvas, depth=Depth(amount * relative, own and amount * (own / speed - 1)))
 
