@@ -23,7 +23,7 @@ CELLS = (60, 104)
 # Nearness of the sky, of what stands on the horizon, and how much nearer the ground is a whole height below it.
 SKY_NEAR, HORIZON_NEAR, GROUND_RISE = 0.68, 0.84, 0.56
 # How much nearer than the sky the nearest is of what the network tells.
-LEARNED_RISE = 0.8
+LEARNED_RISE = 0.75
 # The same rise where no horizon is seen, of what is hardly ground and of what surely is; and with a subject on it.
 UNSEEN_RISE, RISE_BELOW_SUBJECT = (0.06, 0.25), 0.12
 # Change across over change down, between which what is below a horizon is less and less taken for ground: a slant makes

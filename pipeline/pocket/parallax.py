@@ -18,7 +18,7 @@ from pipeline.pocket.sampling import Place
 
 # Units that a thing of nearness 1 is moved by the farthest way, pan, tilt and zoom together; a place is at most so much
 # of it longer or shorter than it was as nearness grows by a unit, half at most.
-MOST = 160.0
+MOST = 150.0
 # Units from the middle of a view to its side.
 SIDE = 416.0
 # Nearness is told of places in the picture, which it moves itself: steps in which that is settled.
@@ -42,7 +42,7 @@ def eased(pose: Pose) -> tuple[float, float, float]:
     """How much of a pose's way counts for depth: right, down, log zoom.
 
     >>> [round(value, 1) for value in eased(Pose(x=30.0))], [round(value, 1) for value in eased(Pose(x=3e6, zoom=0.4))]
-    ([29.5, 0.0, 0.0], [160.0, 0.0, 0.0])
+    ([29.4, 0.0, 0.0], [150.0, 0.0, 0.0])
     """
     way = math.hypot(pose.x, pose.y) + abs(pose.zoom) * SIDE * math.exp(-pose.zoom)
     ease = 1 / math.hypot(1, way / MOST)
