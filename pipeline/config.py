@@ -33,7 +33,7 @@ class ModelConfig:
     shapes: list[str] = field(default_factory=lambda: ["turned", "square"], metadata={"choices": ("turned", "square")})
     fps: int = ranged(16, 4, 60)
     variety: float = ranged(1.0, 0.0, 1.0)
-    parallax: float = ranged(0.0, 0.0, 1.0)
+    parallax: float = ranged(1.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
