@@ -132,7 +132,7 @@ def test_a_dolly_grows_what_is_near() -> None:
 
 @pytest.mark.parametrize("side", [-1, 1])
 def test_a_pan_to_the_side_shows_hardly_more_than_a_flat_one(side: int) -> None:
-    """Where a flat pan ends at the picture's side, one with depth does, within a few units, however near things are."""
+    """Near things at the side go ahead of a pan, but the zoom that made room for it enlarges them as much."""
     close = torch.zeros(1, 1, *CELLS)
     close[..., :10] = close[..., -10:] = 0.9
     found = with_depth(flat(), scene()[1], 1.0, close).depth

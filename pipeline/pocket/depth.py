@@ -40,8 +40,6 @@ APART = 0.15
 SMALL = 0.15
 # Most nearness gained by a unit: 160 units from home, what is seen beside an edge is at most doubled or halved.
 STEEPEST = 0.003
-# How much faster than the camera what is at a side of the picture may be.
-BESIDE = 0.05
 # Share of a cell from which it counts as standing before the sky: a mast is narrower than a cell.
 LEAST_STANDING = 0.12
 LEAST_SKY = 0.04
@@ -91,15 +89,7 @@ def with_depth(canvas: Canvas, found: Tensor, amount: float, learned: Tensor | N
     near = _rising(near, view)
     seen_near = near if own is None else near.lerp(near.new_tensor(own), F.adaptive_avg_pool2d(share, CELLS)[0])
     speed = seen_speed(seen_near[0], seen)
-    relative = _inside_of_sides(near / speed - 1, view)
-    return replace(canvas, depth=Depth(amount * relative, own and amount * (own / speed - 1)))
-
-
-def _inside_of_sides(relative: Tensor, view: View) -> Tensor:
-    """Let what is at a side of the picture move hardly faster than the camera: a pan that ends there shows no more."""
-    columns = torch.arange(CELLS[1], device=relative.device) + 0.5
-    away = torch.minimum(columns, CELLS[1] - columns) * (view.extent[0] / CELLS[1])
-    return torch.minimum(relative, BESIDE + STEEPEST * away)
+    return replace(canvas, depth=Depth(amount * (near / speed - 1), own and amount * (own / speed - 1)))
 
 
 def _with_subject(near: Tensor, share: Tensor, sure: float, standing: Tensor) -> tuple[Tensor, float | None]:
