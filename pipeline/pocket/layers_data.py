@@ -37,8 +37,8 @@ BAND = 9
 
 Kinds = npt.NDArray[np.uint8]
 Pixels = npt.NDArray[np.uint8]
-# Free room around a cut-out, px of the stored size.
-ROOM = 4
+# Free room around a cut-out, px of the stored size, and the alpha that is none.
+ROOM, FAINT = 4, 8
 ChoiceT = TypeVar("ChoiceT")
 
 
@@ -154,7 +154,7 @@ def cut_out(path: Path) -> Pixels:
     """A cut-out as large as the stored size holds, in its middle: ``uint8 [240, 416, 4]``."""
     with Image.open(path) as opened:
         rgba = opened.convert("RGBA")
-    fitted = rgba.crop(rgba.getchannel("A").point(lambda value: 255 * (value > 8)).getbbox())
+    fitted = rgba.crop(Image.fromarray(np.asarray(rgba)[..., 3] > FAINT).getbbox())
     inner = (STORED_SIZE[0] - 2 * ROOM, STORED_SIZE[1] - 2 * ROOM)
     fitted = ImageOps.contain(fitted, inner, Image.Resampling.LANCZOS)
     stored = Image.new("RGBA", STORED_SIZE)

@@ -22,8 +22,8 @@ MIRRORED, MIRRORED_DRY, SHADOWED = 0.5, 0.08, 0.45
 def peopled(image: Tensor, kinds: Tensor, cuts: Tensor) -> tuple[Tensor, Tensor]:
     """Set a cut-out into each picture.
 
-    ``image`` is ``float32 [n, 3, H, W]`` in 0..1, ``kinds`` are shares ``[n, K, H, W]``, ``cuts`` ``uint8 [n, 4, h, w]``
-    with an alpha that is not multiplied in.
+    ``image`` is ``float32 [n, 3, H, W]`` in 0..1, ``kinds`` are shares ``[n, K, H, W]``, ``cuts`` are
+    ``uint8 [n, 4, h, w]``, colours and an alpha that is not multiplied in.
     """
     placed = _placed(cuts, image.shape[2], image.shape[3])
     colour, alpha = _softened(placed)
@@ -73,7 +73,9 @@ def _middles(alpha: Tensor, scale: Tensor) -> Tensor:
     n, device = len(alpha), alpha.device
     covers = torch.stack([_extent(alpha, 2), _extent(alpha, 3)], 1)
     half = covers * scale[:, None]
-    where = 2 * torch.rand(n, 2, device=device) - 1
+    where = torch.rand(n, 2, device=device)
+    # Rather low, where more things are.
+    where = 2 * torch.stack([where[:, 0], where[:, 1].sqrt()], 1) - 1
     middles = (1 - half).abs() * where
     kind = torch.rand(n, device=device)
     below = 1 - half[:, 1] * (0.2 + 0.8 * torch.rand(n, device=device))
@@ -154,10 +156,10 @@ def _fitting(colour: Tensor, alpha: Tensor, image: Tensor) -> Tensor:
     own = ((colour * alpha).sum((2, 3), keepdim=True) / weight).clamp(min=0.02)
     behind = (image * alpha).sum((2, 3), keepdim=True) / weight
     scene = torch.lerp(image.mean((2, 3), keepdim=True), behind, _any(image)).clamp(min=0.02)
-    light, hue = 0.8 * _any(image), 0.8 * _any(image)
+    light, hue = 0.7 * _any(image), 0.6 * _any(image)
     own_light, scene_light = own.mean(1, keepdim=True), scene.mean(1, keepdim=True)
     gain = (scene_light / own_light) ** light * ((scene / scene_light) / (own / own_light)) ** hue
     dark = torch.where(_any(image) < BACKLIT, 0.1 + 0.4 * _any(image), torch.ones_like(light))
     fitting = colour * gain.clamp(0.3, 2.5) * dark
     # Air lies between.
-    return torch.lerp(fitting, scene, 0.3 * _any(image) ** 2).clamp(0, 1)
+    return torch.lerp(fitting, scene, 0.25 * _any(image) ** 2).clamp(0, 1)
