@@ -59,6 +59,22 @@ def test_cut_outs_are_shown_as_subjects(monkeypatch: pytest.MonkeyPatch) -> None
         assert at_least <= int(shown.sum()) <= at_most
 
 
+def test_where_much_is_a_subject_no_cut_out_is_lent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is set into pictures that show nothing but a subject, however often one is to be."""
+    monkeypatch.setattr(train_layers, "LENT", 1.0)
+
+    def never(*_: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        raise AssertionError("a cut-out was lent")
+
+    monkeypatch.setattr(train_layers, "peopled", never)
+    monkeypatch.setattr(train_layers, "FLOODED", 0.0)
+    pack = _pack()
+    pack.kinds[:] = SUBJECT
+    batch(pack, 4, SIZE)
+    with pytest.raises(AssertionError, match="lent"):
+        batch(_pack(), 4, SIZE)
+
+
 def test_a_right_answer_costs_less_than_a_wrong_one() -> None:
     """The loss is least where every place is given its kind."""
     kinds = torch.randint(OUTPUTS, (2, 12, 22), generator=torch.Generator().manual_seed(0))

@@ -41,7 +41,8 @@ WEIGHT_DECAY = 0.05
 AVERAGE = 0.998
 # Shares of the pictures that are drawn or painted, lie under kinds of another photo, get another photo's subject, get a
 # cut-out, are flooded.
-DRAWN, COMPOSED, PEOPLED, LENT, FLOODED = 0.2, 0.5, 0.2, 0.25, 0.2
+DRAWN, COMPOSED, PEOPLED, LENT, FLOODED = 0.2, 0.5, 0.2, 0.3, 0.2
+CROWDED = 0.3
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,8 @@ def batch(pack: Pack, count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor
     # Not too little of a subject.
     fits = (pasted.mean((1, 2, 3), keepdim=True) > 0.01) * _chosen(image, PEOPLED)
     image, kinds = _laid((image, kinds), (other, other_kinds), pasted * fits)
-    lent = torch.rand(count, device=device) < LENT
+    # Where much is a subject already, one more teaches nothing of it.
+    lent = (torch.rand(count, device=device) < LENT) & (kinds[:, SUBJECT].mean((1, 2)) < CROWDED)
     if bool(lent.any()):
         cuts = pack.cuts[torch.randint(len(pack.cuts), (int(lent.sum()),), device=device)]
         image[lent], kinds[lent] = peopled(image[lent], kinds[lent], cuts)
