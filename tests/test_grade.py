@@ -60,7 +60,7 @@ def test_gold_lies_on_what_is_light() -> None:
 
 
 def test_gold_takes_yellow_no_colour() -> None:
-    """A yellow flower gets no more blue under gold, as it would if it went grey; a blue sky loses blue, and gains red."""
+    """A yellow flower gets no more blue under gold, as it would if it went grey; a blue sky loses some."""
     flower, sky = torch.tensor([250.0, 200, 20]), torch.tensor([100.0, 150, 220])
     for colour in (flower, sky):
         gold = graded(colour[:, None, None].clone(), light(torch.tensor(LOG_GAINS["warm"])[:, None, None]))[:, 0, 0]

@@ -31,8 +31,8 @@ LEAST_GREY, LEAST_HAZE, LEAST_UNEVEN = 0.4, 0.2, 0.2
 
 
 def light(log_gain: Tensor) -> Tensor:
-    """Planes ``[..., 5, h, w]`` of log gains ``[..., 3, h, w]``: factors of red, green and blue, how grey all gets, less
-    than 0 where it gets grey without getting darker, and by how much less so blue does.
+    """Planes ``[..., 5, h, w]`` of log gains ``[..., 3, h, w]``: factors of red, green and blue, how grey all gets,
+    less than 0 where it gets grey without getting darker, and by how much less so blue does.
 
     >>> [round(float(part), 2) for part in light(torch.zeros(3, 1, 1))[:, 0, 0]]
     [1.0, 1.0, 1.0, 0.0, 0.0]

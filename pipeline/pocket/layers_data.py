@@ -120,6 +120,14 @@ def _to_edges(found: Kinds, kind: int, pixels: Pixels) -> Kinds:
     return out
 
 
+def saliency(rough: Rough, folder: Path) -> npt.NDArray[np.float32] | None:
+    """How salient each place is to the teacher, ``float32 [240, 416]`` in 0..1; None where it has no say."""
+    if not rough.has_subject:
+        return None
+    with Image.open(folder / f"train-{rough.number}.png") as opened:
+        return np.asarray(opened.convert("L").resize(STORED_SIZE)).astype(np.float32) / np.float32(255)
+
+
 def pack(pictures: Path, salient: Path, out: Path, drawings: int = 500, paintings: int = 400) -> None:
     """Write pictures as JPEG, their kinds and cut-outs as PNG into one file of about 40 MB."""
     jpegs: list[bytes] = []
@@ -129,12 +137,8 @@ def pack(pictures: Path, salient: Path, out: Path, drawings: int = 500, painting
         with Image.open(pictures / rough.file) as opened:
             fitted = ImageOps.fit(opened.convert("RGB"), (WIDTH, HEIGHT), Image.Resampling.LANCZOS)
         pixels = np.asarray(fitted.resize(STORED_SIZE, Image.Resampling.LANCZOS))
-        seen = None
-        if rough.has_subject:
-            with Image.open(salient / f"train-{rough.number}.png") as opened:
-                seen = np.asarray(opened.convert("L").resize(STORED_SIZE)).astype(np.float32) / np.float32(255)
         jpegs.append(_encoded(pixels, "JPEG"))
-        pngs.append(_encoded(kinds(rough, pixels, seen), "PNG"))
+        pngs.append(_encoded(kinds(rough, pixels, saliency(rough, salient)), "PNG"))
     for pixels, exact in made(drawings, paintings):
         jpegs.append(_encoded(pixels, "JPEG"))
         pngs.append(_encoded(exact, "PNG"))

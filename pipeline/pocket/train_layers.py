@@ -25,6 +25,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pipeline.checkpoint import read_state
+from pipeline.pocket.folds import Fold, kept
 from pipeline.pocket.layers_looks import relit, varied
 from pipeline.pocket.layers_network import INPUT_SIZE, OUTPUTS, LayersNetwork
 from pipeline.pocket.layers_start import read_start
@@ -69,8 +70,8 @@ class Pack:
         return even / even.sum() + 1 / len(even)
 
 
-def load(path: Path, device: torch.device) -> Pack:
-    """Read a pack of ``layers_data`` into device memory."""
+def load(path: Path, device: torch.device, fold: Fold | None = None) -> Pack:
+    """Read a pack of ``layers_data`` into device memory; a fold is kept out besides what always is."""
     with np.load(path) as pack:
 
         def images(name: str) -> Tensor:
@@ -82,10 +83,10 @@ def load(path: Path, device: torch.device) -> Pack:
         pictures, cuts = (images(name).permute(0, 3, 1, 2).contiguous() for name in ("jpeg", "cut"))
         rows = torch.arange(len(pictures), device=device)
         count = int(pack["photos"])
-        kept = torch.from_numpy(pack["kept"].copy()).to(device)
+        out = torch.tensor(kept(pack["kept"].tolist(), fold), device=device)
         has_subject = torch.from_numpy(pack["subject"].copy()).to(device)
-        photos, donors = rows[:count][~kept], rows[:count][has_subject & ~kept]
-        return Pack(pictures, images("png"), photos, rows[count:], donors, rows[:count][kept], cuts)
+        photos, donors = rows[:count][~out], rows[:count][has_subject & ~out]
+        return Pack(pictures, images("png"), photos, rows[count:], donors, rows[:count][out], cuts)
 
 
 def batch(pack: Pack, count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -242,11 +243,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--rate", type=float, default=LEARNING_RATE)
+    parser.add_argument("--fold", type=Fold.read, help="K/N: keep every Nth picture out, too")
     args = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     start = read_state(args.start) if args.start.suffix == ".safetensors" else read_start(args.start)
     plan = Plan(args.seconds, args.batch, args.seed, args.rate)
-    network = train(load(args.pack, device), start, plan)
+    network = train(load(args.pack, device, args.fold), start, plan)
     save_file({name: value.half().cpu().contiguous() for name, value in network.state_dict().items()}, args.out)
     print(f"{sum(p.numel() for p in network.parameters())} parameters to {args.out}")
 
