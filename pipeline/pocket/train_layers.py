@@ -1,11 +1,12 @@
 """Train the network of layers: ``python -m pipeline.pocket.train_layers PACK.npz LITE0.pth OUT.safetensors``.
 
 Each step shows random views of photos and drawn scenes. There are few photos, so most of what is shown is composed: all
-of some kinds of another photo, its leaves and its lake, say, lie over a photo; subjects are set into them; some are
-flooded (:mod:`pipeline.pocket.layers_water`). Looks vary (:mod:`pipeline.pocket.layers_looks`). Kinds of which there is
-little are drawn more often. Every step shows one of several sizes. Trainings begin alike, whatever their seed, so that
-their mean is a network too (:mod:`pipeline.pocket.assemble_layers`). What is given is the running mean at the end; how
-it does on photos that were kept out is told on the way.
+of some kinds of another photo, its leaves and its lake, say, lie over a photo; subjects of other photos and cut-outs
+(:mod:`pipeline.pocket.layers_subjects`) are set into them; some are flooded (:mod:`pipeline.pocket.layers_water`).
+Looks vary (:mod:`pipeline.pocket.layers_looks`). Kinds of which there is little are drawn more often. Every step shows
+one of several sizes. Trainings begin alike, whatever their seed, so that their mean is a network too
+(:mod:`pipeline.pocket.assemble_layers`). What is given is the running mean at the end; how it does on photos that were
+kept out is told on the way.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from pipeline.checkpoint import read_state
 from pipeline.pocket.layers_looks import relit, varied
 from pipeline.pocket.layers_network import INPUT_SIZE, OUTPUTS, LayersNetwork
 from pipeline.pocket.layers_start import read_start
+from pipeline.pocket.layers_subjects import peopled
 from pipeline.pocket.layers_water import flooded
 
 SEED = 20261129
@@ -37,15 +39,18 @@ SIZES = ((192, 336), (224, 384), INPUT_SIZE, INPUT_SIZE)
 READER, SLOWER = ("stem.", "blocks."), 0.12
 WEIGHT_DECAY = 0.05
 AVERAGE = 0.998
-# Shares of the pictures that are drawn or painted, lie under kinds of another photo, get a subject, are flooded.
-DRAWN, COMPOSED, PEOPLED, FLOODED = 0.2, 0.5, 0.25, 0.2
+# Shares of the pictures that are drawn or painted, lie under kinds of another photo, get another photo's subject, get a
+# cut-out, are flooded.
+DRAWN, COMPOSED, PEOPLED, LENT, FLOODED = 0.2, 0.5, 0.2, 0.3, 0.2
+CROWDED = 0.3
 
 
 @dataclass(frozen=True)
 class Pack:
     """Pictures ``uint8 [K, 3, 240, 416]`` and kinds ``uint8 [K, 240, 416]``; the rest are rows of them.
 
-    ``donors`` are photos with a subject, ``kept`` photos that are not trained on but only looked at.
+    ``donors`` are photos with a subject, ``kept`` photos that are not trained on but only looked at. ``cuts`` are
+    cut-outs with alpha, ``uint8 [C, 4, 240, 416]``.
     """
 
     pictures: Tensor
@@ -54,6 +59,7 @@ class Pack:
     scenes: Tensor
     donors: Tensor
     kept: Tensor
+    cuts: Tensor
 
     @cached_property
     def odds(self) -> Tensor:
@@ -73,13 +79,13 @@ def load(path: Path, device: torch.device) -> Pack:
             some = [np.asarray(Image.open(io.BytesIO(blob[a:b]))) for a, b in zip(starts, ends, strict=True)]
             return torch.from_numpy(np.stack(some)).to(device)
 
-        pictures = images("jpeg").permute(0, 3, 1, 2).contiguous()
+        pictures, cuts = (images(name).permute(0, 3, 1, 2).contiguous() for name in ("jpeg", "cut"))
         rows = torch.arange(len(pictures), device=device)
         count = int(pack["photos"])
         kept = torch.from_numpy(pack["kept"].copy()).to(device)
         has_subject = torch.from_numpy(pack["subject"].copy()).to(device)
         photos, donors = rows[:count][~kept], rows[:count][has_subject & ~kept]
-        return Pack(pictures, images("png"), photos, rows[count:], donors, rows[:count][kept])
+        return Pack(pictures, images("png"), photos, rows[count:], donors, rows[:count][kept], cuts)
 
 
 def batch(pack: Pack, count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -106,6 +112,11 @@ def batch(pack: Pack, count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor
     # Not too little of a subject.
     fits = (pasted.mean((1, 2, 3), keepdim=True) > 0.01) * _chosen(image, PEOPLED)
     image, kinds = _laid((image, kinds), (other, other_kinds), pasted * fits)
+    # Where much is a subject already, one more teaches nothing of it.
+    lent = (torch.rand(count, device=device) < LENT) & (kinds[:, SUBJECT].mean((1, 2)) < CROWDED)
+    if bool(lent.any()):
+        cuts = pack.cuts[torch.randint(len(pack.cuts), (int(lent.sum()),), device=device)]
+        image[lent], kinds[lent] = peopled(image[lent], kinds[lent], cuts)
     half = F.avg_pool2d(kinds, 2).argmax(1)
     return varied(relit(image, kinds)) * 2 - 1, half
 
