@@ -80,7 +80,7 @@ def _build_pocket(config: ModelConfig, progress: Progress) -> Pipeline[Any]:
     from pipeline import weights
     from pipeline.causal import CausalPipeline
     from pipeline.pocket.examples import EXAMPLES
-    from pipeline.pocket.layers_network import LayersNetwork
+    from pipeline.pocket.layers_weights import read_layers
     from pipeline.pocket.network import PocketConfig, PocketNetwork
     from pipeline.pocket.tokens import tokenizer
     from pipeline.pocket.view import views
@@ -94,9 +94,6 @@ def _build_pocket(config: ModelConfig, progress: Progress) -> Pipeline[Any]:
     weights.load(network, Path(config.weights) if config.weights else POCKET_WEIGHTS, dtype, device)
     # Words stay as they are stored, and in the file's pages they would keep all of it in memory.
     network.text.table = network.text.table.clone()
-    layers = LayersNetwork()
-    # Once a picture, so that a faster type would save nothing that anyone could notice.
-    weights.load(layers, LAYERS_WEIGHTS, torch.float32, device)
     encode = tokenizer(network.config.text.length)
     pipeline = CausalPipeline(
         network,
@@ -107,7 +104,7 @@ def _build_pocket(config: ModelConfig, progress: Progress) -> Pipeline[Any]:
         examples=EXAMPLES,
         views=views(config.width, config.height, config.shapes),
         frames_per_latent=config.fps // LATENTS_PER_SECOND,
-        layers=layers,
+        layers=read_layers(LAYERS_WEIGHTS, device),
         variety=config.variety,
         parallax=config.parallax,
     )

@@ -5,6 +5,7 @@ import torch
 
 from pipeline.pocket.assemble_layers import mean
 from pipeline.pocket.layers_network import LayersNetwork
+from pipeline.pocket.layers_weights import NEAR
 
 
 def test_the_mean_lies_between() -> None:
@@ -14,6 +15,15 @@ def test_the_mean_lies_between() -> None:
     assert made.keys() == one.keys()
     for name, value in made.items():
         torch.testing.assert_close(value, (one[name] + other[name]) / 2)
+
+
+def test_parts_that_tell_depth_are_kept_whole() -> None:
+    """What tells nearness is averaged too; beside a part that tells none it is refused."""
+    deep, plain = LayersNetwork(tells_depth=True).state_dict(), LayersNetwork().state_dict()
+    assert NEAR in mean([deep, deep])
+    for parts in ([deep, plain], [plain, deep]):
+        with pytest.raises(RuntimeError, match="near"):
+            mean(parts)
 
 
 def test_a_part_of_another_network_is_refused() -> None:

@@ -66,9 +66,9 @@ def test_made_pictures_come_with_their_kinds() -> None:
     """Drawn and painted ones are of the stored size."""
     pictures = list(made(1, 2))
     assert len(pictures) == 3
-    for pixels, exact in pictures:
+    for pixels, exact, near in pictures:
         assert pixels.shape == (*STORED, 3)
-        assert exact.shape == STORED
+        assert exact.shape == near.shape == STORED
         assert exact.max() <= SUBJECT
 
 

@@ -21,6 +21,20 @@ def test_every_place_of_any_picture_gets_a_logit_for_every_kind() -> None:
         assert torch.equal(found, network(picture))
 
 
+def test_weights_may_tell_how_near_things_are() -> None:
+    """Only where they were trained for it there is nearness, of the logits' size; kinds are as without."""
+    picture = torch.rand(2, 3, 96, 176) * 2 - 1
+    plain = _network()
+    torch.manual_seed(0)
+    deep = LayersNetwork(tells_depth=True).eval().requires_grad_(False)
+    logits, near = deep.both(picture)
+    assert near is not None
+    assert near.shape == (2, 1, 48, 88)
+    assert float(near.min()) < float(near.max())
+    assert torch.equal(logits, plain(picture))
+    assert plain.both(picture)[1] is None
+
+
 def test_the_network_is_small() -> None:
     """In twelve bits a number its weights are less than 3.7 MB."""
     assert sum(p.numel() for p in _network().parameters()) * 1.5 < 3_700_000

@@ -52,6 +52,19 @@ def test_the_seed_makes_the_picture(prompt: str) -> None:
     assert abs(one.mean() - other.mean()) < 45
 
 
+def test_a_painting_knows_how_near_things_are() -> None:
+    """The sky is farthest, ridges come nearer one by one, ground row by row, and the firs beside are nearest."""
+    painting = paint(Scenery("lake", ("mountains",)), 3, VIEW)
+    rows, columns = VIEW.room
+    near, kinds = (part[..., rows:-rows, columns:-columns] for part in (painting.near, painting.shares))
+    assert float(near[kinds[SKY] > 0.99].max()) == 0
+    water = near.where(kinds[WATER] > 0.99, near.new_tensor(torch.nan)).nanmedian(1).values
+    assert bool((water[80:].diff() > 0).all())
+    assert float(near[kinds[FOLIAGE] > 0.99].max()) > float(water[-1])
+    ridges = near[(kinds[REST] > 0.99) & (near < 0.1)]
+    assert len(ridges.unique()) > 2
+
+
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_shares_are_whole(prompt: str) -> None:
     """Shares of each pixel lie in 0..1 and sum to 1."""

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from pipeline.pocket import train_layers
+from pipeline.pocket.folds import Fold
 from pipeline.pocket.layers_network import OUTPUTS, LayersNetwork
 from pipeline.pocket.train_layers import SEED, Pack, Plan, batch, load, loss_of, overlap, train
 
@@ -40,10 +41,12 @@ def _pack() -> Pack:
 def test_views_keep_pictures_and_kinds_together() -> None:
     """A view's kinds lie where its colours do; what is kept out is never drawn."""
     torch.manual_seed(0)
-    image, half = batch(_pack(), 16, SIZE)
+    image, half, depth = batch(_pack(), 16, SIZE)
     bright = F.avg_pool2d(image.mean(1, keepdim=True), 2)[:, 0]
     assert image.shape == (16, 3, *SIZE)
     assert half.shape == (16, 48, 88)
+    assert depth.shape == (16, 2, 48, 88)
+    assert not depth.any()
     assert bright[half == SKY].mean() > bright[half == REST].mean() + 0.8
     assert (half == SKY).float().mean((1, 2)).max() > 0.1
 
@@ -73,6 +76,25 @@ def test_where_much_is_a_subject_no_cut_out_is_lent(monkeypatch: pytest.MonkeyPa
     batch(pack, 4, SIZE)
     with pytest.raises(AssertionError, match="lent"):
         batch(_pack(), 4, SIZE)
+
+
+def test_views_keep_kinds_and_depth_together() -> None:
+    """The depth that is told of a sky lies where the sky is, whatever is laid over and set in."""
+    torch.manual_seed(0)
+    pack = _pack()
+    deep = replace(pack, near=torch.where(pack.kinds == SKY, 1, 200).to(torch.uint8))
+    _, half, depth = batch(deep, 16, SIZE)
+    above, known = depth.unbind(1)
+    assert (above[(half == SKY) & (known > 0.99)] < 0).float().mean() > 0.95
+    assert (above[(half == REST) & (known > 0.99)] > 0.2).float().mean() > 0.95
+
+
+def test_depth_is_learned_beside_the_kinds() -> None:
+    """Where a pack knows it the weights tell it, and the file that is loaded says whether it does."""
+    pack = _pack()
+    deep = replace(pack, near=torch.ones_like(pack.kinds))
+    assert train(deep, {}, Plan(0.1, 2, sizes=(SIZE,))).near is not None
+    assert train(pack, {}, Plan(0.0, 2, sizes=(SIZE,))).near is None
 
 
 def test_a_right_answer_costs_less_than_a_wrong_one() -> None:
@@ -121,6 +143,7 @@ def test_a_pack_keeps_some_photos_out(tmp_path: Path) -> None:
             buffer = io.BytesIO()
             Image.new("RGBA", (416, 240), (1, 2, 3, 200 + number)).save(buffer, "PNG")
             blobs["cut"].append(buffer.getvalue())
+    blobs["near"] = blobs["png"]
     columns: dict[str, Any] = {f"{form}_bytes": np.frombuffer(b"".join(some), np.uint8) for form, some in blobs.items()}
     columns |= {f"{form}_sizes": np.array([len(blob) for blob in some]) for form, some in blobs.items()}
     subject = np.arange(photos) % 2 == 1
@@ -131,5 +154,10 @@ def test_a_pack_keeps_some_photos_out(tmp_path: Path) -> None:
     assert pack.scenes.tolist() == [photos, photos + 1]
     assert pack.donors.tolist() == [1, 3, 5, 7, 9, 11]
     assert not set(pack.photos.tolist()) & set(pack.kept.tolist())
+    folded = load(tmp_path / "pack.npz", torch.device("cpu"), Fold(1, 4))
+    assert folded.kept.tolist() == [0, 1, 5, 9, 12]
+    assert not set(folded.photos.tolist()) & set(folded.kept.tolist())
     assert pack.kinds[4].unique().tolist() == [4]
     assert pack.cuts[:, :, 9, 9].tolist() == [[1, 2, 3, 200], [1, 2, 3, 201]]
+    assert pack.near is not None
+    assert torch.equal(pack.near, pack.kinds)

@@ -16,13 +16,14 @@ from torch import Tensor
 
 from pipeline.checkpoint import read_state
 from pipeline.pocket.layers_network import LayersNetwork
+from pipeline.pocket.layers_weights import NEAR
 from pipeline.row_scales import packed
 
 
 def mean(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     """Give the mean state dict. Raises RuntimeError (torch's, with the names) where keys or shapes do not fit."""
     for part in parts:
-        LayersNetwork().load_state_dict(part)
+        LayersNetwork(NEAR in parts[0]).load_state_dict(part)
     return {name: torch.stack([part[name].float() for part in parts]).mean(0) for name in parts[0]}
 
 

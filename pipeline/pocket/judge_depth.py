@@ -23,7 +23,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline import weights
 from pipeline.factory import LAYERS_WEIGHTS
 from pipeline.picture import read_picture
 from pipeline.pocket.alike import alike
@@ -33,7 +32,7 @@ from pipeline.pocket.depth import CELLS, with_depth
 from pipeline.pocket.latents import CHANNELS, GRID
 from pipeline.pocket.layers import FOLIAGE, REST, SKY, SUBJECT, WATER, with_layers
 from pipeline.pocket.layers_data import read_rough
-from pipeline.pocket.layers_network import LayersNetwork
+from pipeline.pocket.layers_weights import read_layers
 from pipeline.pocket.looking import asked_of, looked_for
 from pipeline.pocket.measure import similarity
 from pipeline.pocket.painter.paint import horizon_of, paint
@@ -147,9 +146,7 @@ def measures(decoder: Still, canvas: Canvas, exact: Tensor | None) -> dict[str, 
 @torch.inference_mode()
 def main() -> None:
     """Print a line for each picture, then means and ranges."""
-    network, decoder = LayersNetwork(), Still()
-    weights.load(network, LAYERS_WEIGHTS, torch.float32, torch.device("cpu"))
-    network.eval()
+    network, decoder = read_layers(LAYERS_WEIGHTS), Still()
     for kind, pictures in (("paintings", paintings()), ("photos", photos(Path(sys.argv[1])))):
         all_of = defaultdict[str, list[float]](list)
         for name, image, exact in pictures:

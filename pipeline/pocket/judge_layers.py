@@ -13,14 +13,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from pipeline import weights
 from pipeline.factory import LAYERS_WEIGHTS
 from pipeline.picture import read_picture
 from pipeline.pocket.alike import alike
 from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.labels import LAYERS, Label, bars, drawing, drawn, label, labelled
 from pipeline.pocket.layers import with_layers
-from pipeline.pocket.layers_network import LayersNetwork
+from pipeline.pocket.layers_weights import read_layers
 from pipeline.pocket.looking import find
 from pipeline.pocket.view import HEIGHT, WIDTH
 from pipeline.pocket.where import correlation
@@ -44,9 +43,7 @@ def agreement(canvas: Canvas, wanted: Label) -> dict[str, tuple[float, float]]:
 @torch.inference_mode()
 def main() -> None:
     """Print a line for each picture, then means of photos and of drawn scenes."""
-    network = LayersNetwork()
-    weights.load(network, LAYERS_WEIGHTS, torch.float32, torch.device("cpu"))
-    network.eval()
+    network = read_layers(LAYERS_WEIGHTS)
     all_of = defaultdict[str, list[tuple[float, float]]](list)
     for name in labelled():
         is_drawn = name in drawn()

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from pipeline import weights
 from pipeline.factory import LAYERS_WEIGHTS
 from pipeline.picture import read_picture
 from pipeline.pocket.canvas import prepare
 from pipeline.pocket.labels import LAYERS, LEAST_DRAWN, MOST_DRAWN, Mask, drawn, label, labelled
 from pipeline.pocket.layers import sharp
-from pipeline.pocket.layers_network import INPUT_SIZE, STEP, LayersNetwork
+from pipeline.pocket.layers_network import INPUT_SIZE, STEP
+from pipeline.pocket.layers_weights import read_layers
 from pipeline.pocket.looking import ask, looked_for
 from pipeline.pocket.scenes import draw
 from pipeline.pocket.view import HEIGHT, SHAPES, WIDTH, View, views
@@ -72,9 +72,7 @@ def correlations(found: torch.Tensor, masks: Mask, judged: frozenset[str], view:
 @torch.inference_mode()
 def main() -> None:
     """Print one line for each shape and kind of picture."""
-    network = LayersNetwork()
-    weights.load(network, LAYERS_WEIGHTS, torch.float32, torch.device("cpu"))
-    network.eval()
+    network = read_layers(LAYERS_WEIGHTS)
     for view in views(WIDTH, HEIGHT, SHAPES)[1:]:
         for kind, judged in (("photos", photos(Path(sys.argv[1]), view)), ("drawn", scenes(view))):
             scores = defaultdict[str, list[float]](list)

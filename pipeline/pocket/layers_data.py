@@ -20,6 +20,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from pipeline.pocket.labels import rasterise
+from pipeline.pocket.layers_depth import in_bytes, near_of_photo
 from pipeline.pocket.painter.lexicon import COLOURS, HOURS, PLACES, WEATHER
 from pipeline.pocket.painter.paint import paint
 from pipeline.pocket.painter.scenery import Hour, Place, Scenery
@@ -129,26 +130,29 @@ def saliency(rough: Rough, folder: Path) -> npt.NDArray[np.float32] | None:
 
 
 def pack(pictures: Path, salient: Path, out: Path, drawings: int = 500, paintings: int = 400) -> None:
-    """Write pictures as JPEG, their kinds and cut-outs as PNG into one file of about 40 MB."""
+    """Write pictures as JPEG, kinds, how near they are and cut-outs as PNG into one file of about 45 MB."""
     jpegs: list[bytes] = []
     pngs: list[bytes] = []
+    nears: list[bytes] = []
     labels = read_rough()
     for rough in labels:
         with Image.open(pictures / rough.file) as opened:
             fitted = ImageOps.fit(opened.convert("RGB"), (WIDTH, HEIGHT), Image.Resampling.LANCZOS)
         pixels = np.asarray(fitted.resize(STORED_SIZE, Image.Resampling.LANCZOS))
         jpegs.append(_encoded(pixels, "JPEG"))
-        pngs.append(_encoded(kinds(rough, pixels, saliency(rough, salient)), "PNG"))
-    for pixels, exact in made(drawings, paintings):
+        pngs.append(_encoded(exact := kinds(rough, pixels, saliency(rough, salient)), "PNG"))
+        nears.append(_encoded(near_of_photo(exact, pixels), "PNG"))
+    for pixels, exact, near in made(drawings, paintings):
         jpegs.append(_encoded(pixels, "JPEG"))
         pngs.append(_encoded(exact, "PNG"))
+        nears.append(_encoded(in_bytes(near), "PNG"))
     columns: dict[str, Any] = {
         "photos": np.array(len(labels)),
         "subject": np.array([rough.shows_subject for rough in labels]),
         "kept": np.array([rough.is_kept for rough in labels]),
     }
     cuts = [_encoded(cut_out(path), "PNG") for path in sorted((pictures / "cut").glob("*.png"))]
-    for name, some in (("jpeg", jpegs), ("png", pngs), ("cut", cuts)):
+    for name, some in (("jpeg", jpegs), ("png", pngs), ("near", nears), ("cut", cuts)):
         columns[f"{name}_bytes"] = np.frombuffer(b"".join(some), np.uint8)
         columns[f"{name}_sizes"] = np.array([len(blob) for blob in some])
     np.savez(out, **columns)
@@ -166,20 +170,20 @@ def cut_out(path: Path) -> Pixels:
     return np.asarray(stored)
 
 
-def made(drawings: int, paintings: int) -> Iterator[tuple[Pixels, Kinds]]:
-    """Drawn and painted pictures with their exact kinds."""
+def made(drawings: int, paintings: int) -> Iterator[tuple[Pixels, Kinds, npt.NDArray[np.float32]]]:
+    """Drawn and painted pictures with their exact kinds and how near each place is."""
     rng = np.random.default_rng(SEED)
     for _ in range(drawings):
         drawing = draw(rng, *STORED)
         part = drawing.masks.astype(np.int32)
         rest = np.clip(255 - part.sum(0, keepdims=True), 0, 255)
-        yield drawing.pixels, np.concatenate([rest, part]).argmax(0).astype(np.uint8)
+        yield drawing.pixels, np.concatenate([rest, part]).argmax(0).astype(np.uint8), drawing.near
     view = View(*STORED_SIZE)
     rows, columns = (slice(room, room + side) for room, side in zip(view.room, STORED, strict=True))
     for number in range(paintings):
         painting = paint(any_scenery(rng), SEED + number, view)
         exact = painting.shares[:, rows, columns].argmax(0).numpy().astype(np.uint8)
-        yield painting.pixels[rows, columns].numpy(), exact
+        yield painting.pixels[rows, columns].numpy(), exact, painting.near[rows, columns].numpy()
 
 
 def any_scenery(rng: np.random.Generator) -> Scenery:

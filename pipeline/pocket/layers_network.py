@@ -28,6 +28,8 @@ BLOCKS = (
 # The blocks after which the picture is half, a quarter, an eighth, a sixteenth, a thirty-second of its size.
 LEVELS = (0, 2, 4, 10, 14)
 DECODER = 64
+# Nearness of what is told in the measure of logits.
+NEARNESS = 0.05
 
 
 class Block(nn.Module):
@@ -62,10 +64,11 @@ class Merge(nn.Module):
 class LayersNetwork(nn.Module):
     """A picture ``float [B, 3, H, W]`` in -1..1, sides multiples of 16, to logits ``[B, 5, H / 2, W / 2]``.
 
-    Channel 0 is the rest, then LAYERS; a softmax over them gives shares.
+    Channel 0 is the rest, then LAYERS; a softmax over them gives shares. Weights that were trained for it tell beside
+    them how near each place is (:mod:`pipeline.pocket.layers_depth`).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tells_depth: bool = False) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, STEM, 3, 2)
         widths = (STEM, *(block[0] for block in BLOCKS))
@@ -80,8 +83,18 @@ class LayersNetwork(nn.Module):
         # Few pictures, many views of each: no place should be told by one feature alone.
         self.drop = nn.Dropout2d(0.1)
         self.head = nn.Conv2d(DECODER, OUTPUTS, 3, padding=1)
+        self.near = nn.Conv2d(DECODER, 1, 3, padding=1) if tells_depth else None
 
     def forward(self, picture: Tensor) -> Tensor:
+        return self.both(picture)[0]
+
+    def both(self, picture: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Give logits, and nearness ``[B, 1, H / 2, W / 2]`` of about 0..1; None where the weights tell none."""
+        seen = self.drop(self._decoded(picture))
+        # A sigmoid of numbers as large as logits would be 0 or 1 from the first step of training on, and stay so.
+        return self.head(seen), None if self.near is None else self.near(seen) * NEARNESS
+
+    def _decoded(self, picture: Tensor) -> Tensor:
         levels = self.levels(picture)
         top = levels[-1]
         out = self.top(self.drop(torch.cat([top, _places(top)], 1))) + self.whole(top.mean((2, 3)))[..., None, None]
@@ -89,7 +102,7 @@ class LayersNetwork(nn.Module):
         for index in reversed(range(len(levels) - 1)):
             out = F.interpolate(out, size=levels[index].shape[2:], mode="bilinear", align_corners=False)
             out = self.merge[index](out + self.lateral[index](levels[index]))
-        return self.head(self.drop(out))
+        return out
 
     def levels(self, picture: Tensor) -> list[Tensor]:
         """What is seen at a half, a quarter, an eighth, a sixteenth and a thirty-second of the size."""

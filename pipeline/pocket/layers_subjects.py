@@ -9,6 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline.pocket.layers_depth import as_its_foot
+from pipeline.pocket.layers_network import OUTPUTS
+
 SUBJECT = 4
 # Least and largest share of the frame that is covered, and the largest scale of a cut-out, which else gets too coarse.
 LEAST, LARGEST, COARSEST = 0.015, 0.4, 1.4
@@ -22,8 +25,9 @@ MIRRORED, MIRRORED_DRY, SHADOWED = 0.5, 0.08, 0.45
 def peopled(image: Tensor, kinds: Tensor, cuts: Tensor) -> tuple[Tensor, Tensor]:
     """Set a cut-out into each picture.
 
-    ``image`` is ``float32 [n, 3, H, W]`` in 0..1, ``kinds`` are shares ``[n, K, H, W]``, ``cuts`` are
-    ``uint8 [n, 4, h, w]``, colours and an alpha that is not multiplied in.
+    ``image`` is ``float32 [n, 3, H, W]`` in 0..1, ``kinds`` are shares ``[n, 5, H, W]``, with or without two planes of
+    depth behind (:mod:`pipeline.pocket.layers_depth`), ``cuts`` are ``uint8 [n, 4, h, w]``, colours and an alpha that
+    is not multiplied in.
     """
     placed = _placed(cuts, image.shape[2], image.shape[3])
     colour, alpha = _softened(placed)
@@ -34,6 +38,8 @@ def peopled(image: Tensor, kinds: Tensor, cuts: Tensor) -> tuple[Tensor, Tensor]
     ground = _cast(image, placed, (line, is_sunk, size))
     subject = torch.zeros_like(kinds)
     subject[:, SUBJECT] = 1
+    if kinds.shape[1] > OUTPUTS:
+        subject[:, OUTPUTS:] = as_its_foot(kinds[:, OUTPUTS:], share)
     lit = _fitting(colour, alpha, image)
     return torch.lerp(ground, lit, share), torch.lerp(kinds, subject, share)
 

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.pocket.nearness import HORIZON, RISE
+
 Image = npt.NDArray[np.floating[Any]]
 Rng = np.random.Generator
 
@@ -25,10 +27,14 @@ LEAVES = ((40, 110, 40), (80, 140, 40), (30, 80, 50), (190, 110, 30), (150, 160,
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A picture ``uint8 [H, W, 3]`` and its masks ``uint8 [4, H, W]`` (sky, water, foliage, subject; 255 is full)."""
+    """A picture ``uint8 [H, W, 3]`` and its masks ``uint8 [4, H, W]`` (sky, water, foliage, subject; 255 is full).
+
+    ``near float32 [H, W]`` is how near each place is (:mod:`pipeline.pocket.nearness`).
+    """
 
     pixels: npt.NDArray[np.uint8]
     masks: npt.NDArray[np.uint8]
+    near: npt.NDArray[np.float32]
 
 
 def fractal(rng: Rng, height: int, width: int, base: int = 4, octaves: int = 5) -> Image:
@@ -45,7 +51,7 @@ def fractal(rng: Rng, height: int, width: int, base: int = 4, octaves: int = 5) 
 def draw(rng: Rng, height: int = 224, width: int = 392) -> Drawing:
     """Draw one scene."""
     canvas = _Canvas(rng, height, width)
-    horizon = rng.uniform(0.25, 0.75) if rng.random() < 0.85 else rng.choice([0.0, 1.0])
+    horizon = canvas.horizon = rng.uniform(0.25, 0.75) if rng.random() < 0.85 else float(rng.choice([0.0, 1.0]))
     canvas.sky(horizon)
     if rng.random() < 0.5:
         canvas.hills(horizon)
@@ -71,11 +77,19 @@ class _Canvas:
         self.flat = bool(rng.random() < 0.45)
         self.paint = np.zeros((height, width, 3), np.float32)
         self.masks = np.zeros((4, height, width), np.float32)
+        self.near = np.zeros((height, width), np.float32)
+        self.horizon = 0.0
         self.y = np.linspace(0, 1, height, dtype=np.float32)[:, None]
         self.x = np.linspace(0, 1, width, dtype=np.float32)[None]
 
-    def lay(self, shape: Image, colour: Image | tuple[float, ...], kind: int | None, texture: float = 0.35) -> None:
-        """Paint a soft shape ``[H, W]`` and enter it into one mask, out of the others."""
+    def lay(
+        self, shape: Image, colour: Image | tuple[float, ...], kind: int | None, texture: float = 0.35,
+        foot: float | None = None,
+    ) -> None:  # fmt: skip
+        """Paint a soft shape ``[H, W]`` and enter it into one mask, out of the others.
+
+        What has a foot, at a share of the height, is as near as the ground there, all else is ground.
+        """
         fill = np.broadcast_to(np.asarray(colour, np.float32), self.paint.shape)
         if not self.flat and texture:
             grain = fractal(self.rng, self.height, self.width, int(self.rng.integers(6, 24)), 4)
@@ -84,6 +98,11 @@ class _Canvas:
         self.masks *= 1 - shape
         if kind is not None:
             self.masks[kind] += shape
+        self.near = np.where(shape > 0.5, self.ground_at(self.y if foot is None else foot), self.near)
+
+    def ground_at(self, y: Image | float) -> Image:
+        """How near flat ground is so far down."""
+        return np.clip(HORIZON + RISE * (np.asarray(y, np.float32) - self.horizon), HORIZON, 1)
 
     def sky(self, horizon: float) -> None:
         top, low = (np.asarray(c, np.float32) for c in SKIES[self.rng.integers(len(SKIES))])
@@ -93,6 +112,7 @@ class _Canvas:
             cover = np.clip((fractal(self.rng, self.height, self.width, 3) - 0.45) * self.rng.uniform(1.5, 5), 0, 0.9)
             colour += cover[..., None] * (np.float32(self.rng.uniform(170, 255)) - colour) * self.rng.uniform(0.3, 1)
         self.lay(np.ones((self.height, self.width), np.float32), colour, 0, 0.0)
+        self.near[:] = 0
         if self.rng.random() < 0.4:
             x, y = self.rng.uniform(0.1, 0.9), self.rng.uniform(0.05, 0.3)
             disc = _soft(0.05 - np.hypot((self.x - x) * self.width / self.height, self.y - y), 0.01)
@@ -130,16 +150,16 @@ class _Canvas:
         x, w, h = self.rng.uniform(0, 0.9), self.rng.uniform(0.06, 0.2), self.rng.uniform(0.1, 0.4)
         base = min(horizon + self.rng.uniform(0, 0.15), 1.0)
         box = ((self.x > x) & (self.x < x + w) & (self.y > base - h) & (self.y < base)).astype(np.float32)
-        self.lay(box, self.rng.uniform(60, 230, 3), None, 0.2)
+        self.lay(box, self.rng.uniform(60, 230, 3), None, 0.2, base)
         for column in np.arange(x + 0.015, x + w - 0.02, 0.03):
             lit = (abs(self.x - column) < 0.006) & (abs((self.y - base + h) % 0.07 - 0.035) < 0.014)
-            self.lay(lit.astype(np.float32) * box, self.rng.uniform(20, 255, 3), None, 0.0)
+            self.lay(lit.astype(np.float32) * box, self.rng.uniform(20, 255, 3), None, 0.0, base)
 
     def tree(self, horizon: float) -> None:
         x, size = self.rng.uniform(0, 1), self.rng.uniform(0.06, 0.28)
         base = min(max(horizon, 0.3) + self.rng.uniform(0, 0.35), 1.1)
         trunk = ((abs(self.x - x) < size * 0.05) & (self.y < base) & (self.y > base - 1.6 * size)).astype(np.float32)
-        self.lay(trunk, (90, 60, 40), None)
+        self.lay(trunk, (90, 60, 40), None, foot=base)
         aspect = self.width / self.height
         across, up = (self.x - x) * aspect, self.y - (base - 1.7 * size)
         if self.rng.random() < 0.4:
@@ -148,7 +168,7 @@ class _Canvas:
             crown = size - np.hypot(across, up)
         if not self.flat:
             crown = crown + 0.5 * size * (fractal(self.rng, self.height, self.width, 12, 3) - 0.5)
-        self.lay(_soft(crown.astype(np.float32), 0.004), LEAVES[self.rng.integers(len(LEAVES))], 2, 0.8)
+        self.lay(_soft(crown.astype(np.float32), 0.004), LEAVES[self.rng.integers(len(LEAVES))], 2, 0.8, base)
 
     def meadow(self) -> None:
         edge = self.rng.uniform(0.6, 0.9)
@@ -162,16 +182,18 @@ class _Canvas:
         aspect = self.width / self.height
         colour = self.rng.uniform(20, 240, 3).astype(np.float32)
         parts = [(0.0, 0.0, 1.0, self.rng.uniform(0.6, 1.5)), (self.rng.uniform(-0.7, 0.7), -1.0, 0.55, 0.55)]
+        foot = y + size * parts[0][3]
         for dx, dy, rx, ry in parts:
             reach = np.hypot(((self.x - x) * aspect - dx * size) / rx, (self.y - y - dy * size) / ry)
-            self.lay(_soft(size - reach, 0.006).astype(np.float32), colour * self.rng.uniform(0.7, 1.2), 3, 0.4)
+            self.lay(_soft(size - reach, 0.006).astype(np.float32), colour * self.rng.uniform(0.7, 1.2), 3, 0.4, foot)
 
     def finish(self) -> Drawing:
         if self.rng.random() < 0.25:
             self.paint = cv2.GaussianBlur(self.paint, (0, 0), float(self.rng.uniform(0.5, 1.5)))
         if not self.flat:
             self.paint += self.rng.normal(0, self.rng.uniform(0, 8), self.paint.shape).astype(np.float32)
-        return Drawing(np.clip(self.paint, 0, 255).astype(np.uint8), (np.clip(self.masks, 0, 1) * 255).astype(np.uint8))
+        masks = (np.clip(self.masks, 0, 1) * 255).astype(np.uint8)
+        return Drawing(np.clip(self.paint, 0, 255).astype(np.uint8), masks, self.near.astype(np.float32))
 
 
 def _soft(distance: Image, width: float) -> Image:

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from pipeline.checkpoint import read_state
 from pipeline.pocket.folds import Fold, kept
+from pipeline.pocket.layers_depth import NEARNESS, as_its_foot, off, told
 from pipeline.pocket.layers_looks import relit, varied
 from pipeline.pocket.layers_network import INPUT_SIZE, OUTPUTS, LayersNetwork
 from pipeline.pocket.layers_start import read_start
@@ -51,7 +52,8 @@ class Pack:
     """Pictures ``uint8 [K, 3, 240, 416]`` and kinds ``uint8 [K, 240, 416]``; the rest are rows of them.
 
     ``donors`` are photos with a subject, ``kept`` photos that are not trained on but only looked at. ``cuts`` are
-    cut-outs with alpha, ``uint8 [C, 4, 240, 416]``.
+    cut-outs with alpha, ``uint8 [C, 4, 240, 416]``; ``near``, of the shape of kinds, is how near places are, in bytes
+    of ``layers_depth``; None: nobody told.
     """
 
     pictures: Tensor
@@ -61,6 +63,7 @@ class Pack:
     donors: Tensor
     kept: Tensor
     cuts: Tensor
+    near: Tensor | None = None
 
     @cached_property
     def odds(self) -> Tensor:
@@ -86,18 +89,19 @@ def load(path: Path, device: torch.device, fold: Fold | None = None) -> Pack:
         out = torch.tensor(kept(pack["kept"].tolist(), fold), device=device)
         has_subject = torch.from_numpy(pack["subject"].copy()).to(device)
         photos, donors = rows[:count][~out], rows[:count][has_subject & ~out]
-        return Pack(pictures, images("png"), photos, rows[count:], donors, rows[:count][out], cuts)
+        near = images("near") if "near_bytes" in pack else None
+        return Pack(pictures, images("png"), photos, rows[count:], donors, rows[:count][out], cuts, near)
 
 
-def batch(pack: Pack, count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Draw pictures ``float32 [n, 3, H, W]`` in -1..1 and kinds ``int64 [n, H / 2, W / 2]``."""
+def batch(pack: Pack, count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw pictures ``float32 [n, 3, H, W]`` in -1..1, kinds ``int64 [n, H / 2, W / 2]`` and depths ``[n, 2, ...]``."""
     device = pack.pictures.device
     scenes = pack.scenes[torch.randint(len(pack.scenes), (count,), device=device)]
     rows = torch.where(torch.rand(count, device=device) < DRAWN, scenes, _photos(pack, count))
     image, kinds = _view(pack, rows, size, (0.4, 1.0))
     other, other_kinds = _view(pack, _photos(pack, count), size, (0.4, 1.0))
     # Some kinds of the other photo, each as likely as not; but what is under water is no sky behind a house.
-    some = (torch.rand(count, OUTPUTS, 1, 1, device=device) < 0.5) * other_kinds
+    some = (torch.rand(count, OUTPUTS, 1, 1, device=device) < 0.5) * other_kinds[:, :OUTPUTS]
     is_dry = kinds[:, WATER : WATER + 1, : size[0] // 8].mean((2, 3), keepdim=True) < 0.5
     share = some.sum(1, keepdim=True) * is_dry * _chosen(image, COMPOSED)
     image, kinds = _laid((image, kinds), (other, other_kinds), share)
@@ -109,7 +113,8 @@ def batch(pack: Pack, count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor
         image[wet], kinds[wet] = _laid((image[wet], kinds[wet]), (water, lake), here)
     donors = pack.donors[torch.randint(len(pack.donors), (count,), device=device)]
     other, other_kinds = _view(pack, donors, size, (0.7, 2.2))
-    pasted = other_kinds[:, SUBJECT:]
+    pasted = other_kinds[:, SUBJECT:OUTPUTS]
+    other_kinds[:, OUTPUTS:] = as_its_foot(kinds[:, OUTPUTS:], pasted)
     # Not too little of a subject.
     fits = (pasted.mean((1, 2, 3), keepdim=True) > 0.01) * _chosen(image, PEOPLED)
     image, kinds = _laid((image, kinds), (other, other_kinds), pasted * fits)
@@ -118,8 +123,8 @@ def batch(pack: Pack, count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor
     if bool(lent.any()):
         cuts = pack.cuts[torch.randint(len(pack.cuts), (int(lent.sum()),), device=device)]
         image[lent], kinds[lent] = peopled(image[lent], kinds[lent], cuts)
-    half = F.avg_pool2d(kinds, 2).argmax(1)
-    return varied(relit(image, kinds)) * 2 - 1, half
+    half = F.avg_pool2d(kinds, 2)
+    return varied(relit(image, kinds[:, :OUTPUTS])) * 2 - 1, half[:, :OUTPUTS].argmax(1), half[:, OUTPUTS:]
 
 
 def _photos(pack: Pack, count: int) -> Tensor:
@@ -137,7 +142,10 @@ def _laid(under: tuple[Tensor, Tensor], over: tuple[Tensor, Tensor], share: Tens
 
 
 def _view(pack: Pack, rows: Tensor, size: tuple[int, int], scales: tuple[float, float]) -> tuple[Tensor, Tensor]:
-    """Random crops, or for scales over 1 reductions with nothing around: pictures in 0..1, shares ``[n, 5, H, W]``."""
+    """Random crops, or for scales over 1 reductions with nothing around: pictures in 0..1, shares ``[n, 7, H, W]``.
+
+    Behind the shares of the kinds stands depth (:mod:`pipeline.pocket.layers_depth`).
+    """
     n, device = len(rows), rows.device
     low, high = scales
     scale = low + (high - low) * torch.rand(n, device=device)
@@ -153,9 +161,10 @@ def _view(pack: Pack, rows: Tensor, size: tuple[int, int], scales: tuple[float, 
     padding = "reflection" if high <= 1 else "zeros"
     image = pack.pictures[rows].float() / 255
     shares = F.one_hot(pack.kinds[rows].long(), OUTPUTS).permute(0, 3, 1, 2).float()
+    depth = shares.new_zeros(n, 2, *shares.shape[2:]) if pack.near is None else told(pack.near[rows], scale)
     return (
         F.grid_sample(image, grid, padding_mode=padding, align_corners=False),
-        F.grid_sample(shares, grid, padding_mode=padding, align_corners=False),
+        F.grid_sample(torch.cat([shares, depth], 1), grid, padding_mode=padding, align_corners=False),
     )
 
 
@@ -197,7 +206,7 @@ def train(pack: Pack, start: dict[str, Tensor], plan: Plan) -> LayersNetwork:
     """Train from parameters to start with, some or all; give the running mean of the weights."""
     device = pack.pictures.device
     torch.manual_seed(SEED)
-    network = LayersNetwork().to(device)
+    network = LayersNetwork(pack.near is not None).to(device)
     network.load_state_dict(start, strict=False)
     torch.manual_seed(plan.seed)
     mean = {name: value.detach().clone() for name, value in network.state_dict().items()}
@@ -207,16 +216,17 @@ def train(pack: Pack, start: dict[str, Tensor], plan: Plan) -> LayersNetwork:
     ]
     optimizer = torch.optim.AdamW(groups, lr=plan.rate, weight_decay=WEIGHT_DECAY)
     begun, step, spent = time.monotonic(), 0, 0.0
-    judge = LayersNetwork().to(device)
+    judge = LayersNetwork(pack.near is not None).to(device)
     while spent < plan.seconds:
         share = min(1, spent / plan.seconds)
         rate = plan.rate * min(1, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * share))
         for group in optimizer.param_groups:
             group["lr"] = rate * group["pace"]
-        pictures, kinds = batch(pack, plan.count, plan.sizes[int(torch.randint(len(plan.sizes), ()))])
+        pictures, kinds, depth = batch(pack, plan.count, plan.sizes[int(torch.randint(len(plan.sizes), ()))])
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            logits = network(pictures)
+            logits, near = network.both(pictures)
         loss = loss_of(logits, kinds)
+        loss = loss if near is None else loss + NEARNESS * off(near.float(), depth)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from pipeline import weights
 from pipeline.factory import LAYERS_WEIGHTS
 from pipeline.picture import read_picture
 from pipeline.pocket.canvas import Canvas, prepare
@@ -22,7 +21,7 @@ from pipeline.pocket.drawn.marks import with_marks
 from pipeline.pocket.drawn.shot import Shot
 from pipeline.pocket.drawn.wet import Wetness, wetted
 from pipeline.pocket.layers import with_layers
-from pipeline.pocket.layers_network import LayersNetwork
+from pipeline.pocket.layers_weights import read_layers
 from pipeline.pocket.looking import asked_of, looked_for
 from pipeline.pocket.names import DEFAULT_REGION, DRAWN
 from pipeline.pocket.pose import Pose
@@ -35,10 +34,8 @@ TIMES = 16
 @torch.inference_mode()
 def seen(image: Pixels) -> Canvas:
     """A picture ``uint8 [H, W, 3]`` with its layers and marks."""
-    network = LayersNetwork()
-    weights.load(network, LAYERS_WEIGHTS, torch.float32, torch.device("cpu"))
     canvas = prepare(image, WIDTH, HEIGHT)
-    return with_marks(with_layers(canvas, looked_for(asked_of(network.eval(), canvas))))
+    return with_marks(with_layers(canvas, looked_for(asked_of(read_layers(LAYERS_WEIGHTS), canvas))))
 
 
 def cpu_ms(work: Callable[[], object]) -> float:

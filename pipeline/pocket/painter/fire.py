@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pipeline.pocket.layers import REST, SKY, SUBJECT
 from pipeline.pocket.painter.light import plain
@@ -21,6 +22,11 @@ def paint_fire(sheet: Sheet, seed: int, at: tuple[float, float], tall: float) ->
     _sparks(sheet, noise, at, tall)
 
 
+def _near(sheet: Sheet, at: tuple[float, float], tall: float) -> Tensor:
+    """All of it is as near as its foot."""
+    return sheet.ground(at[1] + 0.12 * tall)
+
+
 def _logs(sheet: Sheet, noise: Noise, at: tuple[float, float], tall: float) -> None:
     chance, drawing, (x, y) = noise.chance, Drawing(sheet), at
     for number in range(6):
@@ -35,7 +41,7 @@ def _logs(sheet: Sheet, noise: Noise, at: tuple[float, float], tall: float) -> N
     mask = drawing.mask()
     glow = torch.exp(-(((sheet.x - x) / (0.34 * tall)) ** 2 + ((sheet.y - y + 0.05 * tall) / (0.16 * tall)) ** 2))
     colour = torch.lerp(plain((0.075, 0.045, 0.035)), plain((0.80, 0.26, 0.06)), glow * 0.8)
-    sheet.lay(colour, mask, REST)
+    sheet.lay(colour, mask, REST, near=_near(sheet, at, tall))
 
 
 def _flames(sheet: Sheet, noise: Noise, at: tuple[float, float], tall: float) -> None:
@@ -55,7 +61,7 @@ def _flames(sheet: Sheet, noise: Noise, at: tuple[float, float], tall: float) ->
     colour = torch.lerp(colour, plain((1.0, 0.93, 0.62)), core)
     aura = torch.exp(-((across / 0.52) ** 2) - ((up - 0.32) / 0.55) ** 2)
     sheet.shine((1.0, 0.45, 0.12), 0.42 * aura)
-    sheet.lay(colour, body * 0.96, SUBJECT)
+    sheet.lay(colour, body * 0.96, SUBJECT, near=_near(sheet, at, tall))
 
 
 def _sparks(sheet: Sheet, noise: Noise, at: tuple[float, float], tall: float) -> None:
@@ -65,4 +71,4 @@ def _sparks(sheet: Sheet, noise: Noise, at: tuple[float, float], tall: float) ->
         drift = (0.12 + 0.22 * up) * chance.normal() + 0.10 * np.sin(3 * up)
         size = chance.uniform(0.5, 1.6) * (1 - 0.22 * up)
         drawing.ellipse(x + drift * tall, y - up * tall, max(size, 0.4), max(size, 0.4), int(255 - 60 * up))
-    sheet.lay((1.0, 0.66, 0.24), drawing.mask() * 0.95, SUBJECT)
+    sheet.lay((1.0, 0.66, 0.24), drawing.mask() * 0.95, SUBJECT, near=_near(sheet, at, tall))

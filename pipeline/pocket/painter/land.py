@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from pipeline.pocket.layers import FOLIAGE, REST
+from pipeline.pocket.nearness import HORIZON
 from pipeline.pocket.painter.heavens import sun_at
 from pipeline.pocket.painter.light import RGB, Light, mix, of_thing, plain
 from pipeline.pocket.painter.noise import Noise, sampled, smoothstep
@@ -36,10 +37,15 @@ def paint_mountains(sheet: Sheet, scenery: Scenery, light: Light, seed: int, foo
         snow = (0.60 if scenery.is_wintry else 0.46) * (1 - near) + (0.4 if scenery.is_wintry else -0.10)
         colour = _slopes(sheet, rows, line, light, textures, (peak, snow, near))
         air = plain(mix(light.horizon, light.middle, 0.45))
-        sheet.lay(colour + (air - colour) * far, sheet.below(line, rows), REST, rows)
+        sheet.lay(colour + (air - colour) * far, sheet.below(line, rows), REST, rows, _ridge(sheet, rows, near))
         depth = (sheet.y[rows] - line[None]) / max(peak, 1.0)
         mist = smoothstep(0.30, 1.2, depth) * (0.30 + 0.5 * light.mist) * (1 - 0.6 * near)
         sheet.glaze(mix(light.horizon, light.glow, 0.2), mist.clamp(0, 0.95), rows)
+
+
+def _ridge(sheet: Sheet, rows: slice, near: float) -> Tensor:
+    """How near a ridge is: between sky and horizon, the farthest half-way, and at its foot as the ground is."""
+    return sheet.ground(sheet.y[rows], HORIZON * (0.5 + 0.5 * near))
 
 
 def _slopes(
@@ -81,7 +87,7 @@ def paint_hills(sheet: Sheet, scenery: Scenery, light: Light, seed: int, foot: f
         far = (0.82 - 0.60 * near) * min(1.0, 0.5 + light.mist)
         colour = _wooded(sheet, rows, line, light, (rough, fields), (own, near))
         air = plain(mix(mix(light.horizon, light.middle, 0.5), light.glow, 0.12))
-        sheet.lay(colour + (air - colour) * far, sheet.below(line, rows), REST, rows)
+        sheet.lay(colour + (air - colour) * far, sheet.below(line, rows), REST, rows, _ridge(sheet, rows, near))
         depth = (sheet.y[rows] - line[None]) / (peak + 1)
         mist = smoothstep(0.15, 1.3, depth) * (0.18 + 0.5 * light.mist) * (1 - near)
         sheet.glaze(light.horizon, mist.clamp(0, 0.9), rows)

@@ -22,6 +22,8 @@ _HORIZONS: dict[Place, float] = {
     "sea": 0.56, "lake": 0.57, "mountains": 0.80, "hills": 0.72, "forest": 0.80, "field": 0.58, "desert": 0.50,
     "snow": 0.56, "sky": 0.93, "stars": 0.90, "fire": 0.70, "abstract": 1.0,
 }  # fmt: skip
+# Where flat ground would end, at the lowest.
+HIGHEST_EYE = 0.62
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,18 +31,22 @@ class Painting:
     """What was painted, of the view and the room around it.
 
     ``pixels uint8 [H, W, 3]``; ``shares float32 [5, H, W]`` of rest, sky, water, foliage and subject sum to 1 exactly
-    where they were painted; ``sky uint8 [H, W, 3]`` is the sky with nothing before it.
+    where they were painted; ``sky uint8 [H, W, 3]`` is the sky with nothing before it; ``near float32 [H, W]`` is how
+    near what was painted is (:mod:`pipeline.pocket.nearness`).
     """
 
     pixels: Tensor
     shares: Tensor
     sky: Tensor
+    near: Tensor
 
 
 def paint(scenery: Scenery, seed: int, view: View) -> Painting:
     """Paint a scene for a view. The same seed gives the same bytes, and the same land under another hour's light."""
     sheet, light = Sheet.blank(view), light_of(scenery, seed)
     sheet.horizon = horizon_of(scenery, seed) * sheet.height
+    # Who stands among trees or looks at heights sees over the ground from no lower than elsewhere.
+    sheet.eye = min(sheet.horizon, HIGHEST_EYE * sheet.height)
     if scenery.place == "abstract":
         paint_abstract(sheet, scenery, seed)
     else:
@@ -48,7 +54,7 @@ def paint(scenery: Scenery, seed: int, view: View) -> Painting:
         _paint_land(sheet, scenery, light, seed)
     # Less than a grey level of grain, or else a wide sky shows steps.
     grain = torch.from_numpy(Noise(seed, "grain").chance.random(sheet.size, "float32")) - 0.5
-    return Painting(_pixels(sheet.picture, grain), sheet.shares, _pixels(sheet.sky, grain))
+    return Painting(_pixels(sheet.picture, grain), sheet.shares, _pixels(sheet.sky, grain), sheet.near)
 
 
 def horizon_of(scenery: Scenery, seed: int) -> float:

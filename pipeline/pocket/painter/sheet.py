@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from pipeline.pocket.layers import REST, SKY
+from pipeline.pocket.nearness import HORIZON, RISE
 from pipeline.pocket.painter.light import RGB, plain
 from pipeline.pocket.view import View
 
@@ -21,7 +22,8 @@ class Sheet:
 
     ``x [1, W]`` and ``y [H, 1]`` are places in units from the view's left top, ``picture float32 [3, H, W]`` colours
     0..1, ``shares float32 [5, H, W]`` how much of each pixel is each layer of :mod:`pipeline.pocket.layers`, ``sky
-    [3, H, W]`` the sky without what stands before it. ``horizon`` is where the sky ends, in units.
+    [3, H, W]`` the sky without what stands before it, ``near [H, W]`` how near each place is. ``horizon`` is where the
+    sky ends, ``eye`` where flat ground would, in units.
     """
 
     view: View
@@ -30,7 +32,9 @@ class Sheet:
     picture: Tensor
     shares: Tensor
     sky: Tensor
+    near: Tensor
     horizon: float = 0.0
+    eye: float = 0.0
 
     @classmethod
     def blank(cls, view: View) -> "Sheet":
@@ -41,7 +45,7 @@ class Sheet:
         y = ((torch.arange(height) + 0.5 - rows) / view.scale)[:, None]
         shares = torch.zeros(5, height, width)
         shares[SKY] = 1
-        return cls(view, x, y, torch.zeros(3, height, width), shares, torch.zeros(3, height, width))
+        return cls(view, x, y, torch.zeros(3, height, width), shares, torch.zeros(3, height, width), shares[0].clone())
 
     @property
     def width(self) -> float:
@@ -58,12 +62,16 @@ class Sheet:
         """Rows and columns."""
         return int(self.picture.shape[1]), int(self.picture.shape[2])
 
-    def lay(self, colour: Tensor | RGB, alpha: Tensor, kind: int = REST, rows: slice = ALL) -> None:
+    def lay(
+        self, colour: Tensor | RGB, alpha: Tensor, kind: int = REST, rows: slice = ALL, near: Tensor | None = None
+    ) -> None:
         """Paint a colour (one, or ``[3, h, W]``) over what is there, as much as ``alpha [h, W]`` says, as a layer.
 
-        ``rows`` are those that are painted, h of them.
+        ``rows`` are those that are painted, h of them. It is as ``near`` as that, or as flat ground would be there.
         """
         self.glaze(colour, alpha, rows)
+        shown = self.near[rows]
+        shown.copy_(torch.where(alpha > 0.5, self.ground(self.y[rows]) if near is None else near, shown))
         shares = self.shares[:, rows]
         shares *= 1 - alpha
         shares[kind] += alpha
@@ -79,6 +87,11 @@ class Sheet:
         paint = plain(colour) if isinstance(colour, tuple) else colour
         picture = self.picture[:, rows]
         picture += (1 - picture) * (paint * amount).clamp(0, 1)
+
+    def ground(self, y: Tensor | float, farthest: float = HORIZON) -> Tensor:
+        """How near flat ground is at a place down, in units; but no farther than that."""
+        down = (torch.as_tensor(y) - self.eye) / self.height
+        return (HORIZON + RISE * down).clamp(farthest, 1.0)
 
     def rows_from(self, top: float) -> slice:
         """The rows from a place in units down."""

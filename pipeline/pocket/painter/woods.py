@@ -27,7 +27,7 @@ def paint_firs(sheet: Sheet, scenery: Scenery, light: Light, seed: int, where: t
         _fir(drawing, chance, x, foot + 1.5, max(height, 3.0))
         x += max(1.5, tall * chance.uniform(0.06, 0.26) * (1.25 - 0.9 * share))
     strip = (sheet.y > foot - 0.07 * tall) & (sheet.y < foot + 2.0)
-    _lay_firs(sheet, scenery, light, noise, torch.maximum(drawing.mask(), strip.float()), far)
+    _lay_firs(sheet, scenery, light, noise, torch.maximum(drawing.mask(), strip.float()), (far, foot))
 
 
 def paint_frame(sheet: Sheet, scenery: Scenery, light: Light, seed: int) -> None:
@@ -44,19 +44,23 @@ def paint_frame(sheet: Sheet, scenery: Scenery, light: Light, seed: int) -> None
             x = (edge + inward * (reach * share - 0.10)) * sheet.width
             height = sheet.height * (0.62 - 0.48 * share) * chance.uniform(0.75, 1.2)
             _fir(drawing, chance, x, sheet.height + 70, height + 70)
-    _lay_firs(sheet, scenery, light, noise, drawing.mask(), 0.06)
+    _lay_firs(sheet, scenery, light, noise, drawing.mask(), (0.06, sheet.height + 70))
 
 
-def _lay_firs(sheet: Sheet, scenery: Scenery, light: Light, noise: Noise, mask: Tensor, far: float) -> None:
+def _lay_firs(
+    sheet: Sheet, scenery: Scenery, light: Light, noise: Noise, mask: Tensor, where: tuple[float, float]
+) -> None:
+    far, foot = where
+    near = sheet.ground(foot)
     dark = of_thing(mix(_LEAVES, (0.03, 0.05, 0.07), 0.35), light)
-    sheet.lay(mix(dark, mix(light.horizon, light.middle, 0.4), far), mask, FOLIAGE)
+    sheet.lay(mix(dark, mix(light.horizon, light.middle, 0.4), far), mask, FOLIAGE, near=near)
     if scenery.is_wintry:
-        _frost(sheet, light, noise, mask)
+        _frost(sheet, light, noise, mask, near)
 
 
-def _frost(sheet: Sheet, light: Light, noise: Noise, mask: Tensor) -> None:
+def _frost(sheet: Sheet, light: Light, noise: Noise, mask: Tensor, near: Tensor) -> None:
     snow = smoothstep(0.5, 0.75, sampled(noise.texture(6, 0.7, first=32), sheet.x / 170, sheet.y / 110))
-    sheet.lay(of_thing((0.90, 0.93, 1.0), light, 0.4), mask * snow * 0.75, FOLIAGE)
+    sheet.lay(of_thing((0.90, 0.93, 1.0), light, 0.4), mask * snow * 0.75, FOLIAGE, near=near)
 
 
 def _fir(drawing: Drawing, chance: np.random.Generator, x: float, foot: float, height: float) -> None:
@@ -88,7 +92,7 @@ def paint_forest(sheet: Sheet, scenery: Scenery, light: Light, seed: int) -> Non
         far = 0.82 * (1 - near) ** 0.8 * min(1.0, 0.62 + 0.5 * light.mist)
         air = mix(light.horizon, light.glow, 0.3 * light.strength)
         _trunks(sheet, noise, near, floor, (mix(of_thing(_BARK, light), air, far), middle))
-        _canopy(sheet, leaves, (near, middle), (scenery, light, far))
+        _canopy(sheet, leaves, (near, middle, _foot(sheet, floor, near)), (scenery, light, far))
     _undergrowth(sheet, scenery, light, leaves, (floor, middle))
 
 
@@ -99,12 +103,12 @@ def _depths(sheet: Sheet, light: Light, middle: float) -> None:
     deep = of_thing(mix(_LEAVES, (0.35, 0.45, 0.25), 0.3), light)
     glow = plain(mix(mix(light.horizon, light.glow, 0.5), (0.86, 0.90, 0.62), 0.0 if light.is_night else 0.22))
     colour = torch.lerp(plain(deep), glow, torch.exp(-away))
-    sheet.lay(sheet.enlarged(colour), torch.full((1, 1), 0.93), FOLIAGE)
+    sheet.lay(sheet.enlarged(colour), torch.full((1, 1), 0.93), FOLIAGE, near=sheet.ground(sheet.eye))
 
 
 def _trunks(sheet: Sheet, noise: Noise, near: float, floor: float, paint: tuple[RGB, float]) -> None:
     chance, drawing, (colour, middle) = noise.chance, Drawing(sheet), paint
-    foot = floor + (0.02 + 0.30 * near**1.6) * sheet.height
+    foot = _foot(sheet, floor, near)
     width = 3.0 + 25 * near**1.9
     x = -150.0
     while x < sheet.width + 150:
@@ -112,7 +116,12 @@ def _trunks(sheet: Sheet, noise: Noise, near: float, floor: float, paint: tuple[
         if abs(x - middle) < (40 + 110 * near) * chance.uniform(0.4, 1.2):
             continue
         _trunk(drawing, chance, (x, foot + chance.normal(0, 4 + 12 * near)), width * chance.uniform(0.6, 1.25), near)
-    sheet.lay(colour, drawing.mask(), REST)
+    sheet.lay(colour, drawing.mask(), REST, near=sheet.ground(foot))
+
+
+def _foot(sheet: Sheet, floor: float, near: float) -> float:
+    """Where trees of one row stand, in units."""
+    return floor + (0.02 + 0.30 * near**1.6) * sheet.height
 
 
 def _trunk(drawing: Drawing, chance: np.random.Generator, foot: tuple[float, float], width: float, near: float) -> None:
@@ -141,9 +150,9 @@ def _bough(
         _bough(drawing, chance, end, width * 0.62, left - 1, way + turn * chance.uniform(0.5, 1.4))
 
 
-def _canopy(sheet: Sheet, leaves: Tensor, where: tuple[float, float], how: tuple[Scenery, Light, float]) -> None:
+def _canopy(sheet: Sheet, leaves: Tensor, where: tuple[float, float, float], how: tuple[Scenery, Light, float]) -> None:
     """Leaves overhead, denser to the top and the sides, with gaps where the light comes through."""
-    (near, middle), (scenery, light, far) = where, how
+    (near, middle, foot), (scenery, light, far) = where, how
     size, high = 190 + 330 * near, 0.56 - 0.22 * near
     rows = slice(0, sheet.rows_from((high + 0.16) * sheet.height).start)
     x, y = sheet.x, sheet.y[rows]
@@ -157,7 +166,8 @@ def _canopy(sheet: Sheet, leaves: Tensor, where: tuple[float, float], how: tuple
     bright = mix(own, (0.55, 0.62, 0.16), 0.0 if scenery.is_wintry else 0.42)
     air = mix(light.horizon, light.glow, 0.3 * light.strength)
     dark = mix(of_thing(mix(own, (0.02, 0.04, 0.04), 0.4), light), air, far)
-    sheet.lay(torch.lerp(plain(dark), plain(mix(of_thing(bright, light, 0.5), air, far)), lit), alpha, FOLIAGE, rows)
+    colour = torch.lerp(plain(dark), plain(mix(of_thing(bright, light, 0.5), air, far)), lit)
+    sheet.lay(colour, alpha, FOLIAGE, rows, sheet.ground(foot))
 
 
 def _undergrowth(sheet: Sheet, scenery: Scenery, light: Light, leaves: Tensor, where: tuple[float, float]) -> None:
