@@ -47,6 +47,22 @@ def test_a_fade_of_the_picture_is_a_change_of_looks() -> None:
     assert [bar for bar, met in endless.verdicts(told).items() if not met] == ["late", "sharp"]
 
 
+def test_what_wavers_by_chance_is_no_change_of_looks() -> None:
+    """Frames that are brighter and darker by chance, as under showers, on the mean as much at the end, change nothing.
+
+    Windows of two seconds alone, within which chance hardly changes, would tell of 5 %.
+    """
+    canvas = prepare(picture(), 832, 480)
+    wanted = endless.scripted("still", 240.0)
+    bright, levels = canvas.rest.numpy() // 2 + 60, np.random.default_rng(0).choice([0.95, 1.05], 240 // 2)
+    frames = {f: (bright * levels[f // (2 * FPS)]).astype(np.uint8) for f in wanted.frames}
+    canvas = replace(canvas, texture=prepare(bright, 832, 480).texture)
+    told = endless.read(Take(canvas, frames, poses=[Pose()] * 240 * FPS, strengths=[[0.0] * 5] * 960), 240.0)
+    assert abs(told["late"][0]) < 0.03
+    first, *_, last = endless.starts(240.0)
+    assert abs(levels[int(last / 2)] / levels[int(first / 2)] - 1) > 0.05
+
+
 def test_what_is_not_the_picture_any_more_is_not_like_it() -> None:
     """A still take that is blurred at its end keeps its looks and loses its likeness; of a swing nobody asks it."""
     canvas = prepare(picture(), 832, 480)
@@ -112,10 +128,11 @@ def test_a_strength_is_what_the_decoder_shows() -> None:
 
 
 def test_windows_lie_apart_within_the_hour() -> None:
-    """Each is two seconds of its own; the script renders just these."""
+    """Each is two seconds of its own; the script renders just these, and those by which the look is told."""
     for seconds in (16.0, 40.0, 600.0, 3600.0):
         starts = endless.starts(seconds)
         assert all(b - a >= endless.WINDOW_S for a, b in itertools.pairwise(starts))
         frames = endless.scripted("pan", seconds).frames
-        assert len(frames) == len(starts) * endless.WINDOW_S * FPS
+        windows = {round(start * FPS) + n for start in starts for n in range(round(endless.WINDOW_S * FPS))}
+        assert frames == windows.union(*endless.looked_at(seconds))
         assert max(frames) < script(*[(0.0, endless.WISHES["pan"])], seconds=seconds).latents * 4

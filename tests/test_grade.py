@@ -16,7 +16,7 @@ COLOURS = torch.tensor([[4.0, 4, 4], [30, 70, 30], [128, 128, 128], [220, 150, 1
 def under(name: str, share: float = 1.0) -> torch.Tensor:
     """The colours under a share of a light, ``[5, 3]``."""
     gain = share * torch.tensor(LOG_GAINS[name])[:, None, None]
-    return graded(COLOURS.T[:, None].clone(), light(gain).expand(4, 1, len(COLOURS)))[:, 0].T
+    return graded(COLOURS.T[:, None].clone(), light(gain).expand(5, 1, len(COLOURS)))[:, 0].T
 
 
 def chroma(colours: torch.Tensor) -> torch.Tensor:
@@ -59,6 +59,15 @@ def test_gold_lies_on_what_is_light() -> None:
     assert float(red_over_blue[-1]) > 1.5 * float(red_over_blue[2]) > 3 * float(red_over_blue[0])
 
 
+def test_gold_takes_yellow_no_colour() -> None:
+    """A yellow flower gets no more blue under gold, as it would if it went grey; a blue sky loses some."""
+    flower, sky = torch.tensor([250.0, 200, 20]), torch.tensor([100.0, 150, 220])
+    for colour in (flower, sky):
+        gold = graded(colour[:, None, None].clone(), light(torch.tensor(LOG_GAINS["warm"])[:, None, None]))[:, 0, 0]
+        assert float((gold[2] + 4) / (colour[2] + 4)) < 0.9
+        assert float(gold[0]) > float(colour[0])
+
+
 def test_rain_stays_gains_alone() -> None:
     """The dull light of rain multiplies, and greys nothing."""
     torch.testing.assert_close(under("rain"), COLOURS * torch.tensor(LOG_GAINS["rain"]).exp(), rtol=0.02, atol=0.1)
@@ -90,7 +99,7 @@ def test_light_that_is_not_seen_changes_no_colour_by_a_level() -> None:
     for size in (0.0003, 0.001, 0.002, 0.004):
         for _ in range(40):
             gain = size * (2 * torch.rand(3, 1, 1, generator=generator) - 1)
-            change = (graded(EVERY, light(gain).expand(4, 1, EVERY.shape[2])) - EVERY).abs().max()
+            change = (graded(EVERY, light(gain).expand(5, 1, EVERY.shape[2])) - EVERY).abs().max()
             assert change < 1 or is_seen(gain)
     assert not is_seen(torch.full((3, 4, 4), 0.0005))
     assert is_seen(torch.full((3, 4, 4), -0.005))

@@ -1,8 +1,15 @@
 """Tests of the pictures with masks that the network of layers learns from."""
 
-import numpy as np
+from pathlib import Path
 
-from pipeline.pocket.layers_data import STORED, SUBJECT, Rough, any_scenery, kinds, made, read_rough
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pipeline.pocket import layers_data
+from pipeline.pocket.layers_data import STORED, SUBJECT, Rough, any_scenery, cut_out, kinds, made, pack, read_rough
+from pipeline.pocket.train_layers import load
 
 SKY = 1
 
@@ -71,3 +78,42 @@ def test_any_scenery_shows_something() -> None:
     assert len({scene.place for scene in scenes}) == 11
     assert not any(scene.place == "abstract" or scene.place in scene.beyond for scene in scenes)
     assert all(scene.hour in ("dusk", "night") for scene in scenes if scene.has_stars or scene.has_aurora)
+
+
+def _cut(path: Path) -> Path:
+    """A tall green cut-out far off the middle of a sheet of which the rest is all but clear."""
+    sheet = np.zeros((300, 200, 4), np.uint8)
+    sheet[..., 3] = 5
+    sheet[100:260, 20:60] = (40, 200, 60, 255)
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(sheet).save(path)
+    return path
+
+
+def test_a_cut_out_fills_the_stored_size(tmp_path: Path) -> None:
+    """It is as tall as there is room for, in the middle, in its own colours and shape, on clear ground."""
+    stored = cut_out(_cut(tmp_path / "cut/post.png"))
+    assert stored.shape == (*STORED, 4)
+    rows, columns = (np.flatnonzero((stored[..., 3] > 128).any(axis)) for axis in (1, 0))
+    assert (rows[0], rows[-1]) == (4, 235)
+    assert (columns[0] + columns[-1]) // 2 in (207, 208)
+    assert len(columns) == 58
+    assert (stored[120, 208] == (40, 200, 60, 255)).all()
+    assert not stored[:, :170].any()
+
+
+def test_a_pack_has_cut_outs_that_are_no_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They lie beside the pictures and are none of them: no row to train on is one."""
+    _cut(tmp_path / "cut/post.png")
+    _cut(tmp_path / "cut/again.png")
+    (tmp_path / "train").mkdir()
+    Image.new("RGB", (416, 240), (150, 180, 240)).save(tmp_path / "train/000.jpg")
+    monkeypatch.setattr(layers_data, "read_rough", lambda: [Rough("000", "S", False, "")])
+    pack(tmp_path, tmp_path, tmp_path / "pack.npz", drawings=1, paintings=0)
+    packed = load(tmp_path / "pack.npz", torch.device("cpu"))
+    assert packed.cuts.shape == (2, 4, *STORED)
+    assert packed.cuts[:, :, 120, 208].tolist() == [[40, 200, 60, 255]] * 2
+    assert packed.pictures.shape == (2, 3, *STORED)
+    assert packed.photos.tolist() == [0]
+    assert packed.scenes.tolist() == [1]
+    assert packed.donors.tolist() == []

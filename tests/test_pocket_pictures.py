@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from pipeline.pocket import pictures, sources
+from pipeline.pocket.cutouts import CREDITS, CUT_OUTS, credited
 from pipeline.pocket.layers_data import read_rough
 from pipeline.pocket.pictures import (
     data_hash,
@@ -215,6 +216,34 @@ def test_landscapes_are_written_as_they_are(tmp_path: Path) -> None:
     assert data_hash(tmp_path) == before != data_hash(tmp_path / "land")
 
 
+def test_cut_outs_are_written_with_their_own_terms(tmp_path: Path) -> None:
+    """Each keeps its bytes; what the changelog says of one goes before the copyright file; unfree ones stay out."""
+    general = Terms("A. Author", "GPL-2", "", by_name=False)
+    unfree = Terms("A. Author", "all rights reserved", "", by_name=True)
+    some = [
+        raw(scene(0), "town/monuments/inukshuk-photo.png", general),
+        raw(scene(1), "vehicles/auto/sedan.png", general),
+        raw(scene(2), "animals/mammals/aquatic/whale.png", unfree),
+    ]
+    before = data_hash(tmp_path, ".png")
+    entries = pictures.write_cut(some, tmp_path)
+    assert [(entry.file, entry.split, entry.author, entry.licence) for entry in entries] == [
+        ("cut/inukshuk-photo.png", "cut", "Ansgar Walk", "CC-BY-SA-2.5"),
+        ("cut/sedan.png", "cut", "A. Author", "GPL-2"),
+    ]
+    assert entries[0].origin.startswith("http")
+    assert (tmp_path / "cut/sedan.png").read_bytes() == some[1].data
+    assert data_hash(tmp_path, ".png") == before != data_hash(tmp_path / "cut", ".png")
+
+
+def test_every_cut_out_is_credited_once() -> None:
+    """No two have one file name, none is credited twice, and what nobody is said to have given keeps its terms."""
+    names = [name for credit in CREDITS for name in credit.names]
+    assert len({name.rpartition("/")[2] for name in names}) == len(names) == len(CUT_OUTS.include) > 100
+    other = raw(scene(0), "food/pizza.png")
+    assert credited(other) == other
+
+
 def test_the_data_hash_names_the_content(tmp_path: Path) -> None:
     """The hash does not change with file names, and does with any byte."""
     (tmp_path / "a.jpg").write_bytes(b"one")
@@ -234,3 +263,4 @@ def test_the_attribution_of_this_repository_is_whole() -> None:
     assert all(pictures.ACCEPTED_LICENCE.match(r["licence"]) and r["package"] for r in rows)
     assert 28 <= sum(r["split"] == "held" for r in rows) <= 40
     assert {r["file"] for r in rows} >= {rough.file for rough in read_rough()}
+    assert {r["name"] for r in rows if r["split"] == "cut"} == set(CUT_OUTS.include)

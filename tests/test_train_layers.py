@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from pipeline.pocket import train_layers
+from pipeline.pocket.folds import Fold
 from pipeline.pocket.layers_network import OUTPUTS, LayersNetwork
 from pipeline.pocket.train_layers import SEED, Pack, Plan, batch, load, loss_of, overlap, train
 
-REST, SKY = 0, 1
+REST, SKY, SUBJECT = 0, 1, 4
 SIZE = (96, 176)
 
 
@@ -25,13 +28,14 @@ class _BrightIsSky(LayersNetwork):
 
 
 def _pack() -> Pack:
-    """Thirteen pictures, white above and black below, of which the first is all black and kept out."""
+    """Thirteen pictures, white above and black below, of which the first is all black and kept out; a clear cut-out."""
     kinds = torch.zeros(13, 240, 416, dtype=torch.uint8)
     kinds[:, :120] = SKY
     pictures = torch.zeros(13, 3, 240, 416, dtype=torch.uint8)
     pictures[1:, :, :120] = 255
     rows = torch.arange(13)
-    return Pack(pictures, kinds, rows[1:12], rows[12:], rows[1:2], rows[:1])
+    cuts = torch.zeros(1, 4, 240, 416, dtype=torch.uint8)
+    return Pack(pictures, kinds, rows[1:12], rows[12:], rows[1:2], rows[:1], cuts)
 
 
 def test_views_keep_pictures_and_kinds_together() -> None:
@@ -45,6 +49,33 @@ def test_views_keep_pictures_and_kinds_together() -> None:
     assert not depth.any()
     assert bright[half == SKY].mean() > bright[half == REST].mean() + 0.8
     assert (half == SKY).float().mean((1, 2)).max() > 0.1
+
+
+def test_cut_outs_are_shown_as_subjects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many pictures as are lent one have a subject then, though no photo here has."""
+    pack = _pack()
+    pack.cuts[:, 3, 20:220, 20:396] = 255
+    for share, at_least, at_most in ((0.0, 0, 0), (1.0, 16, 16), (0.5, 2, 14)):
+        monkeypatch.setattr(train_layers, "LENT", share)
+        torch.manual_seed(0)
+        shown = (batch(pack, 16, SIZE)[1] == SUBJECT).any(2).any(1)
+        assert at_least <= int(shown.sum()) <= at_most
+
+
+def test_where_much_is_a_subject_no_cut_out_is_lent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is set into pictures that show nothing but a subject, however often one is to be."""
+    monkeypatch.setattr(train_layers, "LENT", 1.0)
+
+    def never(*_: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        raise AssertionError("a cut-out was lent")
+
+    monkeypatch.setattr(train_layers, "peopled", never)
+    monkeypatch.setattr(train_layers, "FLOODED", 0.0)
+    pack = _pack()
+    pack.kinds[:] = SUBJECT
+    batch(pack, 4, SIZE)
+    with pytest.raises(AssertionError, match="lent"):
+        batch(_pack(), 4, SIZE)
 
 
 def test_views_keep_kinds_and_depth_together() -> None:
@@ -102,12 +133,16 @@ def test_overlap_is_of_what_was_kept_out() -> None:
 def test_a_pack_keeps_some_photos_out(tmp_path: Path) -> None:
     """Photos that are marked are kept, drawn scenes never are, and only photos with a subject give one."""
     photos = 13
-    blobs: dict[str, list[bytes]] = {"jpeg": [], "png": []}
+    blobs: dict[str, list[bytes]] = {"jpeg": [], "png": [], "cut": []}
     for number in range(photos + 2):
         for form, made in (("jpeg", np.full((240, 416, 3), number * 9)), ("png", np.full((240, 416), number % 5))):
             buffer = io.BytesIO()
             Image.fromarray(made.astype(np.uint8)).save(buffer, form)
             blobs[form].append(buffer.getvalue())
+        if number < 2:
+            buffer = io.BytesIO()
+            Image.new("RGBA", (416, 240), (1, 2, 3, 200 + number)).save(buffer, "PNG")
+            blobs["cut"].append(buffer.getvalue())
     blobs["near"] = blobs["png"]
     columns: dict[str, Any] = {f"{form}_bytes": np.frombuffer(b"".join(some), np.uint8) for form, some in blobs.items()}
     columns |= {f"{form}_sizes": np.array([len(blob) for blob in some]) for form, some in blobs.items()}
@@ -119,6 +154,10 @@ def test_a_pack_keeps_some_photos_out(tmp_path: Path) -> None:
     assert pack.scenes.tolist() == [photos, photos + 1]
     assert pack.donors.tolist() == [1, 3, 5, 7, 9, 11]
     assert not set(pack.photos.tolist()) & set(pack.kept.tolist())
+    folded = load(tmp_path / "pack.npz", torch.device("cpu"), Fold(1, 4))
+    assert folded.kept.tolist() == [0, 1, 5, 9, 12]
+    assert not set(folded.photos.tolist()) & set(folded.kept.tolist())
     assert pack.kinds[4].unique().tolist() == [4]
+    assert pack.cuts[:, :, 9, 9].tolist() == [[1, 2, 3, 200], [1, 2, 3, 201]]
     assert pack.near is not None
     assert torch.equal(pack.near, pack.kinds)

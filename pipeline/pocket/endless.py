@@ -26,6 +26,9 @@ from pipeline.types import Pixels
 WINDOWS, WINDOW_S, FROM_S, COME_S, SOON_S = 8, 2.0, 4.0, 24.0, 300.0
 # A look is taken of each so many frames of a window.
 LOOK_EVERY = 8
+# What changes is told of looks over a minute, so far apart: clouds under rain are by chance 6 % more or less colourful
+# from one to the next (standard deviation), and a camera sees one place and another.
+LOOK_S, LOOKED_S = 4.0, 60.0
 # A first swing may show more than the later ones: it obeys at once, and runs its time.
 SETTLED_S = 12.0
 # Grey levels by which a frame, or a block of it, may always differ from the one before.
@@ -83,9 +86,27 @@ def starts(seconds: float) -> list[float]:
     return first + [round(first[-1] + (last - first[-1]) * (n + 1) / count) for n in range(count - 1)] + [last]
 
 
+def looked_at(seconds: float) -> list[range]:
+    """Frames by which the look is told: of the minute that begins with the first window, the second, and the last.
+
+    Of a short take a quarter is a minute; there are two then.
+
+    >>> [(frames[0] / FPS, frames[-1] / FPS, len(frames)) for frames in looked_at(3600)]
+    [(24.0, 80.0, 15), (300.0, 356.0, 15), (3540.0, 3596.0, 15)]
+    >>> [(frames[0] / FPS, frames[-1] / FPS) for frames in looked_at(20)]
+    [(5.0, 9.0), (15.0, 19.0)]
+    """
+    span = min(LOOKED_S, seconds / 4)
+    begins = [min(COME_S, seconds / 4), seconds - span]
+    if seconds > 2 * SOON_S:
+        begins.insert(1, SOON_S)
+    return [range(round(b * FPS), round((b + span) * FPS), round(LOOK_S * FPS)) for b in begins]
+
+
 def scripted(wish: str, seconds: float) -> Script:
-    """The script of a wish, with the frames of the windows."""
+    """The script of a wish, with the frames of the windows and those by which the look is told."""
     frames = [round(start * FPS) + n for start in starts(seconds) for n in range(round(WINDOW_S * FPS))]
+    frames += [frame for minute in looked_at(seconds) for frame in minute]
     return script((0, WISHES[wish]), seconds=seconds, frames=frames)
 
 
@@ -99,14 +120,15 @@ def read(take: Take, seconds: float) -> dict[str, Any]:
     length = round(WINDOW_S * FPS)
     windows = [range(round(s * FPS), round(s * FPS) + length) for s in starts(seconds)]
     grey = [[reduced_grey(take.frames[f]).astype(np.float32) for f in window] for window in windows]
-    looks = [_look(take, window) for window in windows]
-    result: dict[str, Any] = {"soon": _change(looks[0], looks[1]) if seconds > 2 * SOON_S else None}
+    early, *soon, late = [_look(take, minute) for minute in looked_at(seconds)]
+    result: dict[str, Any] = {"soon": _change(early, soon[0]) if soon else None}
     if max(max(row[1:]) for row in take.strengths) < ASKED:
         # Where nothing but the camera moves, the picture itself is to be seen.
         result["like"] = round(min(likeness(take, window[::LOOK_EVERY]) for window in windows), 4)
+        looks = [_look(take, window[::LOOK_EVERY]) for window in windows]
         result["sharp"] = [round(f(one[LOOKS.index("sharpness")] for one in looks), 3) for f in (min, max)]
     return result | {
-        "late": _change(looks[0], looks[-1]),
+        "late": _change(early, late),
         "speed": paces(take.strengths),
         "jump": round(max(jump(g) for g in grey), 2),
         "block_jump": round(max(map(block_jump, grey)), 2) if _rests(take) else 0.0,
@@ -122,9 +144,8 @@ def _rests(take: Take) -> bool:
     return max(row[STRENGTHS.index("camera")] for row in take.strengths) < ASKED
 
 
-def _look(take: Take, window: range) -> list[float]:
-    """Looks in a window against the same picture from the same pose."""
-    frames = window[::LOOK_EVERY]
+def _look(take: Take, frames: range) -> list[float]:
+    """The mean look of some frames against the same picture from the same pose."""
     ratios = [look(take.frames[f]).against(look(view(take.canvas, take.poses[f]))).values() for f in frames]
     return np.mean(ratios, axis=0).tolist()
 

@@ -105,7 +105,7 @@ def displaced(
 
 
 def gain(layers: Planes, seen: Seen, fields: Tensor, reach: Tensor, reader: Reader) -> Tensor:
-    """Light ``float32 [F, 4, H, W]`` of log gains ``[F, 3, h, w]``; see :func:`pipeline.pocket.moving.gain`."""
+    """Light ``float32 [F, 5, H, W]`` of log gains ``[F, 3, h, w]``; see :func:`pipeline.pocket.moving.gain`."""
     uneven = (fields.amax((2, 3)) - fields.amin((2, 3))).amax(1)
     plain = (uneven < EVEN_GAIN) & (reach.amin(1) > ALL)
     here, told = seen.here, lit(fields, layers.coarse, reach)

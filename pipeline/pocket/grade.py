@@ -1,7 +1,8 @@
 """Light as it looks: log gains say how much night and gold there is, and this is what a picture looks like under them.
 
 A night is more than a darker picture: colours go grey, what is dark goes black, what is left is blue. Golden light
-lies on what is light and leaves the shadows. Cold light pales colours, and brightens nothing, so that a cloud keeps its
+lies on what is light and leaves the shadows, and takes colours towards gold: greys red and green, and leaves blue, of
+which a yellow would else get more. Cold light pales colours, and brightens nothing, so that a cloud keeps its
 shades.
 """
 
@@ -14,7 +15,7 @@ from pipeline.pocket.truth import LOG_GAINS
 
 LUMA = (0.299, 0.587, 0.114)
 # Log gains beyond those of the latent, red, green and blue, of a whole night and of wholly golden and cold light.
-DEEPER, RICHER, PALER = (-0.45, -0.38, -0.24), (0.08, 0.05, -0.06), (-0.06, -0.07, -0.15)
+DEEPER, RICHER, PALER = (-0.45, -0.38, -0.24), (0.08, 0.05, -0.1), (-0.06, -0.07, -0.15)
 # How grey colours get under each, and by how much what is black gets darker for it than what is white; less than none
 # is grey by which nothing gets darker.
 NIGHT_GREYS, GOLD_GREYS, COLD_GREYS, CONTRAST = 0.5, 0.25, -0.42, 0.8
@@ -30,11 +31,11 @@ LEAST_GREY, LEAST_HAZE, LEAST_UNEVEN = 0.4, 0.2, 0.2
 
 
 def light(log_gain: Tensor) -> Tensor:
-    """Planes ``[..., 4, h, w]`` of log gains ``[..., 3, h, w]``: factors of red, green and blue, and how grey all gets,
-    less than 0 where it gets grey without getting darker.
+    """Planes ``[..., 5, h, w]`` of log gains ``[..., 3, h, w]``: factors of red, green and blue, how grey all gets,
+    less than 0 where it gets grey without getting darker, and by how much less so blue does.
 
     >>> [round(float(part), 2) for part in light(torch.zeros(3, 1, 1))[:, 0, 0]]
-    [1.0, 1.0, 1.0, 0.0]
+    [1.0, 1.0, 1.0, 0.0, 0.0]
     """
     red, green, blue = log_gain.unbind(-3)
     full_red, full_green, full_blue = LOG_GAINS["night"]
@@ -52,18 +53,23 @@ def light(log_gain: Tensor) -> Tensor:
     )
     # A dusk is red yet.
     grey = (NIGHT_GREYS * night * (1 - gold).clamp(min=0) + GOLD_GREYS * gold + COLD_GREYS * cold).clamp(-0.75, 0.75)
-    return torch.stack([*(part.exp() for part in deeper), grey], -3)
+    spared = torch.minimum(GOLD_GREYS * gold, grey.abs())
+    return torch.stack([*(part.exp() for part in deeper), grey, spared], -3)
 
 
 def graded(image: Tensor, planes: Tensor) -> Tensor:
-    """A picture ``[..., 3, H, W]`` in 0..255 under light ``[..., 4, H, W]``."""
-    *factors, grey = planes.unbind(-3)
+    """A picture ``[..., 3, H, W]`` in 0..255 under light ``[..., 5, H, W]``."""
+    *factors, grey, spared = planes.unbind(-3)
     parts = image.unbind(-3)
     luma = (parts[0] * LUMA[0]).add_(parts[1], alpha=LUMA[1]).add_(parts[2], alpha=LUMA[2])
     darker, grey = grey.clamp(min=0), grey.abs()
     shade = torch.addcmul(1 - CONTRAST * darker, darker, luma, value=CONTRAST / 255)
     haze = (factors[0] - 1).clamp_(min=0)
-    lit = (torch.lerp(part, luma, grey).mul_(factor).mul_(shade) for part, factor in zip(parts, factors, strict=True))
+    greys = (grey, grey, grey - spared)
+    lit = (
+        torch.lerp(part, luma, share).mul_(factor).mul_(shade)
+        for part, share, factor in zip(parts, greys, factors, strict=True)
+    )
     return torch.stack([part.add_(haze, alpha=one) for part, one in zip(lit, HAZE, strict=True)], -3)
 
 
@@ -81,7 +87,7 @@ def is_seen(log_gain: Tensor) -> bool:
 
 
 def relit(image: Tensor, planes: Tensor, enlarge: Callable[[Tensor], Tensor]) -> Tensor:
-    """A picture ``float32 [3, H, W]`` in 0..255, itself :func:`graded`, by light ``[4, h, w]`` yet to be enlarged.
+    """A picture ``float32 [3, H, W]`` in 0..255, itself :func:`graded`, by light ``[5, h, w]`` yet to be enlarged.
 
     What would change no colour by a grey level is left out: grey, haze, and that light is not the same everywhere.
     """
@@ -93,7 +99,7 @@ def relit(image: Tensor, planes: Tensor, enlarge: Callable[[Tensor], Tensor]) ->
     whole = (highest + lowest) / 2 if is_even else enlarge(some)
     parts = image.unbind()
     if is_grey:
-        _greyed(parts, whole[3])
+        _greyed(parts, whole[3], whole[4])
     for part, factor in zip(parts, whole, strict=False):
         part.mul_(factor)
     if is_hazy:
@@ -103,12 +109,14 @@ def relit(image: Tensor, planes: Tensor, enlarge: Callable[[Tensor], Tensor]) ->
     return image
 
 
-def _greyed(parts: tuple[Tensor, ...], grey: Tensor) -> None:
-    """Take colour out of red, green and blue ``[H, W]`` by a share ``[H, W]`` or ``[1, 1]``, and what is dark."""
+def _greyed(parts: tuple[Tensor, ...], grey: Tensor, spared: Tensor) -> None:
+    """Take colour out of red, green and blue ``[H, W]`` by a share ``[H, W]`` or ``[1, 1]``, and what is dark; blue is
+    spared some of it.
+    """
     luma = (parts[0] * LUMA[0]).add_(parts[1], alpha=LUMA[1]).add_(parts[2], alpha=LUMA[2])
-    share = grey.abs().expand_as(luma)
-    for part in parts:
-        part.lerp_(luma, share)
+    share = grey.abs()
+    for part, one in zip(parts, (share, share, share - spared), strict=True):
+        part.lerp_(luma, one.expand_as(luma))
     if float(grey.max()) <= 0:
         return
     darker = grey.clamp(min=0)

@@ -3,7 +3,8 @@
 Photos, numbered ones and landscapes that go by name, carry rough shapes by hand (``layer_labels.txt``), brought to the
 picture's edges by GrabCut; what is said to be the subject comes from a teacher's saliency maps, grey PNG files
 ``SALIENT/train-NNN.png``, or from a shape by hand.
-Beside them stand drawn scenes and landscapes of the painter, with exact masks.
+Beside them stand drawn scenes and landscapes of the painter, with exact masks, and cut-outs to be set into any of them
+as subjects, which are no pictures to train on by themselves.
 """
 
 import argparse
@@ -37,6 +38,8 @@ BAND = 9
 
 Kinds = npt.NDArray[np.uint8]
 Pixels = npt.NDArray[np.uint8]
+# Free room around a cut-out, px of the stored size, and the alpha that is none.
+ROOM, FAINT = 4, 8
 ChoiceT = TypeVar("ChoiceT")
 
 
@@ -118,8 +121,16 @@ def _to_edges(found: Kinds, kind: int, pixels: Pixels) -> Kinds:
     return out
 
 
+def saliency(rough: Rough, folder: Path) -> npt.NDArray[np.float32] | None:
+    """How salient each place is to the teacher, ``float32 [240, 416]`` in 0..1; None where it has no say."""
+    if not rough.has_subject:
+        return None
+    with Image.open(folder / f"train-{rough.number}.png") as opened:
+        return np.asarray(opened.convert("L").resize(STORED_SIZE)).astype(np.float32) / np.float32(255)
+
+
 def pack(pictures: Path, salient: Path, out: Path, drawings: int = 500, paintings: int = 400) -> None:
-    """Write pictures as JPEG, their kinds and how near they are as PNG into one file of about 35 MB."""
+    """Write pictures as JPEG, kinds, how near they are and cut-outs as PNG into one file of about 45 MB."""
     jpegs: list[bytes] = []
     pngs: list[bytes] = []
     nears: list[bytes] = []
@@ -128,12 +139,8 @@ def pack(pictures: Path, salient: Path, out: Path, drawings: int = 500, painting
         with Image.open(pictures / rough.file) as opened:
             fitted = ImageOps.fit(opened.convert("RGB"), (WIDTH, HEIGHT), Image.Resampling.LANCZOS)
         pixels = np.asarray(fitted.resize(STORED_SIZE, Image.Resampling.LANCZOS))
-        seen = None
-        if rough.has_subject:
-            with Image.open(salient / f"train-{rough.number}.png") as opened:
-                seen = np.asarray(opened.convert("L").resize(STORED_SIZE)).astype(np.float32) / np.float32(255)
         jpegs.append(_encoded(pixels, "JPEG"))
-        pngs.append(_encoded(exact := kinds(rough, pixels, seen), "PNG"))
+        pngs.append(_encoded(exact := kinds(rough, pixels, saliency(rough, salient)), "PNG"))
         nears.append(_encoded(near_of_photo(exact, pixels), "PNG"))
     for pixels, exact, near in made(drawings, paintings):
         jpegs.append(_encoded(pixels, "JPEG"))
@@ -144,10 +151,23 @@ def pack(pictures: Path, salient: Path, out: Path, drawings: int = 500, painting
         "subject": np.array([rough.shows_subject for rough in labels]),
         "kept": np.array([rough.is_kept for rough in labels]),
     }
-    for name, some in (("jpeg", jpegs), ("png", pngs), ("near", nears)):
+    cuts = [_encoded(cut_out(path), "PNG") for path in sorted((pictures / "cut").glob("*.png"))]
+    for name, some in (("jpeg", jpegs), ("png", pngs), ("near", nears), ("cut", cuts)):
         columns[f"{name}_bytes"] = np.frombuffer(b"".join(some), np.uint8)
         columns[f"{name}_sizes"] = np.array([len(blob) for blob in some])
     np.savez(out, **columns)
+
+
+def cut_out(path: Path) -> Pixels:
+    """A cut-out as large as the stored size holds, in its middle: ``uint8 [240, 416, 4]``."""
+    with Image.open(path) as opened:
+        rgba = opened.convert("RGBA")
+    fitted = rgba.crop(Image.fromarray(np.asarray(rgba)[..., 3] > FAINT).getbbox())
+    inner = (STORED_SIZE[0] - 2 * ROOM, STORED_SIZE[1] - 2 * ROOM)
+    fitted = ImageOps.contain(fitted, inner, Image.Resampling.LANCZOS)
+    stored = Image.new("RGBA", STORED_SIZE)
+    stored.paste(fitted, ((STORED_SIZE[0] - fitted.width) // 2, (STORED_SIZE[1] - fitted.height) // 2))
+    return np.asarray(stored)
 
 
 def made(drawings: int, paintings: int) -> Iterator[tuple[Pixels, Kinds, npt.NDArray[np.float32]]]:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 # Shares of the pictures that are of another hue, smeared by motion, painted in strokes, dark, hazy, and of which each
 # kind is in a light of its own.
-TURNED, SMEARED, STROKED, DARKENED, HAZED, RELIT = 0.15, 0.08, 0.12, 0.15, 0.12, 0.3
+TURNED, SMEARED, STROKED, DARKENED, HAZED, RELIT = 0.15, 0.08, 0.2, 0.15, 0.12, 0.3
 # Steps of a stroke to either side, each of so large a share of half the picture's height.
 STEPS, STRIDE = 4, 0.008
 

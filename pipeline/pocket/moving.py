@@ -115,7 +115,7 @@ def set_off(image: Tensor, canvas: Canvas, ahead: Place, place: Place) -> Tensor
 def gain(
     canvas: Canvas, layers: Layers | None, place: Place, ahead: Place | None, field: Tensor, reach: Tensor
 ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Light of a log gain ``[3, h, w]``: planes ``float32 [4, ...]``, and what enlarges some to ``[..., H, W]``.
+    """Light of a log gain ``[3, h, w]``: planes ``float32 [5, ...]``, and what enlarges some to ``[..., H, W]``.
 
     What falls on one layer ends where it ends.
     """

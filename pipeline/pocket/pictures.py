@@ -1,8 +1,8 @@
 """Collects pocket's pictures: ``python -m pipeline.pocket.pictures OUT_DIR [--packages DIR]``.
 
-Writes ``train/NNN.jpg``, ``held/NNN.jpg``, ``land/NAME.jpg`` and ``ATTRIBUTION.tsv`` into ``OUT_DIR``
-(``--attribution FILE`` puts the list elsewhere). Every picture keeps its author, licence and package; drawings on
-plain ground and near-duplicates are dropped by measure. No picture is part of this repository.
+Writes ``train/NNN.jpg``, ``held/NNN.jpg``, ``land/NAME.jpg``, ``cut/NAME.png`` and ``ATTRIBUTION.tsv`` into
+``OUT_DIR`` (``--attribution FILE`` puts the list elsewhere). Every picture keeps its author, licence and package;
+drawings on plain ground and near-duplicates are dropped by measure. No picture is part of this repository.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from pipeline.pocket.collection import HELD_OUT, LAND, SOURCES
+from pipeline.pocket.cutouts import CUT_OUTS, credited
 from pipeline.pocket.layers_data import read_rough
 from pipeline.pocket.sources import RawPicture, read_pictures
 
@@ -33,6 +34,8 @@ SHORT_SIDE = 720
 MIN_SHORT_SIDE = 400
 MAX_ASPECT = 2.0
 BUDGET_BYTES = 24_000_000
+# Pictures that the network of layers alone learns from lie in these folders.
+FOR_LAYERS = ("land", "cut")
 JPEG_QUALITIES = (92, 88, 84, 80, 76, 72)
 
 ACCEPTED_LICENCE = re.compile(r"(public.domain|cc0|cc-by(-sa)?[- ]\d|bsd|apache|mit|expat|l?gpl-?[23])", re.IGNORECASE)
@@ -167,9 +170,22 @@ def write_land(raws: Iterable[RawPicture], names: Collection[str], out: Path) ->
     return sorted(entries, key=lambda entry: entry.file)
 
 
-def data_hash(folder: Path) -> str:
-    """The sha256 that names a data set: over the sorted sha256 sums of all ``*.jpg`` files but ``land/``."""
-    files = (path for path in folder.rglob("*.jpg") if path.relative_to(folder).parts[0] != "land")
+def write_cut(raws: Iterable[RawPicture], out: Path) -> list[Entry]:
+    """Write cut-outs, as they are, into ``cut``, with the terms that are told of each."""
+    entries: list[Entry] = []
+    (out / "cut").mkdir(parents=True, exist_ok=True)
+    for raw in map(credited, raws):
+        if ACCEPTED_LICENCE.match(raw.terms.licence):
+            file = f"cut/{PurePosixPath(raw.name).name}"
+            (out / file).write_bytes(raw.data)
+            entries.append(_entry(raw, raw.data, file))
+    return sorted(entries, key=lambda entry: entry.file)
+
+
+def data_hash(folder: Path, suffix: str = ".jpg") -> str:
+    """The sha256 that names a data set: over the sorted sha256 sums of its files, but those ``FOR_LAYERS``."""
+    found = folder.rglob(f"*{suffix}")
+    files = (path for path in found if path.relative_to(folder).parts[0] not in FOR_LAYERS)
     sums = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
     return hashlib.sha256("\n".join(sums).encode()).hexdigest()
 
@@ -221,9 +237,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         candidates = without_duplicates(c for c in opened if c is not None)
         named = {rough.number for rough in read_rough()}
         land = write_land(read_pictures(LAND, folder), named, options.out)
+        cut = write_cut(read_pictures(CUT_OUTS, folder), options.out)
     entries = write(candidates, options.out)
-    write_attribution([*entries, *land], options.attribution or options.out / "ATTRIBUTION.tsv")
+    write_attribution([*entries, *land, *cut], options.attribution or options.out / "ATTRIBUTION.tsv")
     log.info("data hash %s, of %d landscapes %s", data_hash(options.out), len(land), data_hash(options.out / "land"))
+    log.info("of %d cut-outs %s", len(cut), data_hash(options.out / "cut", ".png"))
 
 
 if __name__ == "__main__":

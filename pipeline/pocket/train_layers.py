@@ -1,11 +1,12 @@
 """Train the network of layers: ``python -m pipeline.pocket.train_layers PACK.npz LITE0.pth OUT.safetensors``.
 
 Each step shows random views of photos and drawn scenes. There are few photos, so most of what is shown is composed: all
-of some kinds of another photo, its leaves and its lake, say, lie over a photo; subjects are set into them; some are
-flooded (:mod:`pipeline.pocket.layers_water`). Looks vary (:mod:`pipeline.pocket.layers_looks`). Kinds of which there is
-little are drawn more often. Every step shows one of several sizes. Trainings begin alike, whatever their seed, so that
-their mean is a network too (:mod:`pipeline.pocket.assemble_layers`). What is given is the running mean at the end; how
-it does on photos that were kept out is told on the way.
+of some kinds of another photo, its leaves and its lake, say, lie over a photo; subjects of other photos and cut-outs
+(:mod:`pipeline.pocket.layers_subjects`) are set into them; some are flooded (:mod:`pipeline.pocket.layers_water`).
+Looks vary (:mod:`pipeline.pocket.layers_looks`). Kinds of which there is little are drawn more often. Every step shows
+one of several sizes. Trainings begin alike, whatever their seed, so that their mean is a network too
+(:mod:`pipeline.pocket.assemble_layers`). What is given is the running mean at the end; how it does on photos that were
+kept out is told on the way.
 """
 
 import argparse
@@ -24,10 +25,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pipeline.checkpoint import read_state
+from pipeline.pocket.folds import Fold, kept
 from pipeline.pocket.layers_depth import NEARNESS, as_its_foot, off, told
 from pipeline.pocket.layers_looks import relit, varied
 from pipeline.pocket.layers_network import INPUT_SIZE, OUTPUTS, LayersNetwork
 from pipeline.pocket.layers_start import read_start
+from pipeline.pocket.layers_subjects import peopled
 from pipeline.pocket.layers_water import flooded
 
 SEED = 20261129
@@ -38,16 +41,19 @@ SIZES = ((192, 336), (224, 384), INPUT_SIZE, INPUT_SIZE)
 READER, SLOWER = ("stem.", "blocks."), 0.12
 WEIGHT_DECAY = 0.05
 AVERAGE = 0.998
-# Shares of the pictures that are drawn or painted, lie under kinds of another photo, get a subject, are flooded.
-DRAWN, COMPOSED, PEOPLED, FLOODED = 0.2, 0.5, 0.25, 0.2
+# Shares of the pictures that are drawn or painted, lie under kinds of another photo, get another photo's subject, get a
+# cut-out, are flooded.
+DRAWN, COMPOSED, PEOPLED, LENT, FLOODED = 0.2, 0.5, 0.2, 0.3, 0.2
+CROWDED = 0.3
 
 
 @dataclass(frozen=True)
 class Pack:
     """Pictures ``uint8 [K, 3, 240, 416]`` and kinds ``uint8 [K, 240, 416]``; the rest are rows of them.
 
-    ``donors`` are photos with a subject, ``kept`` photos that are not trained on but only looked at; ``near``, of the
-    shape of kinds, is how near places are, in bytes of ``layers_depth``; None: nobody told.
+    ``donors`` are photos with a subject, ``kept`` photos that are not trained on but only looked at. ``cuts`` are
+    cut-outs with alpha, ``uint8 [C, 4, 240, 416]``; ``near``, of the shape of kinds, is how near places are, in bytes
+    of ``layers_depth``; None: nobody told.
     """
 
     pictures: Tensor
@@ -56,6 +62,7 @@ class Pack:
     scenes: Tensor
     donors: Tensor
     kept: Tensor
+    cuts: Tensor
     near: Tensor | None = None
 
     @cached_property
@@ -66,8 +73,8 @@ class Pack:
         return even / even.sum() + 1 / len(even)
 
 
-def load(path: Path, device: torch.device) -> Pack:
-    """Read a pack of ``layers_data`` into device memory."""
+def load(path: Path, device: torch.device, fold: Fold | None = None) -> Pack:
+    """Read a pack of ``layers_data`` into device memory; a fold is kept out besides what always is."""
     with np.load(path) as pack:
 
         def images(name: str) -> Tensor:
@@ -76,14 +83,14 @@ def load(path: Path, device: torch.device) -> Pack:
             some = [np.asarray(Image.open(io.BytesIO(blob[a:b]))) for a, b in zip(starts, ends, strict=True)]
             return torch.from_numpy(np.stack(some)).to(device)
 
-        pictures = images("jpeg").permute(0, 3, 1, 2).contiguous()
+        pictures, cuts = (images(name).permute(0, 3, 1, 2).contiguous() for name in ("jpeg", "cut"))
         rows = torch.arange(len(pictures), device=device)
         count = int(pack["photos"])
-        kept = torch.from_numpy(pack["kept"].copy()).to(device)
+        out = torch.tensor(kept(pack["kept"].tolist(), fold), device=device)
         has_subject = torch.from_numpy(pack["subject"].copy()).to(device)
-        photos, donors = rows[:count][~kept], rows[:count][has_subject & ~kept]
+        photos, donors = rows[:count][~out], rows[:count][has_subject & ~out]
         near = images("near") if "near_bytes" in pack else None
-        return Pack(pictures, images("png"), photos, rows[count:], donors, rows[:count][kept], near)
+        return Pack(pictures, images("png"), photos, rows[count:], donors, rows[:count][out], cuts, near)
 
 
 def batch(pack: Pack, count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -111,6 +118,11 @@ def batch(pack: Pack, count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor
     # Not too little of a subject.
     fits = (pasted.mean((1, 2, 3), keepdim=True) > 0.01) * _chosen(image, PEOPLED)
     image, kinds = _laid((image, kinds), (other, other_kinds), pasted * fits)
+    # Where much is a subject already, one more teaches nothing of it.
+    lent = (torch.rand(count, device=device) < LENT) & (kinds[:, SUBJECT].mean((1, 2)) < CROWDED)
+    if bool(lent.any()):
+        cuts = pack.cuts[torch.randint(len(pack.cuts), (int(lent.sum()),), device=device)]
+        image[lent], kinds[lent] = peopled(image[lent], kinds[lent], cuts)
     half = F.avg_pool2d(kinds, 2)
     return varied(relit(image, kinds[:, :OUTPUTS])) * 2 - 1, half[:, :OUTPUTS].argmax(1), half[:, OUTPUTS:]
 
@@ -241,11 +253,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--rate", type=float, default=LEARNING_RATE)
+    parser.add_argument("--fold", type=Fold.read, help="K/N: keep every Nth picture out, too")
     args = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     start = read_state(args.start) if args.start.suffix == ".safetensors" else read_start(args.start)
     plan = Plan(args.seconds, args.batch, args.seed, args.rate)
-    network = train(load(args.pack, device), start, plan)
+    network = train(load(args.pack, device, args.fold), start, plan)
     save_file({name: value.half().cpu().contiguous() for name, value in network.state_dict().items()}, args.out)
     print(f"{sum(p.numel() for p in network.parameters())} parameters to {args.out}")
 
