@@ -20,8 +20,8 @@ BINS = (8, 14, 16, 14, 14)
 SPREAD = (3, 3, 1, 1, 1)
 # Grey levels that the two differences reach each way; what is beyond is as what is there.
 REACH = 84.0
-# How much what is alike counts beside what was said, and by which power the likeliest layer is the likelier.
-SAY, SURER = 0.7, 1.5
+# How much what is alike counts beside what was said.
+SAY = 0.7
 LUMA = (0.299, 0.587, 0.114)
 LEAST = 1e-3
 
@@ -33,7 +33,6 @@ def alike(found: Tensor, canvas: Canvas) -> Tensor:
     for axis, times in enumerate(SPREAD, 1):
         grid = (grid.movedim(axis, -1) @ _shared(BINS[axis - 1], times)).movedim(-1, axis)
     near = grid.flatten(1)[:, where]
-    near = (near / near.sum(0).clamp(min=1e-6)) ** SURER
     near = near / near.sum(0).clamp(min=1e-6)
     mixed = (flat + LEAST) ** (1 - SAY) * (near + LEAST) ** SAY
     return (mixed / mixed.sum(0)).view_as(found).to(found.device)

@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from pipeline import weights
 from pipeline.factory import LAYERS_WEIGHTS
 from pipeline.pocket.alike import alike
 from pipeline.pocket.canvas import Canvas, prepare
@@ -26,7 +25,7 @@ from pipeline.pocket.folds import Fold, judged
 from pipeline.pocket.labels import LAYERS
 from pipeline.pocket.layers import with_layers
 from pipeline.pocket.layers_data import STORED_SIZE, Kinds, Rough, kinds, read_rough, saliency
-from pipeline.pocket.layers_network import LayersNetwork
+from pipeline.pocket.layers_weights import read_layers
 from pipeline.pocket.looking import asked_of, looked_for
 from pipeline.pocket.view import HEIGHT, WIDTH
 from pipeline.pocket.where import correlation
@@ -76,9 +75,7 @@ def main() -> None:
     parser.add_argument("--fold", type=Fold.read)
     parser.add_argument("--weights", type=Path, default=LAYERS_WEIGHTS)
     args = parser.parse_args()
-    network = LayersNetwork()
-    weights.load(network, args.weights, torch.float32, torch.device("cpu"))
-    network.eval()
+    network = read_layers(args.weights)
     all_of = defaultdict[str, list[tuple[float, ...]]](list)
     for rough, canvas, wanted in pictures(args.pictures, args.salient, args.fold):
         said = asked_of(network, canvas)

@@ -12,10 +12,12 @@ from pipeline.pocket.layers_network import INPUT_SIZE, STEP, LayersNetwork
 from pipeline.pocket.view import View
 
 # Of what seems to be on less of the view than this, words that ask for it know better: it is looked for again by such
-# odds that so much of the view is found, but not by more than the most. Only subjects are often that small.
+# odds that so much of the view is found, but not by more than are likely to be right; and by more, up to the most, only
+# where else next to nothing would be. Only subjects are often that small.
 HARDLY = {SKY: 0.04, WATER: 0.04, FOLIAGE: 0.04, SUBJECT: 0.02}
 ENOUGH = {SKY: 0.08, WATER: 0.08, FOLIAGE: 0.12, SUBJECT: 0.2}
-MOST_ODDS = 1e4
+LIKELY_ODDS = 10.0
+LITTLE, MOST_ODDS = 0.03, 1e4
 # What is as sure as this on so much of the view is small, and not hardly seen.
 SURE, SMALL = 0.9, 0.003
 HALVINGS = 12
@@ -84,12 +86,13 @@ def looked_for(found: Tensor) -> Tensor:
     found, given = found.clone(), (free - left) * weights / weights.sum(1, keepdim=True).clamp(min=1e-20)
     for kind, more in zip(raised, given.unbind(1), strict=True):
         found[:, kind] = more
-    found[:, REST] = 1 - found[:, 1:].sum(1)
+    # Rounded, the sum may be a little over 1, and no power of what is less than nothing is a number.
+    found[:, REST] = (1 - found[:, 1:].sum(1)).clamp(min=0)
     return found
 
 
 def _raised(found: Tensor, kind: int) -> Tensor | None:
-    """The share ``[1, 1, h, w]`` of one kind by the least odds that make enough of it, or the most; None where seen."""
+    """The share ``[1, 1, h, w]`` of one kind by the least odds that make enough of it, or a little; None where seen."""
     share, rest = found[:, kind : kind + 1], found[:, :1]
     if float(sharp(share).mean()) > HARDLY[kind] or float((share > SURE).float().mean()) > SMALL:
         return None
@@ -98,9 +101,15 @@ def _raised(found: Tensor, kind: int) -> Tensor | None:
         more = math.exp(log_odds) * share
         return (share + rest) * more / (more + rest).clamp(min=1e-20)
 
-    low, high = 0.0, math.log(MOST_ODDS)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        is_enough = float(sharp(by(middle)).mean()) > ENOUGH[kind]
-        low, high = (low, middle) if is_enough else (middle, high)
-    return by(high)
+    def found(log_odds: float) -> float:
+        return float(sharp(by(log_odds)).mean())
+
+    def least(enough: float, high: float) -> float:
+        low = 0.0
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            low, high = (low, middle) if found(middle) > enough else (middle, high)
+        return high
+
+    likely = least(ENOUGH[kind], math.log(LIKELY_ODDS))
+    return by(likely if found(likely) >= LITTLE else least(LITTLE, math.log(MOST_ODDS)))
