@@ -1,7 +1,7 @@
 """Patterns of phrasings: reading them, drawing from them, and recognising what they can make.
 
 A pattern is text with choices ``(a|b|)``, named lists ``<name>`` and slots ``~`` where a word for speed or
-strength may stand. The phrasings themselves are data, in ``phrasings.toml`` and ``drawn.toml``.
+strength may stand. The phrasings themselves are data, in ``phrasings.toml``, ``drawn.toml`` and ``sayings.toml``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ DATA: dict[str, Any] = tomllib.loads(Path(__file__).with_name("phrasings.toml").
 _DRAWN: dict[str, Any] = tomllib.loads(Path(__file__).with_name("drawn.toml").read_text(encoding="utf-8"))
 DATA |= _DRAWN | {"lists": DATA["lists"] | _DRAWN["lists"]}
 SYNONYMS: dict[str, Any] = tomllib.loads(Path(__file__).with_name("synonyms.toml").read_text(encoding="utf-8"))
+SAYINGS: dict[str, Any] = tomllib.loads(Path(__file__).with_name("sayings.toml").read_text(encoding="utf-8"))
 LISTS: dict[str, tuple[str, ...]] = {name: tuple(text[1:-1].split("|")) for name, text in DATA["lists"].items()}
 
 _GROUP = re.compile(r"\(([^()]*)\)")

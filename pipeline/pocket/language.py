@@ -11,7 +11,18 @@ import random
 from dataclasses import dataclass
 
 from pipeline.pocket.beyond import draw_beyond, draw_clause
-from pipeline.pocket.grammar import DATA, LISTS, SYNONYMS, Pattern, draw, fill_names, place, read_patterns, words_of
+from pipeline.pocket.grammar import (
+    DATA,
+    LISTS,
+    SAYINGS,
+    SYNONYMS,
+    Pattern,
+    draw,
+    fill_names,
+    place,
+    read_patterns,
+    words_of,
+)
 from pipeline.pocket.lexicon import PLAIN, Lexicon
 from pipeline.pocket.names import CAMERAS as CAMERAS
 from pipeline.pocket.names import DEFAULT_REGION as DEFAULT_REGION
@@ -71,8 +82,9 @@ def _read_class(name: str) -> dict[str, tuple[Pattern, ...]]:
     for section in dict.fromkeys((name.partition("_")[0] if name in _NAMES else name, name)):
         for form, text in DATA.get(section, {}).items():
             forms[form] = forms.get(form, ()) + read_patterns(text, _NAMES.get(name, {}), _TAGS)
-    for form, text in SYNONYMS.get(name, {}).items():
-        forms[form] += read_patterns(text, {}, _TAGS)
+    for more in (SYNONYMS, SAYINGS):
+        for form, text in more.get(name, {}).items():
+            forms[form] += read_patterns(text, {}, _TAGS)
     return forms
 
 
