@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pipeline.pocket.layers import FOLIAGE, REST, SKY, SUBJECT, WATER, sharp
-from pipeline.pocket.looking import find, looked_for
+from pipeline.pocket.looking import find, looked_for, placed
 from tests.test_layers import canvas, finder
 
 KINDS = {"sky": SKY, "water": WATER, "leaves": FOLIAGE, "subject": SUBJECT}
@@ -83,3 +83,19 @@ def test_a_subject_that_is_hardly_seen_is_larger_than_leaves_are() -> None:
     seen[:, REST], seen[:, SUBJECT] = 0.95, 0.05
     seen[:, REST, 40:50, 60:80], seen[:, SUBJECT, 40:50, 60:80] = 0.02, 0.98
     assert float(sharp(looked_for(seen)[:, SUBJECT]).mean()) == pytest.approx(10 * 20 / (96 * 168), rel=0.05)
+
+
+def test_what_may_be_a_subject_is_likelier_in_the_middle() -> None:
+    """Half a subject is more of one in the middle than at a corner; what is sure stays so, and other kinds keep theirs."""
+    found = nothing()
+    found[:, REST], found[:, SUBJECT] = 0.5, 0.5
+    found[:, :, :, 100:110] = 0
+    found[:, SUBJECT, :, 100:110] = 1
+    found[:, :, :, 120:] = 0
+    found[:, REST, :, 120:], found[:, SKY, :, 120:] = 0.3, 0.7
+    likely = placed(found)
+    assert whole(likely)
+    assert likely[0, SUBJECT, 50, 84] > 0.65
+    assert likely[0, SUBJECT, 0, 0] < 0.15
+    assert likely[:, SUBJECT, :, 100:110].min() == 1
+    torch.testing.assert_close(likely[:, SKY, :, 120:], found[:, SKY, :, 120:])

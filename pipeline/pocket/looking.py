@@ -21,6 +21,9 @@ LITTLE, MOST_ODDS = 0.03, 1e4
 # What is as sure as this on so much of the view is small, and not hardly seen.
 SURE, SMALL = 0.9, 0.003
 HALVINGS = 12
+# How much likelier than on the mean a subject is at a place, as a natural log, x across and y down from -1 to 1:
+# CENTRED - ACROSS x² + LOWER y - DOWN y², by least squares from the labels of 302 pictures.
+CENTRED, ACROSS, LOWER, DOWN = 0.81, 1.84, 0.49, 1.22
 
 
 def find(network: LayersNetwork, canvas: Canvas) -> Tensor:
@@ -36,7 +39,21 @@ def asked_of(network: LayersNetwork, canvas: Canvas) -> Tensor:
 def with_nearness(network: LayersNetwork, canvas: Canvas) -> tuple[Tensor, Tensor | None]:
     """What :func:`asked_of` gives, and nearness ``float32 [1, 1, h, w]`` in 0..1 where the network tells it."""
     pixels = canvas.rest.permute(2, 0, 1)[None].float() / 127.5 - 1
-    return ask_both(network, pixels, shown_size(canvas.view))
+    shares, near = ask_both(network, pixels, shown_size(canvas.view))
+    return placed(shares), near
+
+
+def placed(shares: Tensor) -> Tensor:
+    """Shares in which a subject that is in doubt is as likely as subjects are at such a place: low, and in the middle.
+
+    The network was trained on crops and compositions, in which a subject lies anywhere.
+    """
+    rows, columns = shares.shape[2:]
+    y = torch.linspace(-1, 1, rows, device=shares.device)[:, None]
+    x = torch.linspace(-1, 1, columns, device=shares.device)
+    shares = shares.clone()
+    shares[:, SUBJECT] *= (CENTRED - ACROSS * x.square() + LOWER * y - DOWN * y.square()).exp()
+    return shares / shares.sum(1, keepdim=True)
 
 
 def ask(network: LayersNetwork, picture: Tensor, size: tuple[int, int]) -> Tensor:

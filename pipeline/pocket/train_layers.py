@@ -43,7 +43,7 @@ WEIGHT_DECAY = 0.05
 AVERAGE = 0.998
 # Shares of the pictures that are drawn or painted, lie under kinds of another photo, get another photo's subject, get a
 # cut-out, are flooded.
-DRAWN, COMPOSED, PEOPLED, LENT, FLOODED = 0.2, 0.5, 0.2, 0.3, 0.2
+DRAWN, COMPOSED, PEOPLED, LENT, FLOODED = 0.2, 0.5, 0.25, 0.12, 0.2
 CROWDED = 0.3
 
 
