@@ -86,7 +86,7 @@ def test_a_subject_that_is_hardly_seen_is_larger_than_leaves_are() -> None:
 
 
 def test_what_may_be_a_subject_is_likelier_in_the_middle() -> None:
-    """Half a subject is more of one in the middle than at a corner; what is sure stays so, and other kinds keep theirs."""
+    """Half a subject is more of one in the middle than at a corner; what is sure stays so, as do other kinds."""
     found = nothing()
     found[:, REST], found[:, SUBJECT] = 0.5, 0.5
     found[:, :, :, 100:110] = 0
