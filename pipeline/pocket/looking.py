@@ -118,15 +118,15 @@ def _raised(found: Tensor, kind: int) -> Tensor | None:
         more = math.exp(log_odds) * share
         return (share + rest) * more / (more + rest).clamp(min=1e-20)
 
-    def found(log_odds: float) -> float:
+    def seen(log_odds: float) -> float:
         return float(sharp(by(log_odds)).mean())
 
     def least(enough: float, high: float) -> float:
         low = 0.0
         for _ in range(HALVINGS):
             middle = (low + high) / 2
-            low, high = (low, middle) if found(middle) > enough else (middle, high)
+            low, high = (low, middle) if seen(middle) > enough else (middle, high)
         return high
 
     likely = least(ENOUGH[kind], math.log(LIKELY_ODDS))
-    return by(likely if found(likely) >= LITTLE else least(LITTLE, math.log(MOST_ODDS)))
+    return by(likely if seen(likely) >= LITTLE else least(LITTLE, math.log(MOST_ODDS)))
