@@ -189,10 +189,12 @@ class _Layer:
 def _product(weight: Tensor, bias: Tensor, tokens: int, has_gelu: bool = False) -> Product:
     """A linear layer, and after it a GELU, for so many tokens.
 
-    In bfloat16 its weight is laid out once as oneDNN multiplies it, which it would else do each time.
+    In bfloat16 its weight is laid out once as oneDNN multiplies it, which it would else do each time; a processor that
+    has no instructions for it (an AVX2 one, say) cannot, and multiplies as PyTorch does.
     """
     onednn: Any = torch.ops.mkldnn
-    if weight.dtype != torch.bfloat16 or not hasattr(onednn, "_linear_pointwise"):
+    has_own = hasattr(onednn, "_linear_pointwise") and onednn._is_mkldnn_bf16_supported()
+    if weight.dtype != torch.bfloat16 or not has_own:
         if has_gelu:
             return lambda x: F.gelu(F.linear(x, weight, bias), approximate="tanh")
         return lambda x: F.linear(x, weight, bias)
