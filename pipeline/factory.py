@@ -120,12 +120,16 @@ def _build_pocket(config: ModelConfig, progress: Progress) -> Pipeline[Any]:
 def _faster_dtype(device: "torch.device") -> "torch.dtype":
     """bfloat16 on a GPU and where this CPU multiplies it natively, float32 elsewhere.
 
-    It is measured, since flags alone do not tell.
+    It is measured, since flags alone do not tell, but where there are no instructions for it: that would take a second.
     """
     import torch
 
+    from pipeline.pocket.cpu_passes import multiplies_bfloat16
+
     if device.type == "cuda":
         return torch.bfloat16
+    if not multiplies_bfloat16():
+        return torch.float32
 
     def seconds(dtype: torch.dtype) -> float:
         a, b = torch.ones(112, 256, dtype=dtype), torch.ones(256, 768, dtype=dtype)

@@ -4,7 +4,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from pipeline import factory
 from pipeline.causal import CausalPipeline
 from pipeline.config import ModelConfig, WanConfig
 from pipeline.errors import ConfigError
@@ -92,3 +94,17 @@ def test_a_model_of_another_kind_is_refused() -> None:
     """A kind that there is not is an error that names those that there are."""
     with pytest.raises(ConfigError, match="pocket, wan"):
         build(ModelConfig(kind="other"))
+
+
+def test_what_cannot_multiply_bfloat16_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor without instructions for it computes in float32 at once: to time what it emulates takes a second."""
+
+    def never() -> float:
+        raise AssertionError("it was timed")
+
+    monkeypatch.setattr("pipeline.pocket.cpu_passes.multiplies_bfloat16", lambda: False)
+    monkeypatch.setattr("pipeline.factory.time.perf_counter", never)
+    assert factory._faster_dtype(torch.device("cpu")) == torch.float32
+    monkeypatch.setattr("pipeline.pocket.cpu_passes.multiplies_bfloat16", lambda: True)
+    with pytest.raises(AssertionError, match="timed"):
+        factory._faster_dtype(torch.device("cpu"))

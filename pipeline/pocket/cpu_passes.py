@@ -186,6 +186,12 @@ class _Layer:
         return tokens + last_gate * down(up(h))
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether oneDNN has instructions of this processor to multiply bfloat16."""
+    onednn: Any = torch.ops.mkldnn
+    return hasattr(onednn, "_linear_pointwise") and bool(onednn._is_mkldnn_bf16_supported())
+
+
 def _product(weight: Tensor, bias: Tensor, tokens: int, has_gelu: bool = False) -> Product:
     """A linear layer, and after it a GELU, for so many tokens.
 
@@ -193,8 +199,7 @@ def _product(weight: Tensor, bias: Tensor, tokens: int, has_gelu: bool = False) 
     has no instructions for it (an AVX2 one, say) cannot, and multiplies as PyTorch does.
     """
     onednn: Any = torch.ops.mkldnn
-    has_own = hasattr(onednn, "_linear_pointwise") and onednn._is_mkldnn_bf16_supported()
-    if weight.dtype != torch.bfloat16 or not has_own:
+    if weight.dtype != torch.bfloat16 or not multiplies_bfloat16():
         if has_gelu:
             return lambda x: F.gelu(F.linear(x, weight, bias), approximate="tanh")
         return lambda x: F.linear(x, weight, bias)
