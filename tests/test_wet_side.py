@@ -204,6 +204,18 @@ def test_going_back_wets_the_same_and_paints_on_nothing() -> None:
     assert torch.equal(ground(motion), kept)
 
 
+def test_between_two_latents_each_place_goes_an_even_way() -> None:
+    """From where all is alike to where it is not, and back."""
+    alike, fall = Wetness(0.2, 0.5), Fall(torch.tensor([[1.0, 0.0]]), 0.0)
+    sides = alike.after(1.0, fall)
+    for one, other in ((alike, sides), (sides, alike)):
+        rain, ground, patches = one.towards(other, 0.5)
+        assert (rain, ground) == (pytest.approx(0.6), pytest.approx(0.5 + WETS / 2))
+        assert patches is not None
+        assert patches.ground.tolist() == [[pytest.approx(0.5 + WETS / 2), pytest.approx(0.5 - DRIES / 2)]]
+        assert patches.least == pytest.approx(0.5 - DRIES / 2)
+
+
 def test_two_rates_have_their_moments_in_common() -> None:
     """Two frames a latent are every third of six, bit for bit."""
     motion = rained(Motion.at_rest(), sided(), 8)
@@ -237,15 +249,16 @@ def test_a_saved_stream_is_as_wet_at_each_place(monkeypatch: pytest.MonkeyPatch)
 
 @torch.inference_mode()
 def played(made_by: AnchoredDecoder | GpuDecoder, device: torch.device) -> np.ndarray:
-    """Rain from one side to the other and a pan, over ground that is wet on the left."""
+    """Rain from one side to the other and a pan, over ground that is wet on the left, and over ground that is wet."""
     plane = torch.linspace(0.9, 0.0, GRID[1], device=device).expand(GRID).contiguous()
-    motion = replace(Motion.at_rest(device), wet=Wetness(1.0, 0.9, Patches(plane, 0.0)))
     seen, some = on(canvas(), device), list[np.ndarray]()
-    for side in (-1, 1, 1):
-        made_frames, motion = made_by.decode(motion, sided(0.9, pan=1.0, side=side).to(device), seen, 2)
-        some.append(made_frames.cpu().numpy().astype(int))
-    assert motion.wet.patches is not None
-    assert motion.wet.patches.ground.device.type == device.type
+    for patches in (Patches(plane, 0.0), None):
+        motion = replace(Motion.at_rest(device), wet=Wetness(1.0, 0.9, patches))
+        for side in (-1, 1, 1):
+            made_frames, motion = made_by.decode(motion, sided(0.9, pan=1.0, side=side).to(device), seen, 2)
+            some.append(made_frames.cpu().numpy().astype(int))
+        assert motion.wet.patches is not None
+        assert motion.wet.patches.ground.device.type == device.type
     return np.concatenate(some)
 
 
