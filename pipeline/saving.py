@@ -5,6 +5,7 @@ The bytes are a safetensors file, so reading them runs nothing: tensors, and the
 
 import json
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -16,7 +17,7 @@ from pipeline.errors import PipelineError
 from pipeline.pocket.camera import Camera
 from pipeline.pocket.decoder import Motion
 from pipeline.pocket.drawn.drawing import Drawing
-from pipeline.pocket.drawn.wet import Wetness
+from pipeline.pocket.drawn.wetness import Patches, Wetness
 from pipeline.pocket.governor import Axis
 from pipeline.pocket.own_motion import Asking
 from pipeline.pocket.painter.scenery import Scenery
@@ -39,6 +40,8 @@ def save_state(state: StreamState) -> bytes:
     tensors = {"trail": torch.stack(trail)}
     if state.known:
         tensors["known"] = torch.cat([*state.known])
+    if patches := [one.patches.ground for one in (boundary.motion.wet for boundary in boundaries) if one.patches]:
+        tensors["wet"] = torch.stack(patches)
     numbers = {
         "seed": state.seed,
         # Scenes that were painted before are not saved.
@@ -64,8 +67,14 @@ def restore_state(state: StreamState, saved: bytes) -> None:
         raise PipelineError("the saved stream is not one of this model under this seed")
     known = [*tensors["known"].to(trail.device).split(1)] if "known" in tensors else []
     rest, first = state.now.last, numbers["boundaries"][-1]["latents"] - len(known)
+    patches = iter(tensors["wet"].to(trail.device) if "wet" in tensors else ())
     boundaries = [
-        _boundary(told, known[told["latents"] - first - 1] if told["latents"] else rest, trail[place : place + 3])
+        _boundary(
+            told,
+            known[told["latents"] - first - 1] if told["latents"] else rest,
+            trail[place : place + 3],
+            _wetness(told.get("wet", []), patches),
+        )
         for place, told in enumerate(numbers["boundaries"])
     ]
     state.now = boundaries.pop()
@@ -91,7 +100,7 @@ def _numbers(boundary: Boundary) -> dict[str, Any]:
         "chunks": boundary.chunks,
         "motion": motion.latent,
         "reach": motion.reach.tolist(),
-        "wet": [*motion.wet],
+        "wet": [*motion.wet[:2], *(motion.wet.patches or ())[1:]],
         "drawn": None if motion.drawn.is_empty else asdict(motion.drawn),
         "camera": asdict(motion.camera),
         "travel": asdict(boundary.travel),
@@ -100,7 +109,14 @@ def _numbers(boundary: Boundary) -> dict[str, Any]:
     }
 
 
-def _boundary(told: dict[str, Any], last: Tensor, trail: Tensor) -> Boundary:
+def _wetness(told: list[float], patches: Iterator[Tensor]) -> Wetness:
+    """What is kept tells of two numbers, and of the least of the next patches where there are any."""
+    # What was kept before rain wetted tells of none.
+    rain, ground, *least = told or (0.0, 0.0)
+    return Wetness(rain, ground, Patches(next(patches), least[0]) if least else None)
+
+
+def _boundary(told: dict[str, Any], last: Tensor, trail: Tensor, wet: Wetness) -> Boundary:
     camera = told["camera"]
     x, y, z, w = camera["velocity"]
     a, b, c, d = (Axis(**axis) for axis in camera["axes"])
@@ -111,9 +127,9 @@ def _boundary(told: dict[str, Any], last: Tensor, trail: Tensor) -> Boundary:
     before = tuple((prompt, share) for prompt, share in travel["before"])
     recent = trail.flip(0)
     recent[max(0, told["latents"] - rested) :] = 0
-    # What was kept before effects were drawn, or rain wetted, tells of none.
+    # What was kept before effects were drawn tells of none.
     drawn = Drawing.from_json(told.get("drawn"))
-    motion = Motion(eye, recent, told["motion"], reach, reach, drawn, drawn, Wetness(*told.get("wet", [])))
+    motion = Motion(eye, recent, told["motion"], reach, reach, drawn, drawn, wet)
     way = Travel(**travel | {"before": before})
     kept = told.get("asking", asdict(Asking()))
     asking = Asking(tuple(kept["swings"]), tuple(kept["say"]), tuple(kept["paces"]), kept["hand"])

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.causal import CausalPipeline
 from pipeline.pocket.drawn.drawing import Wish
-from pipeline.pocket.drawn.wet import Wetness
+from pipeline.pocket.drawn.wetness import Wetness
 from pipeline.pocket.names import DEFAULT_REGION, DRAWN
 from pipeline.pocket.view import View
 from pipeline.state import StreamState

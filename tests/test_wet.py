@@ -10,7 +10,8 @@ import torch
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
 from pipeline.pocket.drawn import wet as wet_module
 from pipeline.pocket.drawn.shot import COARSE, Shot
-from pipeline.pocket.drawn.wet import DRIES_S, WETS_S, Wetness, puddles, wetted
+from pipeline.pocket.drawn.wet import puddles, wetted
+from pipeline.pocket.drawn.wetness import DRIES_S, WETS_S, Wetness
 from pipeline.pocket.gpu_decoder import GpuDecoder
 from pipeline.pocket.latents import CHANNELS, GRID, LATENTS_PER_SECOND, WEATHER, camera_field
 from pipeline.pocket.layers import REST, SKY, SUBJECT, WATER
@@ -52,7 +53,7 @@ def test_ground_is_wet_after_ten_seconds_of_rain_and_dry_after_twenty_without() 
     assert np.abs(np.diff(seen)).max() < 0.03
     for _ in range(100):
         wet = wet.after(0.3)
-    assert wet == (0.3, pytest.approx(0.3))
+    assert wet.rain == wet.ground == pytest.approx(0.3)
 
 
 def test_what_is_left_out_could_not_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,8 @@ from pipeline.pocket.drawn.draw import draw
 from pipeline.pocket.drawn.drawing import NOTHING, Drawing, Drawn, Wish
 from pipeline.pocket.drawn.eye import Eye, looking
 from pipeline.pocket.drawn.shot import Shot
-from pipeline.pocket.drawn.wet import Wetness, wetted
+from pipeline.pocket.drawn.wet import wetted
+from pipeline.pocket.drawn.wetness import Fall, Wetness, fallen
 from pipeline.pocket.grade import is_seen, relit
 from pipeline.pocket.lanes import each
 from pipeline.pocket.latents import (
@@ -80,9 +81,9 @@ class Motion:
         """The state from which the next latent goes a part of the way to what is to be drawn; None changes nothing."""
         return replace(self, drawing=self.drawn.after(wishes, seed))
 
-    def after(self, camera: Camera, recent: Tensor, rain: float = 0.0) -> "Motion":
-        """The state a latent later, at whose end so much rain falls."""
-        here, there, wet = self.heading, self.drawing, self.wet.after(rain)
+    def after(self, camera: Camera, recent: Tensor, rain: float = 0.0, fall: Fall | None = None) -> "Motion":
+        """The state a latent later, at whose end so much rain falls, and where; None for everywhere."""
+        here, there, wet = self.heading, self.drawing, self.wet.after(rain, fall)
         return Motion(camera, recent, self.latent + 1, here, here, there, there, wet)
 
 
@@ -115,7 +116,9 @@ class AnchoredDecoder:
         velocity = fit_camera(latent[None, CAMERA])[0].tolist()
         poses, camera = glide(motion.camera, (velocity[0], velocity[1], velocity[2], velocity[3]), self._view)
         recent = torch.stack([latent, motion.recent[0], motion.recent[1]])
-        after = motion.after(camera, recent, float(latent[WEATHER.start].max()))
+        least, most = (float(bound) for bound in latent[WEATHER.start].aminmax())
+        fall = fallen(latent[WEATHER.start], (least, most), camera.pose, self._view)
+        after = motion.after(camera, recent, most, fall)
         out = torch.empty(frames - first, self._view.height, self._view.width, 3, dtype=torch.uint8)
 
         def make(frame: int) -> None:
@@ -159,7 +162,7 @@ class AnchoredDecoder:
             image = veiled if covered is None else torch.lerp(image, veiled, covered)
         if canvas.marks is not None and (effects or wet.is_seen):
             shot = Shot(self._view, eye.around, canvas, canvas.marks, seed)
-            image = draw(wetted(image, shot, wet, time_s), shot, effects)
+            image = draw(wetted(image, shot, wet, time_s, fields[WEATHER.start]), shot, effects)
         return pixels(image)
 
     def _places(self, eye: Eye, canvas: Canvas) -> tuple[Place, Place | None]:

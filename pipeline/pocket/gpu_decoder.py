@@ -16,6 +16,7 @@ from pipeline.pocket.drawn.draw import draw
 from pipeline.pocket.drawn.eye import Eye, looking
 from pipeline.pocket.drawn.shot import Shot
 from pipeline.pocket.drawn.wet import wetted
+from pipeline.pocket.drawn.wetness import fallen
 from pipeline.pocket.gpu_frames import LEAST_FLOW, GpuFrames, Pictures
 from pipeline.pocket.gpu_layers import Planes, planes
 from pipeline.pocket.gpu_told import told
@@ -56,7 +57,7 @@ class GpuDecoder:
         """
         self._place(canvas)
         calmed, most = self._calm(latent, motion.recent[0])
-        pan, tilt, zoom, roll, uneven, rain, *amounts = most.tolist()
+        pan, tilt, zoom, roll, uneven, least_rain, rain, *amounts = most.tolist()
         poses, camera = glide(motion.camera, (pan, tilt, zoom, roll), self._view)
         after = torch.cat([calmed[None], motion.recent[:2]])
         eyes = self._looking([pose_at(poses, frame, frames) for frame in range(frames)], motion, canvas)
@@ -65,7 +66,8 @@ class GpuDecoder:
         by_layers = canvas.layers is not None and (least <= ALL or uneven >= EVEN_GAIN or is_set_off)
         asked = {name for amount, (name, floor) in zip(amounts, LEAST.items(), strict=True) if amount > floor}
         made = self._shown(self._ways[by_layers], motion, after[0], eyes, asked)
-        then = motion.after(camera, after, rain)
+        fall = fallen(after[0, WEATHER.start], (least_rain, rain), camera.pose, self._view)
+        then = motion.after(camera, after, rain, fall)
         return self._drawn_on(made, (motion, then), eyes, canvas)[first:], then
 
     def _looking(self, poses: list[Pose], motion: Motion, canvas: Canvas) -> list[Eye]:
@@ -103,14 +105,15 @@ class GpuDecoder:
         is_dry = not (motion.wet.is_seen or after.wet.is_seen)
         if canvas.marks is None or (motion.drawn.is_empty and motion.drawing.is_empty and is_dry):
             return made
-        out = made.clone()
+        out, (before, now) = made.clone(), (one.recent[0, WEATHER.start] for one in motions)
         for frame, eye in enumerate(eyes):
             share = frame / len(made)
             (seed, effects), wet = motion.drawn.towards(motion.drawing, share), motion.wet.towards(after.wet, share)
             if effects or wet.is_seen:
                 pixels = made[frame].permute(2, 0, 1).float().contiguous()
                 shot = Shot(self._view, eye.around, canvas, canvas.marks, seed)
-                pixels = wetted(pixels, shot, wet, (motion.latent + share) / LATENTS_PER_SECOND)
+                rain = wet.patches and torch.lerp(before, now, share)
+                pixels = wetted(pixels, shot, wet, (motion.latent + share) / LATENTS_PER_SECOND, rain)
                 pixels = draw(pixels, shot, effects)
                 out[frame] = pixels.round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0)
         return out
@@ -153,16 +156,16 @@ def _depth(canvas: Canvas, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def settled(latent: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-    """Give the calm fields of a latent ``[12, h, w]``, and eleven numbers of it.
+    """Give the calm fields of a latent ``[12, h, w]``, and twelve numbers of it.
 
     They are the camera's velocities; and of these calm fields and of those before, how uneven the light is, and the
-    most of flow, light, rain, snow and fog; the most rain of these alone comes before those.
+    most of flow, light, rain, snow and fog; the least and the most rain of these alone come before those.
     """
     assert latent.shape == (CHANNELS, *GRID)
     out = calm(latent)
     both = torch.stack([before, out])
     light, most = both[:, GAIN], both.abs().amax((0, 2, 3))
     uneven = (light.amax((2, 3)) - light.amin((2, 3))).amax()
-    rain = out[WEATHER.start].amax()[None]
+    rain = torch.stack(out[WEATHER.start].aminmax())
     amounts = most[FLOW].amax()[None], most[GAIN].amax()[None], most[WEATHER]
     return out, torch.cat([fit_camera(out[None, CAMERA])[0], uneven[None], rain, *amounts])

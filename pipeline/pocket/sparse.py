@@ -12,7 +12,7 @@ from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.decoder import AnchoredDecoder, Motion, calm
 from pipeline.pocket.drawn.drawing import NOTHING, Drawn
 from pipeline.pocket.drawn.eye import Eye
-from pipeline.pocket.drawn.wet import Wetness
+from pipeline.pocket.drawn.wetness import Wetness
 from pipeline.pocket.gpu_decoder import GpuDecoder
 from pipeline.pocket.gpu_frames import GpuFrames
 from pipeline.pocket.latents import CAMERA, DISPLACEMENT, FLOW, GAIN, WEATHER, fit_camera

@@ -19,7 +19,8 @@ from pipeline.pocket.drawn.draw import draw
 from pipeline.pocket.drawn.drawing import Drawing, Wish
 from pipeline.pocket.drawn.marks import with_marks
 from pipeline.pocket.drawn.shot import Shot
-from pipeline.pocket.drawn.wet import Wetness, wetted
+from pipeline.pocket.drawn.wet import wetted
+from pipeline.pocket.drawn.wetness import Wetness
 from pipeline.pocket.layers import with_layers
 from pipeline.pocket.layers_weights import read_layers
 from pipeline.pocket.looking import asked_of, looked_for

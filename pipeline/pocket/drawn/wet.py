@@ -1,7 +1,6 @@
 """Rain that wets: the ground darkens little by little, gleams and gathers puddles; on water drops leave rings."""
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,13 +10,11 @@ from pipeline.pocket.drawn.dice import Numbers, dice
 from pipeline.pocket.drawn.marks import LUMA
 from pipeline.pocket.drawn.noise import noise
 from pipeline.pocket.drawn.shot import COARSE, Shot
-from pipeline.pocket.latents import LATENTS_PER_SECOND
+from pipeline.pocket.drawn.wetness import LEAST_GROUND, LEAST_RAIN, Wetness, fallen_share, read_at
 from pipeline.pocket.layers import FOLIAGE, REST, WATER
 
 WET, RINGS = 400, 500
 GROUND_LAYERS, EDGE = {REST: 1.0, FOLIAGE: 0.65}, 0.25
-# Seconds in which steady rain wets the ground wholly, and in which it dries.
-WETS_S, DRIES_S = 10.0, 20.0
 # Where the ground is taken to begin, and to be seen from above, by shares of the picture's height from its middle.
 GROUND, FLAT = (-0.1, 0.15), (0.02, 0.3)
 # What wet ground loses of its light, and a puddle besides; how much more colour it has; what it mirrors.
@@ -26,64 +23,34 @@ LIT_LUMA = 70.0
 # Shares of the height over which what stands above is smeared in a puddle.
 SMEAR = 0.16
 RING_COUNT, RING_S, RING_UNITS, RING_LIGHT, FLATTER = 200, 0.9, 15.0, 46.0, 2.6
-# Of rain and of wetness, what changes no colour by half a grey level.
-LEAST_RAIN, LEAST_GROUND = 0.01, 0.025
 # Radii in units up to which rings are drawn on stamps of one size.
 RING_SIZES = (4.0, 8.0, RING_UNITS)
 
 
-class Wetness(NamedTuple):
-    """How much it rains, and how wet the ground is, each 0..1, at a latent's boundary."""
+def wetted(image: Tensor, shot: Shot, wet: Wetness, time_s: float, rain: Tensor | None = None) -> Tensor:
+    """Wet a frame ``float32 [3, H, W]`` in 0..255, which is painted over; give it.
 
-    rain: float = 0.0
-    ground: float = 0.0
-
-    def after(self, rain: float) -> "Wetness":
-        """The same a latent later, when so much rain falls; steps are even, so that a rate plays no part.
-
-        >>> wet = Wetness()
-        >>> for _ in range(round(WETS_S * LATENTS_PER_SECOND)):
-        ...     wet = wet.after(1.2)
-        >>> round(wet.ground, 3), round(wet.after(0.0).ground, 4)
-        (1.0, 0.9875)
-        """
-        rain = max(0.0, min(1.0, rain))
-        step = max(-1 / (DRIES_S * LATENTS_PER_SECOND), min(1 / (WETS_S * LATENTS_PER_SECOND), rain - self.ground))
-        return Wetness(rain, self.ground + step)
-
-    @property
-    def is_seen(self) -> bool:
-        """Whether any of it could be seen: a transformer that is asked for no rain still says a little of it.
-
-        >>> Wetness(0.002, 0.002).is_seen, Wetness(0.0, 0.1).is_seen, Wetness(0.1, 0.0).is_seen
-        (False, True, True)
-        """
-        return self.ground > LEAST_GROUND or self.rain > LEAST_RAIN
-
-    def towards(self, after: "Wetness", share: float) -> "Wetness":
-        """What is at a share of the way to the state a latent later."""
-        return Wetness(*(a + (b - a) * share for a, b in zip(self, after, strict=True)))
-
-
-def wetted(image: Tensor, shot: Shot, wet: Wetness, time_s: float) -> Tensor:
-    """Wet a frame ``float32 [3, H, W]`` in 0..255, which is painted over; give it."""
+    ``rain`` is how much falls at each place of the screen, ``[h, w]``; that is looked at where it is not all alike.
+    """
     if wet.ground > LEAST_GROUND:
-        _soaked(image, shot, wet.ground)
+        _soaked(image, shot, wet)
     layers = shot.canvas.layers
     if wet.rain > LEAST_RAIN and layers is not None and layers.has(WATER):
-        _ringed(image, shot, wet.rain, time_s)
+        _ringed(image, shot, (wet.rain, None if wet.patches is None else rain), time_s)
     return image
 
 
-def _soaked(image: Tensor, shot: Shot, ground: float) -> None:
+def _soaked(image: Tensor, shot: Shot, wet: Wetness) -> None:
     """Darken the ground, give it more of its colour, and let it mirror what stands above, most in puddles."""
-    height, soak = shot.view.extent[1], ground * ground * (3 - 2 * ground)
+    height = shot.view.extent[1]
     _, down = shot.places(COARSE)
     lowest = (down.amax(1) > GROUND[0] * height).nonzero()[:, 0]
     if not len(lowest):
         return
     rows = slice(COARSE * int(lowest[0]), shot.view.height) if shot.is_fourfold else slice(0, shot.view.height)
     x, y = shot.places(COARSE, rows)
+    ground = wet.ground if wet.patches is None else shot.local(wet.patches.ground[None, None], x, y)[0]
+    soak = ground * ground * (3 - 2 * ground)
     low, flat = (((y / height - at) / (to - at)).clamp(0, 1) for at, to in (GROUND, FLAT))
     pool = puddles(shot, x, y, soak) * flat
     small = _reduced(image)
@@ -109,7 +76,7 @@ def _reduced(image: Tensor) -> Tensor:
     return torch.add(image[:, :height:COARSE, :width:COARSE], image[:, 2:height:COARSE, 2:width:COARSE]).mul_(0.5)
 
 
-def puddles(shot: Shot, x: Tensor, y: Tensor, soak: float) -> Tensor:
+def puddles(shot: Shot, x: Tensor, y: Tensor, soak: float | Tensor) -> Tensor:
     """Where puddles stand at places in the picture, 0..1: low ones, which fill; on the ground, so wide and narrow."""
     near = (y / shot.view.extent[1] + 0.12).clamp(min=0.06)
     wide, narrow = 340 * near, 150 * near
@@ -132,8 +99,12 @@ def _luma(parts: Tensor) -> Tensor:
     return red * parts[0] + green * parts[1] + blue * parts[2]
 
 
-def _ringed(image: Tensor, shot: Shot, rain: float, time_s: float) -> None:
-    """Lay rings on the water that drops leave, wide and flat, which spread and fade."""
+def _ringed(image: Tensor, shot: Shot, falls: tuple[float, Tensor | None], time_s: float) -> None:
+    """Lay rings on the water that drops leave, wide and flat, which spread and fade.
+
+    ``falls`` is how much it rains, and where on the screen, None for everywhere.
+    """
+    rain, where = falls
     numbers = np.arange(round(RING_COUNT * rain))
     lives = time_s / RING_S + dice(WET, RINGS, numbers)
     age, life = lives % 1, lives.astype(np.int64)
@@ -146,12 +117,16 @@ def _ringed(image: Tensor, shot: Shot, rain: float, time_s: float) -> None:
     here = torch.from_numpy((py.round() * shot.view.width + px.round()).astype(np.int64)).to(shot.device)
     share = shot.share(WATER, here)
     assert share is not None
-    on_water = share.cpu().numpy() > 0.1
+    found = share[None] if where is None else torch.stack([share, _fallen(shot, where, here)])
+    # A GPU is waited for once.
+    on_water, *fallen = found.cpu().numpy()
+    bright = 1 - age if where is None else (1 - age) * fallen[0]
+    hit = (on_water > 0.1) & (bright > 0)
     parts: list[tuple[Tensor, Tensor]] = []
     for least, most in zip((0.0, *RING_SIZES[:-1]), RING_SIZES, strict=True):
-        some = on_water & (radius > least * scale) & (radius <= most * scale)
+        some = hit & (radius > least * scale) & (radius <= most * scale)
         if some.any():
-            parts.append(_rings(shot, (px[some], py[some]), (radius[some], near[some], age[some]), most))
+            parts.append(_rings(shot, (px[some], py[some]), (radius[some], near[some], bright[some]), most))
     if not parts:
         return
     pixels = torch.cat([where for where, _ in parts])
@@ -162,18 +137,26 @@ def _ringed(image: Tensor, shot: Shot, rain: float, time_s: float) -> None:
     flat.index_copy_(1, pixels, flat.index_select(1, pixels) + 255 * share * total * rain)
 
 
+def _fallen(shot: Shot, rain: Tensor, pixels: Tensor) -> Tensor:
+    """How much of rain ``[h, w]`` on the screen falls at some pixels ``int64 [N]``, 0..1."""
+    width, height = shot.view.width, shot.view.height
+    across = (pixels % width + 0.5) * (2 / width) - 1
+    down = (pixels.div(width, rounding_mode="floor") + 0.5) * (2 / height) - 1
+    return read_at(fallen_share(rain, rain.amax().clamp(min=1e-3)), across[None], down[None])[0]
+
+
 def _rings(
     shot: Shot, place: tuple[Numbers, Numbers], told: tuple[Numbers, Numbers, Numbers], most: float
 ) -> tuple[Tensor, Tensor]:
     """Pixels of rings of at most a radius in units, and the light there, over 255."""
-    (radius, near, age), scale = told, shot.view.scale
+    (radius, near, bright), scale = told, shot.view.scale
     reach = 2 * math.ceil((most + 3) * scale)
     dx, dy, index = shot.stamp(*place, reach)
     # They are flat: most of a square would be empty.
     rows = slice(round(reach * (0.5 - 0.5 / FLATTER)) - 1, round(reach * (0.5 + 0.5 / FLATTER)) + 1)
     dx, dy, index = dx[:, rows], dy[:, rows], index[:, rows].contiguous()
     size, line, light = shot.numbers(
-        radius, 1 / (np.maximum(0.8, 1.1 * near) * scale), RING_LIGHT / 255 * near**0.5 * (1 - age)
+        radius, 1 / (np.maximum(0.8, 1.1 * near) * scale), RING_LIGHT / 255 * near**0.5 * bright
     )
     far = ((dx.square() + (dy * FLATTER).square_()).sqrt_() - size).mul_(line)
     # A bright crest, and a dark trough within.
