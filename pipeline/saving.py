@@ -15,6 +15,7 @@ from torch import Tensor
 from pipeline.errors import PipelineError
 from pipeline.pocket.camera import Camera
 from pipeline.pocket.decoder import Motion
+from pipeline.pocket.depth_strength import FADE, Strength
 from pipeline.pocket.drawn.drawing import Drawing
 from pipeline.pocket.drawn.wet import Wetness
 from pipeline.pocket.governor import Axis
@@ -92,6 +93,7 @@ def _numbers(boundary: Boundary) -> dict[str, Any]:
         "motion": motion.latent,
         "reach": motion.reach.tolist(),
         "wet": [*motion.wet],
+        "depth": motion.depth.now,
         "drawn": None if motion.drawn.is_empty else asdict(motion.drawn),
         "camera": asdict(motion.camera),
         "travel": asdict(boundary.travel),
@@ -111,9 +113,10 @@ def _boundary(told: dict[str, Any], last: Tensor, trail: Tensor) -> Boundary:
     before = tuple((prompt, share) for prompt, share in travel["before"])
     recent = trail.flip(0)
     recent[max(0, told["latents"] - rested) :] = 0
-    # What was kept before effects were drawn, or rain wetted, tells of none.
+    # What was kept before effects were drawn, rain wetted, or depth was given up, tells of none.
     drawn = Drawing.from_json(told.get("drawn"))
-    motion = Motion(eye, recent, told["motion"], reach, reach, drawn, drawn, Wetness(*told.get("wet", [])))
+    wet, depth = Wetness(*told.get("wet", [])), Strength(*[told.get("depth", FADE)] * 2)
+    motion = Motion(eye, recent, told["motion"], reach, reach, drawn, drawn, wet, depth)
     way = Travel(**travel | {"before": before})
     kept = told.get("asking", asdict(Asking()))
     asking = Asking(tuple(kept["swings"]), tuple(kept["say"]), tuple(kept["paces"]), kept["hand"])
