@@ -1,13 +1,16 @@
 """Depth that a busy machine gives up, and takes back: little by little, and the same again from the same state."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load, save
 
 from pipeline.causal import CausalPipeline
@@ -22,11 +25,15 @@ from pipeline.pocket.measure import Plane
 from pipeline.pocket.parallax import seen
 from pipeline.pocket.pose import REST
 from pipeline.pocket.view import NOMINAL, View
+from pipeline.replay import replay
 from pipeline.state import StreamState
+from stream.protocol import SetPrompt
 from tests.pocket_parts import decoder_of, ids, network
 from tests.pocket_parts import made_once as made_once
+from tests.studio import Studio
 from tests.test_depth import PAN, deep, depth, places
 from tests.test_layers import DARK
+from tests.test_replay import film, frames
 
 pytestmark = pytest.mark.usefixtures("made_once", "one_thread")
 
@@ -202,3 +209,27 @@ def test_what_was_saved_before_has_all_of_it() -> None:
     model.restore(after, save({**parts, "numbers": older}))
     assert after.now.motion.depth == Strength()
     assert np.array_equal(made(model, after, [FULL]), made(model, state, [FULL]))
+
+
+async def direct_rungs(studio: Studio) -> None:
+    """A pan whose machine gets busy, gets busier, and has time again before all of depth is gone."""
+    await studio.go_live()
+    await studio.do(SetPrompt, prompt="pan left")
+    for level, seconds in ((0, 1.0), (1, 0.9), (2, 0.6), (0, 1.0)):
+        studio.capacity.level = level
+        await studio.clock.advance(seconds)
+
+
+async def test_a_log_makes_it_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that gave up some of its depth and took it back is made again from its log, byte for byte."""
+    assert DARK.image is not None
+    drawn = io.BytesIO()
+    Image.fromarray(DARK.image).save(drawn, "PNG")
+    monkeypatch.setattr("tests.studio.png", lambda red: drawn.getvalue())
+    session, sent = await film(tmp_path, pocket(), direct_rungs)
+    assert {chunk.quality for chunk in session.chunks} == {0, 1, 2}
+    remade = list(replay(pocket(), session))
+    assert all(made.is_same for made in remade)
+    assert np.array_equal(frames(remade), sent)
+    monkeypatch.setattr(Motion, "deepened", lambda motion, is_wanted: motion)
+    assert not all(made.is_same for made in replay(pocket(), session))
