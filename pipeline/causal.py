@@ -63,7 +63,7 @@ class CausalPipeline:
         self._network = network.eval().requires_grad_(False)
         self._text: Callable[[str], tuple[Text, Heard]] = Texts(network, tokenize)
         self._device = network.position.device
-        self._rungs = ladder(steps, frames_per_latent)
+        self._rungs = ladder(steps, frames_per_latent, has_depth=parallax > 0)
         self._passes = CpuPasses(network) if self._device.type == "cpu" else GpuPasses(network)
         self._is_given_up: Callable[[], bool] | None = None
         self._decoders = Decoders(frames_per_latent, self._device)
@@ -236,7 +236,7 @@ class CausalPipeline:
             aimed = aimed_at(here, text, state)
             latent = self._showing.of(state, made.cleans, aimed, text.asked)
             seen, wanted = (state.canvas, state.fade), (0 if index else conditioning.skip, rung.frames)
-            pixels, motion = decode(decoder, (aimed.motion, here.latents), latent, seen, wanted)
+            pixels, motion = decode(decoder, (aimed.motion.deepened(rung.depth), here.latents), latent, seen, wanted)
             stages.lap("decode")
             # A GPU makes the next ones in the same place.
             made.frames.append(pixels if index + 1 == self.format.latents_per_chunk else pixels.clone())

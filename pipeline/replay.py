@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -17,7 +17,7 @@ from pipeline.identity import Settings, as_overrides, fingerprints
 from pipeline.interface import Pipeline, Resumable, Swapping
 from pipeline.progress import ProgressBar
 from pipeline.session import SentChunk, Session
-from pipeline.types import Chunk, Conditioning, Pixels
+from pipeline.types import Chunk, Conditioning, Pixels, QualityLevel
 from pipeline.video_file import write_captioned_mp4
 
 
@@ -80,7 +80,7 @@ def replay(pipeline: Pipeline[Any], session: Session, quality: int | None = None
     stage = _Stage(pipeline, session, session.pictures())
     try:
         for number, sent in enumerate(session.chunks):
-            rung = sent.quality if quality is None else quality
+            rung = _rung_of(sent, pipeline.capabilities.quality) if quality is None else quality
             wanted = stage.enter(sent, rung)
             chunk = pipeline.generate_chunk(stage.state, wanted)
             pipeline.commit(stage.state)
@@ -131,6 +131,12 @@ class _Stage:
         if self.state is not None:
             self._pipeline.close(self.state)
             self.state = None
+
+
+def _rung_of(sent: SentChunk, levels: Sequence[QualityLevel]) -> int:
+    """The rung that a chunk was made at: a log from before there was one more above it has its rate farther down."""
+    rungs = range(sent.quality, len(levels))
+    return next((rung for rung in rungs if levels[rung].fps == sent.fps), sent.quality)
 
 
 def _check(session: Session, sent: SentChunk, chunk: Chunk) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from pipeline.errors import PipelineError
 from pipeline.pocket.camera import Camera
 from pipeline.pocket.decoder import Motion
+from pipeline.pocket.depth_strength import FADE, Strength
 from pipeline.pocket.drawn.drawing import Drawing
 from pipeline.pocket.drawn.wetness import Patches, Wetness
 from pipeline.pocket.governor import Axis
@@ -101,6 +102,7 @@ def _numbers(boundary: Boundary) -> dict[str, Any]:
         "motion": motion.latent,
         "reach": motion.reach.tolist(),
         "wet": [*motion.wet[:2], *(motion.wet.patches or ())[1:]],
+        "depth": motion.depth.now,
         "drawn": None if motion.drawn.is_empty else asdict(motion.drawn),
         "camera": asdict(motion.camera),
         "travel": asdict(boundary.travel),
@@ -127,9 +129,9 @@ def _boundary(told: dict[str, Any], last: Tensor, trail: Tensor, wet: Wetness) -
     before = tuple((prompt, share) for prompt, share in travel["before"])
     recent = trail.flip(0)
     recent[max(0, told["latents"] - rested) :] = 0
-    # What was kept before effects were drawn tells of none.
-    drawn = Drawing.from_json(told.get("drawn"))
-    motion = Motion(eye, recent, told["motion"], reach, reach, drawn, drawn, wet)
+    # What was kept before effects were drawn, or depth was given up, tells of none.
+    drawn, depth = Drawing.from_json(told.get("drawn")), Strength(*[told.get("depth", FADE)] * 2)
+    motion = Motion(eye, recent, told["motion"], reach, reach, drawn, drawn, wet, depth)
     way = Travel(**travel | {"before": before})
     kept = told.get("asking", asdict(Asking()))
     asking = Asking(tuple(kept["swings"]), tuple(kept["say"]), tuple(kept["paces"]), kept["hand"])

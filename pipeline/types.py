@@ -40,10 +40,15 @@ class VideoFormat:
 
 @dataclass(frozen=True, slots=True)
 class QualityLevel:
-    """One rung of a model's quality ladder: a name for people and the frame rate it makes."""
+    """One rung of a model's quality ladder: a name for people and the frame rate it makes.
+
+    ``helps_at_once`` tells that its first chunk already takes its time; what changes the picture little by little saves
+    nothing until that is over.
+    """
 
     name: str
     fps: Fraction
+    helps_at_once: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ class Capacity:
         self._holding: set[str] = set()
         self._slowness = 1.0
         self._late = 0.0
+        self._passed_over: int | None = None
         self._busy_s = 0.0
         self._settled_at = self._roomy_since = self._spared_at = now()
         self._spared_s = 0.0
@@ -109,6 +110,7 @@ class Capacity:
         if not self._running:
             # What slowed the machine down may be gone with them; the next stream measures again.
             self._slowness, self._late, self.level, self.why = 1.0, 0.0, 0, None
+            self._passed_over = None
             self._patience_s, self._climbed_at = _PATIENCE_S, -math.inf
         self._settled_at = self._roomy_since = self._now()
 
@@ -134,7 +136,8 @@ class Capacity:
         """Take in one chunk: its rung, the engine's busy seconds so far, how it came.
 
         One that came in time, but the next would not, takes the quality down at once, before anything stutters; of
-        those made before a step down none is asked.
+        those made before a step down none is asked. A rung whose chunks take less time only after a while is passed
+        over then, and gone back to after that while, if it fits.
         """
         seconds, self._busy_s = busy_s - self._busy_s, busy_s
         self._slowness += _SMOOTHING * (seconds / self._playing / self._loads[level] - self._slowness)
@@ -143,14 +146,16 @@ class Capacity:
         if timing != "ample" or self._late or self.level == 0 or self.load(self.level - 1, streams) > _ROOMY:
             self._roomy_since = now
         if timing == "tight" and self.level <= level < len(self._loads) - 1:
-            self._step(level + 1, "tight")
+            self._help(level, "tight")
         if now - self._settled_at < _SETTLE_S:
             return
         fitting = self._fitting()
         if fitting > self.level:
             self._step(fitting, "slow")
         elif self._late >= _LATE_CHUNKS and self.level < len(self._loads) - 1:
-            self._step(self.level + 1, "late")
+            self._help(self.level, "late")
+        elif self._passed_over is not None:
+            self._go_back(self._passed_over)
         elif now - self._roomy_since >= self._patience_s:
             self._step(self.level - 1)
 
@@ -159,6 +164,19 @@ class Capacity:
         streams = len(self._running)
         rungs = range(len(self._loads))
         return next((rung for rung in rungs if self.load(rung, streams) <= _BUSY), rungs[-1])
+
+    def _help(self, level: int, why: Why) -> None:
+        """Go down from a rung to the next whose first chunk already takes less time."""
+        below = range(level + 1, len(self._loads))
+        there = next((rung for rung in below if self.rungs[rung].helps_at_once), below[-1])
+        self._step(there, why)
+        self._passed_over = level + 1 if there > level + 1 else None
+
+    def _go_back(self, level: int) -> None:
+        """Go up to a rung that was passed over, if it fits."""
+        self._passed_over = None
+        if self.load(level, len(self._running)) <= _BUSY:
+            self._step(level)
 
     def _step(self, level: int, why: Why | None = None) -> None:
         """Go down for a reason, or up without one."""
@@ -169,7 +187,7 @@ class Capacity:
         elif why not in ("machine", "streams"):
             was_too_soon = now - self._climbed_at < _HELD_S
             self._patience_s = min(_MOST_PATIENCE_S, 2 * self._patience_s) if was_too_soon else _PATIENCE_S
-        self.level = level
+        self.level, self._passed_over = level, None
         if why or not level:
             self.why = why
         self._late = 0.0

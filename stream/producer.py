@@ -140,11 +140,12 @@ class ChunkProducer:
         """The first place that can be made again from then on; at the common quality, or that below if it is sooner.
 
         One chunk of fewer denoising steps is hardly seen, a latent's time of waiting is felt. A rung of another frame
-        rate is no such choice.
+        rate is no such choice, nor one whose first chunk takes as long.
         """
         quality, ladder = self.pace.quality(), self._engine.capabilities.quality
         usual = self._place(begin, quality, oldest)
-        if quality + 1 >= len(ladder) or ladder[quality + 1].fps != ladder[quality].fps:
+        below = ladder[quality + 1] if quality + 1 < len(ladder) else None
+        if below is None or below.fps != ladder[quality].fps or not below.helps_at_once:
             return usual, quality
         sooner = self._place(begin, quality + 1, oldest)
         gains = sooner is not None and (usual is None or sooner.due < usual.due)

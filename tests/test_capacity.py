@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -17,12 +19,14 @@ LADDER = [
 class Machine:
     """A capacity on a clock of its own, whose chunks cost the measured seconds times a slowness."""
 
-    def __init__(self, *seconds: float, max_streams: int = 8, replicas: int = 1) -> None:
+    def __init__(
+        self, *seconds: float, max_streams: int = 8, replicas: int = 1, ladder: Sequence[QualityLevel] = LADDER
+    ) -> None:
         self.seconds = seconds
         self.time = 0.0
         self.busy = 0.0
         self.replicas = replicas
-        self.capacity = Capacity(LADDER, seconds, 0.25, max_streams, lambda: self.time, lambda: self.replicas)
+        self.capacity = Capacity(ladder, seconds, 0.25, max_streams, lambda: self.time, lambda: self.replicas)
 
     def run(self, chunks: int, slowness: float = 1.0, timing: Timing = "ample") -> None:
         for _ in range(chunks):
@@ -220,6 +224,55 @@ def test_a_tight_chunk_lowers_the_quality_at_once() -> None:
     machine.run(1, timing="tight")
     machine.capacity.observe(0, machine.busy, "tight")
     assert machine.capacity.level == 1
+
+
+def slow_to_help(second: float) -> Machine:
+    """A machine whose second rung saves its work only after a while, just too slow for the first."""
+    machine = Machine(0.2, second, 0.12, 0.01, ladder=[LADDER[0], replace(LADDER[1], helps_at_once=False), *LADDER[2:]])
+    machine.capacity.admit("a")
+    machine.run(12)
+    machine.run(1, timing="tight")
+    return machine
+
+
+def test_what_helps_only_after_a_while_is_passed_over() -> None:
+    """Where the next chunk would be late the rung below it is taken; the one passed over is, after the while."""
+    machine = slow_to_help(0.18)
+    assert (machine.capacity.level, machine.capacity.why) == (2, "tight")
+    machine.run(7)
+    assert machine.capacity.level == 2
+    machine.run(2)
+    assert (machine.capacity.level, machine.capacity.why) == (1, "tight")
+
+
+def test_what_was_passed_over_and_does_not_fit_waits_its_turn() -> None:
+    """A machine that turns out too slow for it stays below, and nothing of it is left when its streams have gone."""
+    machine = slow_to_help(0.18)
+    seen = set()
+    for _ in range(60):
+        machine.run(1, slowness=1.6)
+        seen.add(machine.capacity.level)
+    assert seen == {2}
+    machine = slow_to_help(0.18)
+    machine.capacity.release("a")
+    machine.capacity.admit("a")
+    machine.run(12)
+    assert machine.capacity.level == 0
+
+
+def test_late_chunks_pass_it_over_too() -> None:
+    """Nor does it help where chunks come late, but where they only take longer there is the time for it."""
+    machine = slow_to_help(0.18)
+    machine.capacity.release("a")
+    machine.capacity.admit("a")
+    machine.run(12)
+    machine.run(4, timing="late")
+    assert machine.capacity.level == 2
+    machine = slow_to_help(0.16)
+    machine.capacity.release("a")
+    machine.capacity.admit("a")
+    machine.run(20, slowness=1.25)
+    assert (machine.capacity.level, machine.capacity.why) == (1, "slow")
 
 
 def test_climbs_that_do_not_hold_come_ever_more_rarely() -> None:

@@ -15,6 +15,7 @@ from pipeline.pocket import gpu_decoder, gpu_frames
 from pipeline.pocket.canvas import Canvas, prepare, with_sky
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
 from pipeline.pocket.depth import Depth
+from pipeline.pocket.depth_strength import Strength
 from pipeline.pocket.gpu_decoder import GpuDecoder
 from pipeline.pocket.latents import CHANNELS, DISPLACEMENT, FLOW, GAIN, GRID, WEATHER, camera_field
 from pipeline.pocket.layers import FOLIAGE, REST, SKY, SUBJECT, WATER, with_layers
@@ -222,6 +223,42 @@ def test_depth_is_the_plain_decoders(name: str) -> None:
     assert np.quantile(apart, 0.999) <= 1
     assert apart.max() <= 3
     assert np.abs(plain - reached(anchored(), *DEEP[name])).max() > 10
+
+
+@torch.inference_mode()
+def faded(decoder: AnchoredDecoder | GpuDecoder, strength: Strength) -> np.ndarray:
+    """The frames of a latent of a pan, from a camera that has moved, with so much of depth."""
+    motion, (first, *_, last) = Motion.at_rest(), latents("camera", "swing")
+    for _ in range(4):
+        motion = decoder.decode(motion, first, deep(), FRAMES)[1]
+    return decoder.decode(replace(motion, depth=strength), last, deep(), FRAMES)[0].numpy().astype(int)
+
+
+@pytest.mark.parametrize("strength", [Strength(4, 3), Strength(1, 0), Strength(0, 0)], ids=["midst", "end", "none"])
+def test_depth_that_goes_is_the_plain_decoders(strength: Strength) -> None:
+    """In the midst of its going, at the end of that and without it: the plain decoder's frames."""
+    made, plain = faded(on_cpu(), strength), faded(anchored(), strength)
+    apart = np.abs(made - plain)
+    assert np.quantile(apart, 0.999) <= 1
+    assert apart.max() <= 3
+    assert np.abs(faded(on_cpu(), Strength()) - made).max() > 10
+
+
+@pytest.mark.parametrize(("strength", "is_by_layers"), [(Strength(1, 0), True), (Strength(0, 0), False)])
+def test_without_depth_no_subject_is_set_off(
+    strength: Strength, is_by_layers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A subject that stands before a flat picture lies where it lies: layers are left out, and with them their time."""
+    ways: list[bool] = []
+    shown = GpuDecoder._shown
+
+    def noted(self: GpuDecoder, way: gpu_frames.GpuFrames, *inputs: Any) -> Tensor:
+        ways.append(way is self._ways[True])
+        return shown(self, way, *inputs)
+
+    monkeypatch.setattr(GpuDecoder, "_shown", noted)
+    on_cpu().decode(replace(Motion.at_rest(), depth=strength), next(latents("camera")), deep(), FRAMES)
+    assert ways == [is_by_layers]
 
 
 def test_rest_is_the_picture_to_the_bit() -> None:

@@ -1,27 +1,36 @@
 """Quality goes down before the video stutters, on a whole stream whose model slows down on a fake clock."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
+from pipeline.types import Capabilities, Chunk, Conditioning, QualityLevel
 from stream.protocol import Configure
+from tests.fake_engine import FakeEngine
+from tests.fakes import FakePipeline
 from tests.studio import Studio
 
 LADDER_S = (0.16, 0.12, 0.08)
 """Seconds that a chunk of 0.25 s takes at 16, 12 and 8 frames a second."""
+DEEP_S = (0.16, 0.133, 0.1, 0.067)
+"""The same with a rung after the first at which depth is given up."""
+GOES = 8
+"""Chunks in which it goes."""
 
 
 class Slowing:
     """A live stream, what its ``stats`` said of quality, and how it fared."""
 
-    def __init__(self, studio: Studio) -> None:
+    def __init__(self, studio: Studio, costs: tuple[float, ...] = LADDER_S) -> None:
         self.studio = studio
+        self.costs = costs
         self.levels: list[int] = []
 
     async def run(self, seconds: float, slowness: float = 1.0) -> None:
         """Let time pass on a machine that is slower than measured."""
-        self.studio.engine.seconds = tuple(slowness * cost for cost in LADDER_S)
+        self.studio.engine.seconds = tuple(slowness * cost for cost in self.costs)
         for _ in range(round(seconds / 0.25)):
             await self.studio.clock.advance(0.25)
             self.levels.append(self.studio.capacity.level)
@@ -108,3 +117,59 @@ async def test_a_rate_that_was_asked_for_says_so(slowing: Slowing) -> None:
     await slowing.studio.do(Configure, fps=12.0)
     await slowing.run(1.0)
     assert slowing.said == ("reduced", 1, "asked")
+
+
+class Deep(FakePipeline):
+    """The fake, with a rung after the first at which depth goes, which saves nothing until it is gone."""
+
+    __slots__ = ()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        told = super().capabilities
+        flat = QualityLevel("no depth", told.quality[0].fps, helps_at_once=False)
+        return replace(told, quality=(told.quality[0], flat, *told.quality[1:]))
+
+
+class Deepening(FakeEngine):
+    """An engine whose chunks take a fifth longer for as long as there is any depth."""
+
+    left, slower = GOES, 1.0
+
+    async def generate(self, stream_id: str, conditioning: Conditioning, deadline: float) -> Chunk:
+        """Make a chunk, a step nearer to all of depth or to none."""
+        self.slower = 1.2 if conditioning.quality and self.left else 1.0
+        self.left = max(0, min(GOES, self.left + (-1 if conditioning.quality else 1)))
+        return await super().generate(stream_id, conditioning, deadline)
+
+    async def _spend(self, seconds: float, abandonable: bool = False) -> None:
+        await super()._spend(seconds * self.slower, abandonable)
+
+
+@pytest.fixture
+async def deepening(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Slowing]:
+    monkeypatch.setattr("tests.studio.FakeEngine", Deepening)
+    studio = Studio(seconds=DEEP_S, pipeline=Deep())
+    await studio.go_live()
+    made = Slowing(studio, DEEP_S)
+    await made.run(3.0)
+    assert (made.said, made.stuttered) == (("full", 0, None), 0)
+    yield made
+    await studio.close()
+
+
+@pytest.mark.parametrize("slowness", [1.45, 1.55, 1.58, 1.62])
+async def test_depth_is_given_up_before_frames(deepening: Slowing, slowness: float) -> None:
+    """A machine with time for all but depth gives up that alone, with no slot held; frames for a moment at the most."""
+    await deepening.run(30.0, slowness)
+    assert deepening.said[:2] == ("no depth", 1)
+    assert deepening.stuttered == 0
+    assert sum(level > 1 for level in deepening.levels) <= 10
+
+
+async def test_frames_are_given_up_where_depth_is_not_enough(deepening: Slowing) -> None:
+    """A machine slower than that makes fewer frames, and holds no slot on its way there; all comes back."""
+    await deepening.run(20.0, 1.75)
+    assert (deepening.said[:2], deepening.stuttered) == (("reduced", 2), 0)
+    await deepening.run(45.0, 1.0)
+    assert (deepening.said, deepening.stuttered) == (("full", 0, None), 0)

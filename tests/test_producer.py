@@ -242,6 +242,29 @@ async def test_a_prompt_is_hurried_where_that_shows_it_sooner() -> None:
         assert slow.playout.underruns == 0
 
 
+class SlowToHelp(TwoSpeeds):
+    """The fake, with a second rung that saves its work only after a while."""
+
+    __slots__ = ()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        told = super().capabilities
+        first, second, *more = told.quality
+        return replace(told, quality=(first, replace(second, helps_at_once=False), *more))
+
+
+async def test_no_prompt_is_hurried_by_what_helps_only_after_a_while() -> None:
+    """One chunk at a rung that saves its work only after a while is none that is sooner."""
+    async for slow in staged(Stage(0.12, pipeline=SlowToHelp(latents_per_chunk=3), chunk_s=0.22)):
+        slow.start()
+        await slow.clock.advance(2.0)
+        for number in range(16):
+            slow.prompt("x" * number)
+            await slow.clock.advance(1.0 + 0.75 * (number * 0.618 % 1))
+        assert {quality for quality, _, _ in slow.made} == {0}
+
+
 @pytest.mark.parametrize("read_before", [False, True])
 async def test_a_prompt_that_was_read_before_is_shown_sooner(read_before: bool) -> None:
     """Where reading takes a latent's time or more, a prompt that the model has read is put before that time."""

@@ -20,6 +20,7 @@ from pipeline.identity import settings_of
 from pipeline.interface import Pipeline
 from pipeline.replay import Remade, overrides_of, replay, write_replay
 from pipeline.session import Session, picture_sha256, read_session
+from pipeline.types import Capabilities
 from stream.config import StreamConfig
 from stream.picture import Picture
 from stream.protocol import Bookmark, Configure, Pause, Reset, Resume, Rewind, SetMode, SetPrompt, Start, Stop, UseFrame
@@ -58,6 +59,17 @@ def read_only(folder: Path) -> Session:
 def frames(remade: list[Remade]) -> np.ndarray:
     """All frames of a replay."""
     return np.concatenate([made.chunk.frames for made in remade])
+
+
+class OneMore(FakePipeline):
+    """The fake with another rung after the first, of the same rate."""
+
+    __slots__ = ()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        told = super().capabilities
+        return replace(told, quality=(told.quality[0], replace(told.quality[0], name="more"), *told.quality[1:]))
 
 
 async def direct_pictures(studio: Studio) -> None:
@@ -225,6 +237,21 @@ def test_a_log_from_before_there_were_shapes(tmp_path: Path) -> None:
     log = tmp_path / "a.jsonl"
     log.write_text(json.dumps(header) + "\n")
     assert overrides_of(read_session(log)) == ["model.shapes=[]", "model.kind=pocket", "model.width=416"]
+
+
+@pytest.mark.parametrize(("fps", "rungs"), [(12, {0, 2}), (8, {0, 3})])
+async def test_a_log_from_before_there_was_a_rung(tmp_path: Path, fps: int, rungs: set[int]) -> None:
+    """Where another rung of the same rate has come in above it, a chunk is made at the rung that has its rate."""
+
+    async def direct(studio: Studio) -> None:
+        await studio.go_live()
+        await studio.do(Configure, fps=fps)
+        await studio.clock.advance(1.0)
+
+    session, sent = await film(tmp_path, FakePipeline(), direct)
+    remade = list(replay(OneMore(seconds=(0.0,) * 4), session))
+    assert {made.chunk.quality for made in remade} == rungs
+    assert len(frames(remade)) == len(sent)
 
 
 async def test_at_another_rate_as_much_of_it_is_made(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 
 from pipeline.errors import ConditioningError
 from pipeline.pocket.ladder import Rung
@@ -23,12 +24,27 @@ def capabilities_of(
         policies=POLICIES,
         picture_policies=("cut", "flush", "blend"),
         sizes=tuple((view.width, view.height) for view in views),
-        quality=tuple(QualityLevel(r.name, Fraction(LATENTS_PER_SECOND * r.frames)) for r in rungs),
+        quality=levels_of(rungs),
         max_streams=max_streams,
         truncatable_latents=8,
         examples=examples,
         scenes=SCENES,
         joins_midway=True,
+    )
+
+
+def levels_of(rungs: Sequence[Rung]) -> tuple[QualityLevel, ...]:
+    """Tell of each rung its name and rate; where only depth is given up against the one before, that takes a while.
+
+    >>> from pipeline.pocket.ladder import ladder
+    >>> [(level.name, level.helps_at_once) for level in levels_of(ladder(2, has_depth=True))]
+    [('full', True), ('one step', True), ('no depth', False), ('12 fps', True), ('8 fps', True)]
+    """
+    slow = [before.depth and not rung.depth and before.frames == rung.frames for before, rung in pairwise(rungs)]
+    rates = [Fraction(LATENTS_PER_SECOND * rung.frames) for rung in rungs]
+    return tuple(
+        QualityLevel(rung.name, fps, not is_slow)
+        for rung, fps, is_slow in zip(rungs, rates, [False, *slow], strict=True)
     )
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from pipeline.pocket.camera import Camera, glide, pose_at
 from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.crossfade import cell, mixed
+from pipeline.pocket.depth_strength import Strength
 from pipeline.pocket.drawn.draw import draw
 from pipeline.pocket.drawn.drawing import NOTHING, Drawing, Drawn, Wish
 from pipeline.pocket.drawn.eye import Eye, looking
@@ -56,7 +57,7 @@ class Motion:
 
     The camera, the last three latents, newest first, ``[3, 12, h, w]``, the latent's number; and what motion, light and
     weather reach, ``[3, 5]`` (:mod:`pipeline.pocket.reach`), and what is drawn by rule, now and at the end of the next
-    latent; and how wet it is.
+    latent; how wet it is; and how much of depth is seen.
     """
 
     camera: Camera
@@ -67,6 +68,7 @@ class Motion:
     drawn: Drawing = field(default_factory=Drawing)
     drawing: Drawing = field(default_factory=Drawing)
     wet: Wetness = field(default_factory=Wetness)
+    depth: Strength = field(default_factory=Strength)
 
     @classmethod
     def at_rest(cls, device: torch.device | None = None) -> "Motion":
@@ -81,10 +83,15 @@ class Motion:
         """The state from which the next latent goes a part of the way to what is to be drawn; None changes nothing."""
         return replace(self, drawing=self.drawn.after(wishes, seed))
 
+    def deepened(self, is_wanted: bool) -> "Motion":
+        """The state from which the next latent goes a step towards all of depth, or towards none."""
+        is_at_home = self.camera.pose == REST and self.drawn.is_empty and self.drawing.is_empty
+        return replace(self, depth=self.depth.towards(is_wanted, is_at_home))
+
     def after(self, camera: Camera, recent: Tensor, rain: float = 0.0, fall: Fall | None = None) -> "Motion":
         """The state a latent later, at whose end so much rain falls, and where; None for everywhere."""
         here, there, wet = self.heading, self.drawing, self.wet.after(rain, fall)
-        return Motion(camera, recent, self.latent + 1, here, here, there, there, wet)
+        return Motion(camera, recent, self.latent + 1, here, here, there, there, wet, self.depth.after())
 
 
 class AnchoredDecoder:
@@ -128,7 +135,8 @@ class AnchoredDecoder:
             time_s = (motion.latent + share) / LATENTS_PER_SECOND
             reach = torch.lerp(motion.reach, motion.heading, share)
             drawn = *motion.drawn.towards(motion.drawing, share), motion.wet.towards(after.wet, share)
-            out[frame - first] = self._frame(fields, pose_at(poses, frame, frames), canvas, time_s, reach, drawn)
+            pose, depth = pose_at(poses, frame, frames), motion.depth.at(share)
+            out[frame - first] = self._frame(fields, pose, canvas, time_s, reach, drawn, depth)
 
         self._make_each(make, range(first, frames))
         return out, after
@@ -144,13 +152,14 @@ class AnchoredDecoder:
         time_s: float,
         reach: Tensor,
         drawn: tuple[int, dict[str, Drawn], Wetness] = (*NOTHING, Wetness()),
+        depth: float = 1.0,
     ) -> Tensor:
         moved, lit = bool(fields[DISPLACEMENT.start : FLOW.stop].any()), is_seen(fields[GAIN])
         weather = float(fields[WEATHER].max()) > LEAST_WEATHER
         seed, effects, wet = drawn
         if pose == REST and not (moved or lit or weather or effects or wet.is_seen):
             return canvas.rest
-        eye, layers = looking(pose, canvas, (seed, effects)), canvas.layers
+        eye, layers = looking(pose, canvas, (seed, effects), depth), canvas.layers
         # Fields live in picture places, but the camera's and the weather's, which live on the screen.
         place, ahead = self._places(eye, canvas)
         image = self._warp(canvas, (place, ahead), fields, time_s, reach[MOTION])
@@ -167,18 +176,18 @@ class AnchoredDecoder:
 
     def _places(self, eye: Eye, canvas: Canvas) -> tuple[Place, Place | None]:
         """Where the nodes of a frame look for the picture, and for a subject that is seen from elsewhere."""
-        place, ahead = self._seen(eye.around, canvas)
+        place, ahead = self._seen(eye.around, canvas, eye.depth)
         if eye.around == eye.kept or canvas.marks is None:
             return place, ahead
-        still, ahead = self._seen(eye.kept, canvas)
+        still, ahead = self._seen(eye.kept, canvas, eye.depth)
         share = 1 - still.local(canvas.marks.kept[0])[0]
         return Place(torch.lerp(still.x, place.x, share), torch.lerp(still.y, place.y, share), self._view), ahead
 
-    def _seen(self, pose: Pose, canvas: Canvas) -> tuple[Place, Place | None]:
+    def _seen(self, pose: Pose, canvas: Canvas, depth: float = 1.0) -> tuple[Place, Place | None]:
         affine = (a, b, c), (d, e, f) = pose.affine()
         x, y = a * self._x + b * self._y + c, d * self._x + e * self._y + f
         place = Place(x, y, self._view, pose == REST, affine)
-        return (place, None) if canvas.depth is None else seen(place, pose, canvas.depth)
+        return (place, None) if canvas.depth is None else seen(place, pose, canvas.depth, depth)
 
     def _warp(
         self, canvas: Canvas, places: tuple[Place, Place | None], fields: Tensor, time_s: float, reach: Tensor

@@ -62,7 +62,7 @@ class GpuDecoder:
         after = torch.cat([calmed[None], motion.recent[:2]])
         eyes = self._looking([pose_at(poses, frame, frames) for frame in range(frames)], motion, canvas)
         least = min(float(motion.reach.min()), float(motion.heading.min()))
-        is_set_off = canvas.depth is not None and canvas.depth.subject is not None
+        is_set_off = canvas.depth is not None and canvas.depth.subject is not None and any(eye.depth for eye in eyes)
         by_layers = canvas.layers is not None and (least <= ALL or uneven >= EVEN_GAIN or is_set_off)
         asked = {name for amount, (name, floor) in zip(amounts, LEAST.items(), strict=True) if amount > floor}
         made = self._shown(self._ways[by_layers], motion, after[0], eyes, asked)
@@ -73,8 +73,8 @@ class GpuDecoder:
     def _looking(self, poses: list[Pose], motion: Motion, canvas: Canvas) -> list[Eye]:
         """From where the frames of a latent are seen whose camera is at these poses."""
         return [
-            looking(pose, canvas, motion.drawn.towards(motion.drawing, frame / len(poses)))
-            for frame, pose in enumerate(poses)
+            looking(pose, canvas, motion.drawn.towards(motion.drawing, share), motion.depth.at(share))
+            for pose, share in zip(poses, (frame / len(poses) for frame in range(len(poses))), strict=True)
         ]
 
     def _shown(self, way: GpuFrames, motion: Motion, latent: Tensor, eyes: list[Eye], asked: set[str]) -> Tensor:

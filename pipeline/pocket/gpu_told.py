@@ -49,7 +49,8 @@ def told(motion: Motion, eyes: list[Eye], view: View) -> npt.NDArray[np.float32]
         whole_s = float(np.float32(time_s))
         row += [*rain, math.cos(pose.roll), math.sin(pose.roll), *seen[0], *seen[1]]
         row += [whole_s, time_s - whole_s, pose.x, pose.y, pose.zoom, pose.roll]
-        rows.append([*row, *reaches[frame], *eased(pose), *sum(eye.kept.affine(), ()), *eased(eye.kept)])
+        rows.append([*row, *reaches[frame], *eased(pose, eye.depth)])
+        rows[-1] += [*sum(eye.kept.affine(), ()), *eased(eye.kept, eye.depth)]
     # Of nested lists NumPy makes an array in a fifth of PyTorch's time.
     return np.array(rows, np.float32)
 

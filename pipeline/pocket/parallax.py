@@ -38,14 +38,14 @@ class Travel(NamedTuple):
     zoom: float | Tensor
 
 
-def eased(pose: Pose) -> tuple[float, float, float]:
-    """How much of a pose's way counts for depth: right, down, log zoom.
+def eased(pose: Pose, strength: float = 1.0) -> tuple[float, float, float]:
+    """How much of a pose's way counts for a depth of some strength, 0..1: right, down, log zoom.
 
     >>> [round(value, 1) for value in eased(Pose(x=30.0))], [round(value, 1) for value in eased(Pose(x=3e6, zoom=0.4))]
     ([29.4, 0.0, 0.0], [150.0, 0.0, 0.0])
     """
     way = math.hypot(pose.x, pose.y) + abs(pose.zoom) * SIDE * math.exp(-pose.zoom)
-    ease = 1 / math.hypot(1, way / MOST)
+    ease = strength / math.hypot(1, way / MOST)
     return pose.x * ease, pose.y * ease, pose.zoom * ease
 
 
@@ -56,9 +56,12 @@ def moved(x: Tensor, y: Tensor, near: Tensor | float, travel: Travel) -> tuple[T
     return x + (x - travel.x) * grow + near * travel.right, y + (y - travel.y) * grow + near * travel.down
 
 
-def seen(place: Place, pose: Pose, depth: Depth) -> tuple[Place, Place | None]:
-    """Where the nodes of a frame look for the picture; and for its subject, where that is by itself."""
-    right, down, zoom = eased(pose)
+def seen(place: Place, pose: Pose, depth: Depth, strength: float = 1.0) -> tuple[Place, Place | None]:
+    """Where the nodes of a frame look for the picture; and for its subject, where that is by itself.
+
+    Of depth as much is seen as its strength, 0..1, says; without any the picture is flat, and made as fast.
+    """
+    right, down, zoom = eased(pose, strength)
     if not (right or down or zoom):
         return place, None
     travel = Travel(pose.x, pose.y, right, down, zoom)

@@ -67,14 +67,15 @@ class SparseDecoder(AnchoredDecoder):
         time_s: float,
         reach: Tensor,
         drawn: tuple[int, dict[str, Drawn], Wetness] = (*NOTHING, Wetness()),
+        depth: float = 1.0,
     ) -> Tensor:
         notes = self.notes
         notes.poses.append(pose)
         if len(notes.poses) - 1 not in notes.wanted:
             return canvas.rest
         if notes.probe is not None:
-            notes.probed.append(super()._frame(fields, pose, notes.probe, time_s, reach, drawn).numpy())
-        return super()._frame(fields, pose, canvas, time_s, reach, drawn)
+            notes.probed.append(super()._frame(fields, pose, notes.probe, time_s, reach, drawn, depth).numpy())
+        return super()._frame(fields, pose, canvas, time_s, reach, drawn, depth)
 
 
 class SparseGpuDecoder(GpuDecoder):

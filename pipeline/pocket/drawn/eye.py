@@ -17,26 +17,27 @@ DOLLY_S, DOLLY_ZOOM = 8.0, 0.24
 
 
 class Eye(NamedTuple):
-    """From where a frame is seen: what is around, and what keeps its size."""
+    """From where a frame is seen: what is around, and what keeps its size; and how much of depth is seen, 0..1."""
 
     around: Pose
     kept: Pose
+    depth: float = 1.0
 
 
-def looking(pose: Pose, canvas: Canvas, drawn: tuple[int, dict[str, Drawn]]) -> Eye:
-    """Give from where a frame is seen whose camera is at a pose."""
+def looking(pose: Pose, canvas: Canvas, drawn: tuple[int, dict[str, Drawn]], depth: float = 1.0) -> Eye:
+    """Give from where a frame is seen whose camera is at a pose, with so much of depth."""
     seed, effects = drawn
     if "shake" in effects:
         pose = _shaken(pose, effects["shake"], seed)
     if "dolly" not in effects:
-        return Eye(pose, pose)
+        return Eye(pose, pose, depth)
     amount, time_s, _ = effects["dolly"]
     zoom = DOLLY_ZOOM * min(1.3, amount) * (0.5 - 0.5 * math.cos(2 * math.pi * time_s / DOLLY_S))
     x, y = (pose.x, pose.y) if canvas.marks is None else canvas.marks.subject
     # What is there stays where it is seen.
     share = math.exp(-zoom)
     around = replace(pose, x=x + share * (pose.x - x), y=y + share * (pose.y - y), zoom=pose.zoom + zoom)
-    return Eye(around, pose)
+    return Eye(around, pose, depth)
 
 
 def _shaken(pose: Pose, drawn: Drawn, seed: int) -> Pose:
