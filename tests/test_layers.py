@@ -122,7 +122,7 @@ def test_shares_end_where_the_picture_does() -> None:
     shares = found.shares[0, :, rows:-rows, columns:-columns]
     torch.testing.assert_close(shares.sum(0), torch.ones(240, 416))
     assert shares[FOLIAGE, 100, 52:128].min() > 0.9
-    assert shares[FOLIAGE, 100, :48].max() < 0.1
+    assert shares[FOLIAGE, 100, :48].max() < 0.15
     assert shares[SUBJECT, 150, 282:328].min() > 0.8
     assert shares[WATER, 173, 10:45].min() > 0.9
 

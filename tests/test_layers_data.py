@@ -8,7 +8,18 @@ import torch
 from PIL import Image
 
 from pipeline.pocket import layers_data
-from pipeline.pocket.layers_data import STORED, SUBJECT, Rough, any_scenery, cut_out, kinds, made, pack, read_rough
+from pipeline.pocket.layers_data import (
+    SHOWN_SIZE,
+    STORED,
+    SUBJECT,
+    Rough,
+    any_scenery,
+    cut_out,
+    kinds,
+    made,
+    pack,
+    read_rough,
+)
 from pipeline.pocket.train_layers import load
 
 SKY = 1
@@ -32,6 +43,16 @@ def test_a_rough_edge_goes_to_the_pictures_own() -> None:
     found = kinds(Rough("000", "R", False, "S 0,0 100,0 100,52 0,52"), pixels, None)
     assert (found[:119] == SKY).mean() > 0.99
     assert (found[121:] == 0).mean() > 0.99
+
+
+def test_an_edge_that_is_exact_stays() -> None:
+    """The same line in an engraving, say, where edges of other things are stronger, is where it was drawn."""
+    pixels = np.full((*STORED, 3), (170, 200, 240), np.uint8)
+    pixels[120:] = (60, 50, 30)
+    found = kinds(Rough("000", "R", False, "S 0,0 100,0 100,52 0,52", is_exact=True), pixels, None)
+    assert (found[:124] == SKY).mean() > 0.99
+    assert (found[126:] == 0).all()
+    assert any(line.is_exact for line in read_rough())
 
 
 def test_the_subject_is_what_the_teacher_saw() -> None:
@@ -102,6 +123,14 @@ def test_a_cut_out_fills_the_stored_size(tmp_path: Path) -> None:
     assert not stored[:, :170].any()
 
 
+def test_a_bust_reaches_the_lower_edge(tmp_path: Path) -> None:
+    """And is as large as another cut-out, by which it is known for one."""
+    whole, bust = (cut_out(_cut(tmp_path / "bust/post.png"), is_bust) for is_bust in (False, True))
+    assert not whole[-1].any()
+    assert (bust[-1, :, 3] > 127).any()
+    assert (whole[..., 3] > 127).sum() == (bust[..., 3] > 127).sum()
+
+
 def test_a_pack_has_cut_outs_that_are_no_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They lie beside the pictures and are none of them: no row to train on is one."""
     _cut(tmp_path / "cut/post.png")
@@ -113,7 +142,8 @@ def test_a_pack_has_cut_outs_that_are_no_photos(tmp_path: Path, monkeypatch: pyt
     packed = load(tmp_path / "pack.npz", torch.device("cpu"))
     assert packed.cuts.shape == (2, 4, *STORED)
     assert packed.cuts[:, :, 120, 208].tolist() == [[40, 200, 60, 255]] * 2
-    assert packed.pictures.shape == (2, 3, *STORED)
+    assert packed.pictures.shape == (2, 3, *SHOWN_SIZE[::-1])
+    assert packed.kinds.shape == (2, *STORED)
     assert packed.photos.tolist() == [0]
     assert packed.scenes.tolist() == [1]
     assert packed.donors.tolist() == []

@@ -10,12 +10,13 @@ from pipeline.pocket.layers_subjects import SUBJECT, peopled
 WATER = 2
 
 
-def _peopled(count: int = 24, grey: float = 0.3) -> tuple[Tensor, Tensor]:
-    """Grey pictures of water, into each of which a bright red disc is set."""
+def _peopled(count: int = 24, grey: float = 0.3, is_bust: bool = False) -> tuple[Tensor, Tensor]:
+    """Grey pictures of water, into each of which a bright red disc is set, or half of one that is cut off below."""
     torch.manual_seed(0)
     kinds = torch.zeros(count, 5, 96, 176)
     kinds[:, WATER] = 1
     y, x = torch.linspace(-1.2, 1.2, 240)[:, None], torch.linspace(-2.08, 2.08, 416)
+    y = (y - 1.2) / 2 if is_bust else y
     cuts = torch.zeros(count, 4, 240, 416, dtype=torch.uint8)
     cuts[:, 0], cuts[:, 3] = 250, 255 * (x**2 + y**2 < 1)
     return peopled(torch.full((count, 3, 96, 176), grey), kinds, cuts)
@@ -69,6 +70,18 @@ def test_what_is_sunk_has_less_below(plain: pytest.MonkeyPatch) -> None:
             assert 0.1 < 1 - after.sum() / before.sum() < 0.65
             assert after[foot].max() < 0.2
     torch.testing.assert_close(beneath, 1 - sunk)
+
+
+def test_a_bust_stands_at_the_lower_edge_and_is_not_sunk() -> None:
+    """Each reaches the last row, over its whole width there, and some are small, some large."""
+    share = _peopled(48, is_bust=True)[1][:, SUBJECT]
+    widest, lowest = ((some > 0.5).sum(-1) for some in (share, share[:, -1]))
+    seen = widest.amax(1) > 0
+    assert seen.float().mean() > 0.9
+    assert (lowest[seen] > 0.8 * widest.amax(1)[seen]).all()
+    covered = share.mean((1, 2))[seen]
+    assert covered.min() < 0.1
+    assert covered.max() > 0.25
 
 
 def test_a_mirror_image_and_a_shadow_are_no_subject(plain: pytest.MonkeyPatch) -> None:

@@ -100,6 +100,6 @@ def test_a_layer_out_of_view_changes_nothing() -> None:
     reach = torch.zeros(5)
     reach[FOLIAGE] = 1
     x, y = nodes(VIEW)
-    aside = Place(0.2 * x + 75, 0.2 * y, VIEW)
+    aside = Place(0.2 * x + 85, 0.2 * y, VIEW)
     made = moving.displaced(seen, seen.layers, aside, None, swing(), reach)
     assert torch.equal(made, aside.sample(seen, seen.texture))

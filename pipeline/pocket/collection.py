@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.pocket.sources import Source
+from pipeline.pocket.sources import Source, Terms
 
 # The photographs, and the drawings that show a scene; the rest of the package are abstract shapes.
 _PLASMA = (
@@ -59,8 +59,46 @@ SOURCES = (
     ),
 )
 
-# Landscapes that the network of layers alone learns from: those that its labels name.
-LAND = Source("endless-sky-data", root="usr/share/games/endless-sky/", include=("images/land/*.jpg",))
+# Of its copyright file, which no machine reads.
+_WESNOTH = Terms("the Battle for Wesnoth contributors", "GPL-2+", "https://www.wesnoth.org", False)
+_CAMPAIGNS = ("did", "httt", "l", "trow", "ttb")
+
+# Painted people to the hip or knee, whom the frame cuts off below; without those that shine or can be seen through, and
+# spearmen with feet. Beside them whole animals.
+_PORTRAITS = "usr/share/games/wesnoth/1.16/data/core/images/portraits/"
+BUSTS = Source(
+    "wesnoth-1.16-data",
+    root=_PORTRAITS,
+    include=("dwarves/*", "elves/*", "humans/*", "dunefolk/herbalist.*", "goblins/*r*r*", "monsters/*ogre.*"),
+    exclude=("*/shyde.*", "*/sylph.*", "*/*-light*", "*/mage-white*", "*/dark-adept*", "*/impaler.*", "*/spearman*"),
+    terms=_WESNOTH,
+)
+BEASTS = Source(
+    "wesnoth-1.16-data",
+    root=_PORTRAITS,
+    include=("wolves/*", *(f"monsters/{name}.*" for name in ("bear", "horse", "black-stallion", "falcon", "*boar"))),
+    terms=_WESNOTH,
+)
+
+# Landscapes, paintings and photos that the network of layers alone learns from: those that its labels name.
+LANDS = (
+    Source("endless-sky-data", root="usr/share/games/endless-sky/", include=("images/land/*.jpg",)),
+    Source("wesnoth-1.16-data", root="usr/share/games/wesnoth/1.16/data/", include=("core/*/story/*",), terms=_WESNOTH),
+    *(
+        Source(
+            f"wesnoth-1.16-{name}",
+            root="usr/share/games/wesnoth/1.16/data/",
+            include=("campaigns/*/story/*",),
+            terms=_WESNOTH,
+        )
+        for name in _CAMPAIGNS
+    ),
+    Source("lxqt-themes", root="usr/share/lxqt/", include=("wallpapers/*",)),
+    Source("renpy-thequestion", root="usr/share/games/renpy/", include=("*/game/images/bg *", "*/gui/main_menu.png")),
+    Source("unknown-horizons", root="usr/share/unknown-horizons/", include=("content/*/mainmenu/bg_*",)),
+    Source("freedroidrpg-data", root="usr/share/freedroidrpg/", include=("data/graphics/backgrounds/*.jpg",)),
+    Source("freecol", root="usr/share/games/freecol/default/", prefix="data/default/", include=("*/images/ui/*",)),
+)
 
 # Chosen for variety before anything was trained.
 HELD_OUT = (

@@ -21,9 +21,9 @@ from pipeline.picture import read_picture
 from pipeline.pocket.canvas import prepare
 from pipeline.pocket.labels import LAYERS, LEAST_DRAWN, MOST_DRAWN, Mask, drawn, label, labelled
 from pipeline.pocket.layers import sharp
-from pipeline.pocket.layers_network import INPUT_SIZE, STEP
+from pipeline.pocket.layers_network import STEP
 from pipeline.pocket.layers_weights import read_layers
-from pipeline.pocket.looking import ask, looked_for
+from pipeline.pocket.looking import LOOKS, Size, ask, looked_for
 from pipeline.pocket.scenes import draw
 from pipeline.pocket.view import HEIGHT, SHAPES, WIDTH, View, views
 from pipeline.pocket.where import BLOCK
@@ -34,11 +34,13 @@ DRAWN, SEED = 12, 20261128
 WAYS = {"squeezed": 0.0, "half-way": 0.5, "own shape": 1.0}
 
 
-def shown(view: View, way: float) -> tuple[int, int]:
-    """Height and width of as many pixels as in training."""
-    height, width = INPUT_SIZE
-    longer = (view.height / view.width * width / height) ** (way / 2)
-    return round(height * longer / STEP) * STEP, round(width / longer / STEP) * STEP
+def shown(view: View, way: float) -> list[Size]:
+    """Heights and widths of as many pixels as wide pictures are looked at in."""
+    sizes: list[Size] = []
+    for height, width in LOOKS:
+        longer = (view.height / view.width * width / height) ** (way / 2)
+        sizes.append((round(height * longer / STEP) * STEP, round(width / longer / STEP) * STEP))
+    return sizes
 
 
 def photos(folder: Path, view: View) -> Iterator[tuple[Pixels, Mask, frozenset[str]]]:

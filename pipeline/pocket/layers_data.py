@@ -30,6 +30,8 @@ from pipeline.pocket.view import HEIGHT, WIDTH, View
 SEED = 20261128
 STORED = (240, 416)
 STORED_SIZE = (416, 240)
+# Photos are stored finer than their kinds: a crop of one should be as sharp as a picture that is asked about.
+SHOWN_SIZE = (624, 360)
 # One byte a place: 0 none, then the layers in their order.
 SUBJECT = 4
 NAMES = {"R": "rest", "S": "sky", "W": "water", "F": "foliage", "T": "subject"}
@@ -47,7 +49,7 @@ ChoiceT = TypeVar("ChoiceT")
 class Rough:
     """One line of ``layer_labels.txt``: a picture's number, its ground, whether it has a subject, and its shapes.
 
-    ``is_kept`` says that it is not to be trained on but looked at in between.
+    ``is_kept`` says that it is not to be trained on but looked at in between; ``is_exact`` that its edges are as drawn.
     """
 
     number: str
@@ -55,6 +57,7 @@ class Rough:
     has_subject: bool
     shapes: str
     is_kept: bool = False
+    is_exact: bool = False
 
     @property
     def file(self) -> str:
@@ -75,7 +78,7 @@ def read_rough() -> list[Rough]:
             continue
         head, *shapes = line.split(" ; ")
         number, ground, *marks = head.split()
-        found.append(Rough(number, ground, "+" in marks, "\n".join(shapes), "?" in marks))
+        found.append(Rough(number, ground, "+" in marks, "\n".join(shapes), "?" in marks, "=" in marks))
     return found
 
 
@@ -88,7 +91,7 @@ def kinds(rough: Rough, pixels: Pixels, salient: npt.NDArray[np.float32] | None)
     found = np.zeros(STORED, np.uint8)
     for index, mask in enumerate(small):
         found[mask > 0.5] = index + 1
-    for kind in (1, 2, 3, SUBJECT):
+    for kind in () if rough.is_exact else (1, 2, 3, SUBJECT):
         found = _to_edges(found, kind, pixels)
     if salient is not None:
         found[salient > 0.5] = SUBJECT
@@ -129,8 +132,8 @@ def saliency(rough: Rough, folder: Path) -> npt.NDArray[np.float32] | None:
         return np.asarray(opened.convert("L").resize(STORED_SIZE)).astype(np.float32) / np.float32(255)
 
 
-def pack(pictures: Path, salient: Path, out: Path, drawings: int = 500, paintings: int = 400) -> None:
-    """Write pictures as JPEG, kinds, how near they are and cut-outs as PNG into one file of about 45 MB."""
+def pack(pictures: Path, salient: Path, out: Path, drawings: int = 350, paintings: int = 300) -> None:
+    """Write pictures as JPEG, kinds, how near they are and cut-outs as PNG into one file of about 55 MB."""
     jpegs: list[bytes] = []
     pngs: list[bytes] = []
     nears: list[bytes] = []
@@ -139,7 +142,8 @@ def pack(pictures: Path, salient: Path, out: Path, drawings: int = 500, painting
         with Image.open(pictures / rough.file) as opened:
             fitted = ImageOps.fit(opened.convert("RGB"), (WIDTH, HEIGHT), Image.Resampling.LANCZOS)
         pixels = np.asarray(fitted.resize(STORED_SIZE, Image.Resampling.LANCZOS))
-        jpegs.append(_encoded(pixels, "JPEG"))
+        shown = fitted.resize(SHOWN_SIZE, Image.Resampling.LANCZOS)
+        jpegs.append(_encoded(np.asarray(shown), "JPEG"))
         pngs.append(_encoded(exact := kinds(rough, pixels, saliency(rough, salient)), "PNG"))
         nears.append(_encoded(near_of_photo(exact, pixels), "PNG"))
     for pixels, exact, near in made(drawings, paintings):
@@ -152,21 +156,26 @@ def pack(pictures: Path, salient: Path, out: Path, drawings: int = 500, painting
         "kept": np.array([rough.is_kept for rough in labels]),
     }
     cuts = [_encoded(cut_out(path), "PNG") for path in sorted((pictures / "cut").glob("*.png"))]
+    cuts += [_encoded(cut_out(path, True), "PNG") for path in sorted((pictures / "bust").glob("*.png"))]
     for name, some in (("jpeg", jpegs), ("png", pngs), ("near", nears), ("cut", cuts)):
         columns[f"{name}_bytes"] = np.frombuffer(b"".join(some), np.uint8)
         columns[f"{name}_sizes"] = np.array([len(blob) for blob in some])
     np.savez(out, **columns)
 
 
-def cut_out(path: Path) -> Pixels:
-    """A cut-out as large as the stored size holds, in its middle: ``uint8 [240, 416, 4]``."""
+def cut_out(path: Path, is_bust: bool = False) -> Pixels:
+    """A cut-out as large as the stored size holds, in its middle: ``uint8 [240, 416, 4]``.
+
+    Somebody who is cut off below reaches the lower edge, by which :mod:`pipeline.pocket.layers_subjects` knows.
+    """
     with Image.open(path) as opened:
         rgba = opened.convert("RGBA")
     fitted = rgba.crop(Image.fromarray(np.asarray(rgba)[..., 3] > FAINT).getbbox())
     inner = (STORED_SIZE[0] - 2 * ROOM, STORED_SIZE[1] - 2 * ROOM)
     fitted = ImageOps.contain(fitted, inner, Image.Resampling.LANCZOS)
     stored = Image.new("RGBA", STORED_SIZE)
-    stored.paste(fitted, ((STORED_SIZE[0] - fitted.width) // 2, (STORED_SIZE[1] - fitted.height) // 2))
+    below = 0 if is_bust else (STORED_SIZE[1] - fitted.height) // 2
+    stored.paste(fitted, ((STORED_SIZE[0] - fitted.width) // 2, STORED_SIZE[1] - fitted.height - below))
     return np.asarray(stored)
 
 
@@ -217,7 +226,7 @@ def any_scenery(rng: np.random.Generator) -> Scenery:
 
 def _encoded(pixels: npt.NDArray[np.uint8], form: str) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, form, **({"quality": 90} if form == "JPEG" else {}))
+    Image.fromarray(pixels).save(buffer, form, **({"quality": 85} if form == "JPEG" else {}))
     return buffer.getvalue()
 
 

@@ -3,6 +3,7 @@
 Few photos have a subject, and a network that is shown few kinds of things takes others for rocks and water. So things
 that were cut out of other photos stand anywhere, small or large, in the picture's light and blur, some sunk into water
 or grass, some cut off by the frame, some over a mirror image or a shadow: what is pasted must not be known by its seam.
+People who are painted to the hip stand at the frame's lower edge, as in a portrait.
 """
 
 import torch
@@ -13,8 +14,9 @@ from pipeline.pocket.layers_depth import as_its_foot
 from pipeline.pocket.layers_network import OUTPUTS
 
 SUBJECT = 4
-# Least and largest share of the frame that is covered, and the largest scale of a cut-out, which else gets too coarse.
-LEAST, LARGEST, COARSEST = 0.015, 0.4, 1.4
+# Least and largest share of the frame that is covered, of a whole thing and of somebody cut off below; and the largest
+# scale of a cut-out, which else gets too coarse.
+LEAST, LEAST_BUST, LARGEST, COARSEST = 0.015, 0.06, 0.4, 1.4
 # Shares of those that are cut off below by the frame, that stand anywhere even if little of them is seen, that are
 # sunk, and that are hardly more than outlines against a bright ground.
 CUT_BELOW, LOST, SUNK, BACKLIT = 0.15, 0.15, 0.4, 0.1
@@ -29,9 +31,11 @@ def peopled(image: Tensor, kinds: Tensor, cuts: Tensor) -> tuple[Tensor, Tensor]
     depth behind (:mod:`pipeline.pocket.layers_depth`), ``cuts`` are ``uint8 [n, 4, h, w]``, colours and an alpha that
     is not multiplied in.
     """
-    placed = _placed(cuts, image.shape[2], image.shape[3])
+    # What reaches the lower edge of where it is stored was cut off there.
+    is_bust = (cuts[:, 3, -1] > 127).any(1)
+    placed = _placed(cuts, is_bust, image.shape[2], image.shape[3])
     colour, alpha = _softened(placed)
-    line, is_sunk, size = _waterline(alpha)
+    line, is_sunk, size = _waterline(alpha, is_bust)
     y = _rows(image)
     soft = (0.5 + 2.5 * _any(image)) * 2 / image.shape[2]
     share = alpha * torch.where(is_sunk, ((line - y) / soft).sigmoid(), torch.ones_like(alpha))
@@ -52,30 +56,34 @@ def _rows(image: Tensor) -> Tensor:
     return torch.linspace(-1, 1, image.shape[2], device=image.device)[:, None]
 
 
-def _placed(cuts: Tensor, rows: int, columns: int) -> Tensor:
+def _placed(cuts: Tensor, is_bust: Tensor, rows: int, columns: int) -> Tensor:
     """Cut-outs somewhere in the frame, colours multiplied by their alpha: ``float32 [n, 4, H, W]``."""
     rgba = cuts.float() / 255
     alpha = rgba[:, 3:]
     n, device = len(cuts), cuts.device
     own = alpha.mean((1, 2, 3)).clamp(min=1e-3)
-    wanted = LEAST * (LARGEST / LEAST) ** torch.rand(n, device=device)
+    least = torch.where(is_bust, LEAST_BUST, LEAST)
+    wanted = least * (LARGEST / least) ** torch.rand(n, device=device)
     scale = (wanted / own).sqrt().clamp(max=COARSEST)
     finer = scale * columns / cuts.shape[3]
     rgba = _thinned(torch.cat([rgba[:, :3] * alpha, alpha], 1), finer[:, None, None, None])
-    turn = 0.08 * torch.randn(n, device=device)
+    turn = torch.where(is_bust, 0.03, 0.08) * torch.randn(n, device=device)
     mirror = (torch.rand(n, device=device) < 0.5).float() * 2 - 1
     aspect = columns / rows
     theta = torch.zeros(n, 2, 3, device=device)
     theta[:, 0, 0], theta[:, 0, 1] = mirror * turn.cos(), -turn.sin() / aspect
     theta[:, 1, 0], theta[:, 1, 1] = mirror * turn.sin() * aspect, turn.cos()
     theta[:, :, :2] /= scale[:, None, None]
-    theta[:, :, 2] = -(theta[:, :, :2] @ _middles(alpha, scale)[..., None])[..., 0]
+    theta[:, :, 2] = -(theta[:, :, :2] @ _middles(alpha, scale, is_bust)[..., None])[..., 0]
     grid = F.affine_grid(theta, [n, 4, rows, columns], align_corners=False)
     return F.grid_sample(rgba, grid, align_corners=False)
 
 
-def _middles(alpha: Tensor, scale: Tensor) -> Tensor:
-    """Where their middles lie, ``[n, 2]`` in half frames: where there is room for them, cut off below, or anywhere."""
+def _middles(alpha: Tensor, scale: Tensor, is_bust: Tensor) -> Tensor:
+    """Where their middles lie, ``[n, 2]`` in half frames: where there is room for them, cut off below, or anywhere.
+
+    A bust ends below the frame, little of it most often.
+    """
     n, device = len(alpha), alpha.device
     covers = torch.stack([_extent(alpha, 2), _extent(alpha, 3)], 1)
     half = covers * scale[:, None]
@@ -86,7 +94,10 @@ def _middles(alpha: Tensor, scale: Tensor) -> Tensor:
     kind = torch.rand(n, device=device)
     below = 1 - half[:, 1] * (0.2 + 0.8 * torch.rand(n, device=device))
     middles[:, 1] = torch.where(kind < CUT_BELOW, below, middles[:, 1])
-    return torch.where((kind > 1 - LOST)[:, None], where, middles)
+    middles = torch.where((kind > 1 - LOST)[:, None], where, middles)
+    ends = 1.06 + 0.6 * half[:, 1] * torch.rand(n, device=device).square()
+    middles[:, 1] = torch.where(is_bust, ends - scale, middles[:, 1])
+    return middles
 
 
 def _extent(alpha: Tensor, along: int) -> Tensor:
@@ -108,23 +119,25 @@ def _thinned(rgba: Tensor, finer: Tensor) -> Tensor:
 def _softened(placed: Tensor) -> tuple[Tensor, Tensor]:
     """Colours, and alpha with an edge of 1 to 2 px that lies a little inside, where no old ground shines through."""
     for _ in range(2):
-        placed = torch.lerp(placed, F.avg_pool2d(placed, 3, 1, 1), _any(placed))
+        # What the frame cuts off is not soft there.
+        placed = torch.lerp(placed, F.avg_pool2d(placed, 3, 1, 1, count_include_pad=False), _any(placed))
     alpha = placed[:, 3:]
     inside = 0.3 * _any(placed)
     return placed[:, :3] / alpha.clamp(min=0.01), ((alpha - inside) / (1 - inside)).clamp(0, 1)
 
 
-def _waterline(alpha: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _waterline(alpha: Tensor, is_bust: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Where a cut-out ends below, ``[n, 1, 1, W]``, if it is sunk, and how tall it is, ``[n, 1, 1, 1]``.
 
-    What is sunk ends at a wavy line, or a jagged one as of grass, over its lowest 20 to 50 %; all else at its foot.
+    What is sunk, which no bust is, ends at a wavy line, or a jagged one as of grass, over its lowest 20 to 50 %; all
+    else at its foot.
     """
     y = _rows(alpha).expand(len(alpha), 1, -1, 1)
     rows = alpha.amax(3, keepdim=True) > 0.5
     foot = torch.where(rows, y, -torch.ones_like(y)).amax(2, keepdim=True)
     top = torch.where(rows, y, torch.ones_like(y)).amin(2, keepdim=True)
     size = (foot - top).clamp(min=0.02)
-    is_sunk = _any(alpha) < SUNK
+    is_sunk = (_any(alpha) < SUNK) & ~is_bust[:, None, None, None]
     waves = 0.05 * _any(alpha) * _line(alpha, 7) + 0.06 * _any(alpha) ** 2 * _line(alpha, 90)
     sunk = foot - size * (0.2 + 0.3 * _any(alpha) + waves)
     return torch.where(is_sunk, sunk, foot.expand_as(sunk)), is_sunk, size

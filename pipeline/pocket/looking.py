@@ -1,6 +1,7 @@
 """Looking for layers: what the network of layers says of a picture, and what words that ask for a layer know better."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -8,9 +9,13 @@ from torch import Tensor
 
 from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.layers import FOLIAGE, REST, SKY, SUBJECT, WATER, sharp
-from pipeline.pocket.layers_network import INPUT_SIZE, STEP, LayersNetwork
+from pipeline.pocket.layers_network import STEP, LayersNetwork
 from pipeline.pocket.view import View
 
+Size = tuple[int, int]
+# Heights and widths in which a picture of the nominal shape is looked at: as it was shown in training, where subjects
+# and skies are read best, and as large as crops were there, where leaves are; the mean is better than either.
+LOOKS = ((256, 448), (448, 784))
 # Of what seems to be on less of the view than this, words that ask for it know better: it is looked for again by such
 # odds that so much of the view is found, but not by more than are likely to be right; and by more, up to the most, only
 # where else next to nothing would be. Only subjects are often that small.
@@ -39,7 +44,7 @@ def asked_of(network: LayersNetwork, canvas: Canvas) -> Tensor:
 def with_nearness(network: LayersNetwork, canvas: Canvas) -> tuple[Tensor, Tensor | None]:
     """What :func:`asked_of` gives, and nearness ``float32 [1, 1, h, w]`` in 0..1 where the network tells it."""
     pixels = canvas.rest.permute(2, 0, 1)[None].float() / 127.5 - 1
-    shares, near = ask_both(network, pixels, shown_size(canvas.view))
+    shares, near = ask_both(network, pixels, shown_sizes(canvas.view))
     return placed(shares), near
 
 
@@ -56,32 +61,49 @@ def placed(shares: Tensor) -> Tensor:
     return shares / shares.sum(1, keepdim=True)
 
 
-def ask(network: LayersNetwork, picture: Tensor, size: tuple[int, int]) -> Tensor:
-    """Give shares ``float32 [1, 5, h, w]`` of a picture ``[1, 3, H, W]`` in -1..1, shown in a height and width."""
-    return ask_both(network, picture, size)[0]
+def ask(network: LayersNetwork, picture: Tensor, sizes: Sequence[Size]) -> Tensor:
+    """Give shares ``float32 [1, 5, h, w]`` of a picture ``[1, 3, H, W]`` in -1..1, shown in some heights and widths."""
+    return ask_both(network, picture, sizes)[0]
 
 
-def ask_both(network: LayersNetwork, picture: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
-    """The same, and how near the network says that each place is."""
-    small = F.interpolate(picture, size, mode="bilinear", antialias=True)
-    # Seen in a mirror too, it is a little surer.
-    logits, near = network.both(torch.cat([small, small.flip(3)]).to(network.head.weight.dtype))
-    return _unmirrored(logits.float().softmax(1)), None if near is None else _unmirrored(near.float()).clamp(0, 1)
+def ask_both(network: LayersNetwork, picture: Tensor, sizes: Sequence[Size]) -> tuple[Tensor, Tensor | None]:
+    """The same, half as large as the first of them, and how near the network says that each place is."""
+    shares, nears = list[Tensor](), list[Tensor]()
+    for number, size in enumerate(sizes):
+        small = F.interpolate(picture, size, mode="bilinear", antialias=True)
+        # Seen in a mirror every other time, it is a little surer, for nothing; and with a pixel's channels side by side
+        # convolutions take a CPU two thirds of the time.
+        small = _turned(small.to(network.head.weight.dtype), number).contiguous(memory_format=torch.channels_last)
+        logits, near = network.both(small)
+        shares.append(_turned(logits.float().softmax(1), number))
+        if near is not None:
+            nears.append(_turned(near.float(), number))
+    return _mean(shares), _mean(nears).clamp(0, 1) if nears else None
 
 
-def _unmirrored(both: Tensor) -> Tensor:
-    return (both[:1] + both[1:].flip(3)) / 2
+def _turned(planes: Tensor, number: int) -> Tensor:
+    return planes.flip(3) if number % 2 else planes
 
 
-def shown_size(view: View) -> tuple[int, int]:
-    """Height and width in which the network sees a view: as many pixels, half-way from its shape to that of training.
+def _mean(looks: Sequence[Tensor]) -> Tensor:
+    """The mean of planes of several sizes, in that of the first."""
+    size = looks[0].shape[2:]
+    return torch.stack([F.interpolate(one, size, mode="bilinear", antialias=True) for one in looks]).mean(0)
+
+
+def shown_sizes(view: View) -> tuple[Size, ...]:
+    """Heights and widths in which the network sees a view: as many pixels, half-way from its shape to that of training.
 
     A square is read best so; a portrait would be read a little better in its own shape (README).
 
-    >>> shown_size(View()), shown_size(View(480, 832)), shown_size(View(640, 640))
-    ((256, 448), (336, 336), (288, 384))
+    >>> shown_sizes(View()), shown_sizes(View(480, 832))[0], shown_sizes(View(640, 640))[0]
+    (((256, 448), (448, 784)), (336, 336), (288, 384))
     """
-    height, width = INPUT_SIZE
+    return tuple(_shaped(look, view) for look in LOOKS)
+
+
+def _shaped(look: Size, view: View) -> Size:
+    height, width = look
     longer = (view.height / view.width * width / height) ** 0.25
     return round(height * longer / STEP) * STEP, round(width / longer / STEP) * STEP
 

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from pipeline.pocket.collection import HELD_OUT, LAND, SOURCES
+from pipeline.pocket.collection import BEASTS, BUSTS, HELD_OUT, LANDS, SOURCES
 from pipeline.pocket.cutouts import CUT_OUTS, credited
 from pipeline.pocket.layers_data import read_rough
 from pipeline.pocket.sources import RawPicture, read_pictures
@@ -35,7 +35,7 @@ MIN_SHORT_SIDE = 400
 MAX_ASPECT = 2.0
 BUDGET_BYTES = 24_000_000
 # Pictures that the network of layers alone learns from lie in these folders.
-FOR_LAYERS = ("land", "cut")
+FOR_LAYERS = ("land", "cut", "bust")
 JPEG_QUALITIES = (92, 88, 84, 80, 76, 72)
 
 ACCEPTED_LICENCE = re.compile(r"(public.domain|cc0|cc-by(-sa)?[- ]\d|bsd|apache|mit|expat|l?gpl-?[23])", re.IGNORECASE)
@@ -159,24 +159,26 @@ def write(candidates: Sequence[Candidate], out: Path, budget: int = BUDGET_BYTES
 
 
 def write_land(raws: Iterable[RawPicture], names: Collection[str], out: Path) -> list[Entry]:
-    """Write the landscapes of these names, as they are, into ``land``."""
+    """Write the landscapes of these names into ``land``, JPEG files as they are."""
     entries: list[Entry] = []
     (out / "land").mkdir(parents=True, exist_ok=True)
     for raw in raws:
-        name = PurePosixPath(raw.name).stem
+        path = PurePosixPath(raw.name)
+        name = path.stem.replace(" ", "_")
         if name in names and ACCEPTED_LICENCE.match(raw.terms.licence):
-            (out / f"land/{name}.jpg").write_bytes(raw.data)
-            entries.append(_entry(raw, raw.data, f"land/{name}.jpg"))
+            data = raw.data if path.suffix == ".jpg" else _as_jpeg(raw.data)
+            (out / f"land/{name}.jpg").write_bytes(data)
+            entries.append(_entry(raw, data, f"land/{name}.jpg"))
     return sorted(entries, key=lambda entry: entry.file)
 
 
-def write_cut(raws: Iterable[RawPicture], out: Path) -> list[Entry]:
-    """Write cut-outs, as they are, into ``cut``, with the terms that are told of each."""
+def write_cut(raws: Iterable[RawPicture], out: Path, folder: str = "cut") -> list[Entry]:
+    """Write cut-outs, as they are, into a folder, with the terms that are told of each."""
     entries: list[Entry] = []
-    (out / "cut").mkdir(parents=True, exist_ok=True)
+    (out / folder).mkdir(parents=True, exist_ok=True)
     for raw in map(credited, raws):
         if ACCEPTED_LICENCE.match(raw.terms.licence):
-            file = f"cut/{PurePosixPath(raw.name).name}"
+            file = f"{folder}/{raw.name.replace('/', '-')}"
             (out / file).write_bytes(raw.data)
             entries.append(_entry(raw, raw.data, file))
     return sorted(entries, key=lambda entry: entry.file)
@@ -223,6 +225,11 @@ def _encode(picture: Image.Image, quality: int) -> bytes:
     return buffer.getvalue()
 
 
+def _as_jpeg(data: bytes) -> bytes:
+    with Image.open(io.BytesIO(data)) as opened:
+        return _encode(_reduce(opened.convert("RGB")), JPEG_QUALITIES[0])
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Collect, sift and write the pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -236,12 +243,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         opened = (open_candidate(raw) for source in SOURCES for raw in read_pictures(source, folder))
         candidates = without_duplicates(c for c in opened if c is not None)
         named = {rough.number for rough in read_rough()}
-        land = write_land(read_pictures(LAND, folder), named, options.out)
-        cut = write_cut(read_pictures(CUT_OUTS, folder), options.out)
+        land = write_land((raw for source in LANDS for raw in read_pictures(source, folder)), named, options.out)
+        cut = write_cut((raw for source in (CUT_OUTS, BEASTS) for raw in read_pictures(source, folder)), options.out)
+        busts = write_cut(read_pictures(BUSTS, folder), options.out, "bust")
     entries = write(candidates, options.out)
-    write_attribution([*entries, *land, *cut], options.attribution or options.out / "ATTRIBUTION.tsv")
+    write_attribution([*entries, *land, *cut, *busts], options.attribution or options.out / "ATTRIBUTION.tsv")
     log.info("data hash %s, of %d landscapes %s", data_hash(options.out), len(land), data_hash(options.out / "land"))
-    log.info("of %d cut-outs %s", len(cut), data_hash(options.out / "cut", ".png"))
+    for kind, some in (("cut", cut), ("bust", busts)):
+        log.info("of %d in %s %s", len(some), kind, data_hash(options.out / kind, ".png"))
 
 
 if __name__ == "__main__":

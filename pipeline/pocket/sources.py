@@ -24,7 +24,8 @@ class Source:
     """A package and where its pictures lie.
 
     ``root`` is cut off the path in the package and ``prefix`` put before it, which gives the name that the
-    package's copyright file uses. ``include`` and ``exclude`` are globs over that name.
+    package's copyright file uses. ``include`` and ``exclude`` are globs over that name. ``terms`` are those of pictures
+    of which no machine-readable copyright file tells any.
     """
 
     package: str
@@ -32,6 +33,7 @@ class Source:
     prefix: str = ""
     include: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
+    terms: Terms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def read_pictures(source: Source, folder: Path) -> Iterator[RawPicture]:
             if not included or any(fnmatchcase(name, glob) for glob in source.exclude):
                 continue
             beside = [_terms(said, found.removeprefix(at)) for at, said in notes.items() if found.startswith(at)]
-            terms = next((t for t in beside if t is not None), None) or _terms(general, name)
+            terms = next((t for t in beside if t is not None), None) or _terms(general, name) or source.terms
             if terms is not None:
                 yield RawPicture(source.package, version, name, terms, data)
 

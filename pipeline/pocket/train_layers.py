@@ -43,13 +43,13 @@ WEIGHT_DECAY = 0.05
 AVERAGE = 0.998
 # Shares of the pictures that are drawn or painted, lie under kinds of another photo, get another photo's subject, get a
 # cut-out, are flooded.
-DRAWN, COMPOSED, PEOPLED, LENT, FLOODED = 0.2, 0.5, 0.25, 0.12, 0.2
+DRAWN, COMPOSED, PEOPLED, LENT, FLOODED = 0.2, 0.5, 0.25, 0.2, 0.2
 CROWDED = 0.3
 
 
 @dataclass(frozen=True)
 class Pack:
-    """Pictures ``uint8 [K, 3, 240, 416]`` and kinds ``uint8 [K, 240, 416]``; the rest are rows of them.
+    """Pictures ``uint8 [K, 3, 360, 624]`` and kinds ``uint8 [K, 240, 416]``; the rest are rows of them.
 
     ``donors`` are photos with a subject, ``kept`` photos that are not trained on but only looked at. ``cuts`` are
     cut-outs with alpha, ``uint8 [C, 4, 240, 416]``; ``near``, of the shape of kinds, is how near places are, in bytes
@@ -80,8 +80,11 @@ def load(path: Path, device: torch.device, fold: Fold | None = None) -> Pack:
         def images(name: str) -> Tensor:
             blob, ends = pack[f"{name}_bytes"].tobytes(), np.cumsum(pack[f"{name}_sizes"])
             starts = ends - pack[f"{name}_sizes"]
-            some = [np.asarray(Image.open(io.BytesIO(blob[a:b]))) for a, b in zip(starts, ends, strict=True)]
-            return torch.from_numpy(np.stack(some)).to(device)
+            some = [Image.open(io.BytesIO(blob[a:b])) for a, b in zip(starts, ends, strict=True)]
+            # Drawings are stored smaller than photos.
+            size = max(one.size for one in some)
+            whole = [np.asarray(one.resize(size, Image.Resampling.BICUBIC)) for one in some]
+            return torch.from_numpy(np.stack(whole)).to(device)
 
         pictures, cuts = (images(name).permute(0, 3, 1, 2).contiguous() for name in ("jpeg", "cut"))
         rows = torch.arange(len(pictures), device=device)
@@ -160,6 +163,9 @@ def _view(pack: Pack, rows: Tensor, size: tuple[int, int], scales: tuple[float, 
     grid = F.affine_grid(theta, [n, 3, *size], align_corners=False)
     padding = "reflection" if high <= 1 else "zeros"
     image = pack.pictures[rows].float() / 255
+    if high > 1:
+        # A reduction takes single pixels: what is that small would twinkle.
+        image = F.interpolate(image, pack.kinds.shape[1:], mode="area")
     shares = F.one_hot(pack.kinds[rows].long(), OUTPUTS).permute(0, 3, 1, 2).float()
     depth = shares.new_zeros(n, 2, *shares.shape[2:]) if pack.near is None else told(pack.near[rows], scale)
     return (

@@ -99,7 +99,8 @@ def tried(row: int, number: str, layers: frozenset[str]) -> Iterator[Tried]:
             if place in layers or (place not in LAYERS and (row + column) % 2 == 0):
                 yield name, STRENGTHS[strength % 3], speed
     learned, moves = list(EFFECT_PHRASES), list(CAMERA_PHRASES)
-    for name in (learned[row % 10], learned[(3 * row + 5) % 10], moves[row % 9], *(("still",) if row % 4 == 0 else ())):
+    turns = {learned[at % 10]: None for at in (row, row + 4, row + 7, 3 * row + 5)}
+    for name in (*turns, moves[row % 9], moves[(row + 4) % 9], *(("still",) if row % 4 == 0 else ())):
         place = DEFAULT_REGION.get(name, "whole")
         if place in layers or place not in LAYERS:
             yield name, 1.0, 1.0
