@@ -17,9 +17,10 @@ from pipeline.pocket.measure import psnr
 from pipeline.pocket.plain_prompts import CAMERA_PHRASES, EFFECT_PHRASES, PAIRS, camera_prompt
 from pipeline.pocket.pose import REST, Pose
 from pipeline.pocket.reach import everything
+from pipeline.pocket.seen_picture import view
 from pipeline.pocket.sparse import Notes, SparseDecoder
 from pipeline.pocket.tables import tables
-from pipeline.pocket.takes import TruthPlayer, script, view
+from pipeline.pocket.takes import TruthPlayer, script
 from pipeline.pocket.trials import Trial
 from pipeline.pocket.truth import CAMERAS, EFFECTS
 from pipeline.pocket.where import plan as where_plan

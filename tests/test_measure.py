@@ -9,7 +9,7 @@ import pytest
 from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.measure import camera_class, fit_similarity, half_way, look, psnr, similarity
 from pipeline.pocket.pose import Pose
-from pipeline.pocket.takes import view
+from pipeline.pocket.seen_picture import view
 from pipeline.types import Pixels
 from stream.encoder_bench import draw_photo
 

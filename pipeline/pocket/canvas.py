@@ -108,11 +108,13 @@ def with_sky(canvas: Canvas, guess: Tensor, trusted: bool = False) -> Canvas:
     coarse = F.interpolate(guess, size=size, mode="bilinear", align_corners=False)
     coarse = F.pad(coarse, (beside, beside, above, above), mode="replicate")
     grey = small.mean(1, keepdim=True) / 255
-    whole = ((_guided(coarse, grey) - 0.35) / 0.3).clamp(0, 1) * (1 - _before(grey, coarse, trusted))
-    sky = _hanging(whole, (above, beside))
+    found = _guided(coarse, grey)
     if trusted:
-        # Sky that is seen through an arch or through leaves hangs together with nothing.
-        sky = torch.maximum(sky, whole * ((coarse - 0.6) / 0.3).clamp(0, 1))
+        # Sky that is seen through an arch or leaves hangs together with nothing, and a painter's is as rough as rocks.
+        sky = ((found - 0.25) / 0.4).clamp(0, 1) * (1 - _thin(grey, coarse))
+    else:
+        whole = ((found - 0.35) / 0.3).clamp(0, 1) * (1 - torch.maximum(_rough(grey), _thin(grey, coarse)))
+        sky = _hanging(whole, (above, beside))
     # What is surely sky: the blend of an edge would smear the tower's colour over the plate.
     sure = (-F.max_pool2d(-sky, 5, 1, 2) > 0.95).float()
     wide = F.interpolate(sure, size=canvas.texture.shape[2:], mode="bilinear", align_corners=False)
@@ -198,17 +200,16 @@ def _with_clouds(plate: Tensor, grey: Tensor, sure: Tensor, view: View) -> Tenso
     return plate
 
 
-def _before(grey: Tensor, coarse: Tensor, trusted: bool, radius: int = 5) -> Tensor:
-    """What surely stands before the sky though the coarse guess holds it for sky, 0..1.
+def _rough(grey: Tensor) -> Tensor:
+    """Rocks and leaves, which are rougher than any cloud, 0..1."""
+    return ((box((grey - box(grey, 2)).abs(), 6) - 0.028) / 0.012).clamp(0, 1)
 
-    Rocks and leaves, rougher than any cloud, where the guess is not sure of itself (a painter's sky is as rough); and
-    spires, masts and twigs: darker than close around, and than nine tenths of the sky (a cloud's edge is not).
-    """
-    unsure = ((0.85 - coarse) / 0.15).clamp(0, 1) if trusted else 1.0
-    rough = ((box((grey - box(grey, 2)).abs(), 6) - 0.028) / 0.012).clamp(0, 1) * unsure
+
+def _thin(grey: Tensor, coarse: Tensor, radius: int = 5) -> Tensor:
+    """Spires, masts and twigs, 0..1: darker than close around, and than nine tenths of the sky; a cloud's edge is not."""
     darkest = torch.quantile(grey[coarse > 0.9][::7], 0.1) if bool((coarse > 0.9).any()) else 0.0
     thin = ((box(grey, radius) - grey - 0.06) / 0.05).clamp(0, 1) * (grey < darkest - 0.02)
-    return torch.maximum(rough, F.max_pool2d(thin, 3, 1, 1))
+    return F.max_pool2d(thin, 3, 1, 1)
 
 
 def _guided(coarse: Tensor, guide: Tensor, radius: int = 9, epsilon: float = 2e-4) -> Tensor:

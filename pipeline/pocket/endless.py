@@ -17,8 +17,9 @@ from pipeline.pocket.latents import LATENTS_PER_SECOND
 from pipeline.pocket.likeness import likeness
 from pipeline.pocket.measure import LOOKS, Plane, look, reduced_grey
 from pipeline.pocket.pose import Pose, outside_share
+from pipeline.pocket.seen_picture import view
 from pipeline.pocket.sparse import STRENGTHS
-from pipeline.pocket.takes import FPS, Player, Script, Take, script, view
+from pipeline.pocket.takes import FPS, Player, Script, Take, script
 from pipeline.pocket.view import HEIGHT, NOMINAL, WIDTH
 from pipeline.types import Pixels
 

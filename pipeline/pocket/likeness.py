@@ -6,28 +6,25 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.pocket.pose import Pose
-from pipeline.pocket.takes import Take, view
-from pipeline.pocket.view import HEIGHT, WIDTH
+from pipeline.pocket.seen_picture import Mask, inside, view
+from pipeline.pocket.takes import Take
 from pipeline.types import Pixels
 
-Mask = npt.NDArray[np.bool_]
 # Wang, Bovik, Sheikh, Simoncelli 2004: the window's size in px; what steadies the quotients, in grey levels squared.
 SIGMA, STEADY_MEAN, STEADY_SPREAD = 1.5, (0.01 * 255) ** 2, (0.03 * 255) ** 2
-# Pixels from the picture's edge within which a window reaches beyond it.
-EDGE = 6
 
 
 def likeness(take: Take, frames: Iterable[int]) -> float:
     """The least structural similarity of these frames to the picture from their poses, where the picture is seen."""
-    return min(similar(take.frames[f], view(take.canvas, take.poses[f]), inside(take.poses[f])) for f in frames)
+    canvas, poses = take.canvas, take.poses
+    return min(similar(take.frames[f], view(canvas, poses[f]), inside(canvas, poses[f])) for f in frames)
 
 
 def similar(one: Pixels, other: Pixels, where: Mask) -> float:
     """The structural similarity of two frames' luma, mean over a mask ``[480, 832]``.
 
     >>> even = np.full((480, 832, 3), 90, np.uint8)
-    >>> similar(even, even, inside(Pose()))
+    >>> similar(even, even, np.ones((480, 832), bool))
     1.0
     """
     a, b = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32) for frame in (one, other))
@@ -37,15 +34,6 @@ def similar(one: Pixels, other: Pixels, where: Mask) -> float:
     light = (2 * mean_a * mean_b + STEADY_MEAN) / (mean_a**2 + mean_b**2 + STEADY_MEAN)
     structure = (2 * shared + STEADY_SPREAD) / (spread_a + spread_b + STEADY_SPREAD)
     return float((light * structure)[where].mean())
-
-
-def inside(pose: Pose) -> Mask:
-    """Where a view shows the picture itself, not what is invented around it, ``bool [480, 832]``."""
-    (a, b, c), (d, e, f) = pose.affine()
-    y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32) + 0.5
-    x, y = x - WIDTH / 2, y - HEIGHT / 2
-    right, down = a * x + b * y + c, d * x + e * y + f
-    return np.asarray((abs(right) < WIDTH / 2 - EDGE) & (abs(down) < HEIGHT / 2 - EDGE))
 
 
 def _mean(plane: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -19,7 +19,7 @@ from torch import Tensor
 from pipeline.causal import CausalPipeline
 from pipeline.config import ModelConfig
 from pipeline.factory import build
-from pipeline.pocket.canvas import MARGIN, SCALE, Canvas, prepare, repainted, with_sky
+from pipeline.pocket.canvas import SCALE, Canvas, prepare, repainted, with_sky
 from pipeline.pocket.data import encode_intents
 from pipeline.pocket.decoder import Motion
 from pipeline.pocket.drawn.drawing import wishes_of
@@ -28,6 +28,7 @@ from pipeline.pocket.intents import dense
 from pipeline.pocket.ladder import ladder
 from pipeline.pocket.language import Prompt
 from pipeline.pocket.latents import CHANNELS, GRID, LATENTS_PER_SECOND
+from pipeline.pocket.layers import Layer
 from pipeline.pocket.masks import guess
 from pipeline.pocket.network import MASKS
 from pipeline.pocket.pose import Pose
@@ -196,8 +197,20 @@ def probe(canvas: Canvas) -> Canvas:
 
 
 def on_host(canvas: Canvas) -> Canvas:
-    """What a take is read by of a canvas that may be a GPU's: the picture and its sky, on the host."""
-    return Canvas(canvas.texture.cpu(), canvas.rest.cpu(), canvas.sky.cpu(), canvas.plate)
+    """What a take is read by of a canvas that may be a GPU's: picture, sky, subject and depth, on the host."""
+    depth, layers = canvas.depth, canvas.layers
+    subject = None if layers is None or layers.subject is None else layers.subject
+    if layers is not None and subject is not None:
+        subject = Layer(subject.cut.cpu(), subject.hole.cpu(), subject.behind.cpu())
+        layers = replace(layers, subject=subject)
+    return replace(
+        canvas,
+        texture=canvas.texture.cpu(),
+        rest=canvas.rest.cpu(),
+        sky=canvas.sky.cpu(),
+        layers=layers,
+        depth=depth and replace(depth, near=depth.near.cpu()),
+    )
 
 
 def keep(take: Take, frames: Pixels, latent: int, wanted: frozenset[int]) -> None:
@@ -214,17 +227,3 @@ def script(
     regular = range(0, latents * FRAMES_PER_LATENT, every) if every else ()
     starts = tuple((round(at * LATENTS_PER_SECOND), prompt) for at, prompt in prompts)
     return Script(starts, latents, frozenset([*frames, *regular]), seed)
-
-
-def view(canvas: Canvas, pose: Pose) -> Pixels:
-    """The canvas from a pose, sampled four times as densely and averaged: a reference that no decoder made."""
-    texture = canvas.texture[0].permute(1, 2, 0).numpy()
-    (a, b, c), (d, e, f) = pose.affine()
-    # From a pixel of the doubled frame to its place from the middle, to the picture, to a pixel of the canvas.
-    place = np.array([[0.5, 0, 0.25 - WIDTH / 2], [0, 0.5, 0.25 - HEIGHT / 2], [0, 0, 1]])
-    left, top = SCALE * WIDTH / 2 + MARGIN[1] - 0.5, SCALE * HEIGHT / 2 + MARGIN[0] - 0.5
-    around = np.array([[SCALE, 0, left], [0, SCALE, top]])
-    matrix = around @ np.array([[a, b, c], [d, e, f], [0, 0, 1]]) @ place
-    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    double = cv2.warpAffine(texture, matrix, (2 * WIDTH, 2 * HEIGHT), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return cv2.resize(double, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA).round().clip(0, 255).astype(np.uint8)

@@ -29,7 +29,8 @@ from pipeline.pocket.plain_prompts import (
     pair_prompt,
 )
 from pipeline.pocket.pose import outside_share
-from pipeline.pocket.takes import FPS, Player, Script, Take, TruthPlayer, script, view
+from pipeline.pocket.seen_picture import view
+from pipeline.pocket.takes import FPS, Player, Script, Take, TruthPlayer, script
 from pipeline.pocket.view import HEIGHT, WIDTH
 from pipeline.pocket.where import judge
 from pipeline.types import Pixels
