@@ -206,7 +206,10 @@ def _rough(grey: Tensor) -> Tensor:
 
 
 def _thin(grey: Tensor, coarse: Tensor, radius: int = 5) -> Tensor:
-    """Spires, masts and twigs, 0..1: darker than close around, and than nine tenths of the sky; a cloud's edge is not."""
+    """Spires, masts and twigs, 0..1: darker than close around, and than nine tenths of the sky.
+
+    A cloud's edge is not.
+    """
     darkest = torch.quantile(grey[coarse > 0.9][::7], 0.1) if bool((coarse > 0.9).any()) else 0.0
     thin = ((box(grey, radius) - grey - 0.06) / 0.05).clamp(0, 1) * (grey < darkest - 0.02)
     return F.max_pool2d(thin, 3, 1, 1)

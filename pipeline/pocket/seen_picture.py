@@ -41,9 +41,8 @@ class Map:
         down = pixels.shape[0] / (SCALE * HEIGHT + 2 * MARGIN[0])
         x = (SCALE * (self.x + WIDTH / 2) + MARGIN[1]) * across - 0.5
         y = (SCALE * (self.y + HEIGHT / 2) + MARGIN[0]) * down - 0.5
-        return np.asarray(
-            cv2.remap(pixels, x.astype(np.float32), y.astype(np.float32), reading, borderMode=cv2.BORDER_REPLICATE)
-        )
+        places = x.astype(np.float32), y.astype(np.float32)
+        return np.asarray(cv2.remap(pixels, *places, reading, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
 
 def view(canvas: Canvas, pose: Pose) -> Pixels:
