@@ -26,7 +26,7 @@ from tests.test_wet import latent
 
 WETTING, DRYING = round(WETS_S * LATENTS_PER_SECOND), round(DRIES_S * LATENTS_PER_SECOND)
 # Cells of the grid on which it rains, and on which it does not.
-LEFT, RIGHT = slice(0, 20), slice(36, 56)
+LEFT, RIGHT = slice(0, 17), slice(39, 56)
 SHAPES = (LARGE, View(240, 416), View(320, 320))
 
 
@@ -151,13 +151,13 @@ def test_when_it_stops_the_wet_side_dries_in_place() -> None:
     assert np.array_equal(shown(over, latent(0.0), 1)[0][0], canvas().rest.numpy())
 
 
-def test_a_border_of_wetness_is_as_soft_as_the_rain_and_where_it_is() -> None:
-    """Within five cells of where half as much falls, over as many cells; nothing where none falls."""
+def test_a_border_of_wetness_is_softer_than_the_rain_and_where_it_is() -> None:
+    """Within two cells of where half as much falls, a little at each; next to nothing where none falls."""
     rain, wet = sided()[WEATHER.start], ground(rained(Motion.at_rest(), sided(), WETTING))
-    assert float(wet[rain == 0].max()) == 0
+    assert float(wet[rain == 0].max()) < 0.02
     middles = [int((plane[16] > plane[16, 0] / 2).sum()) for plane in (rain, wet)]
-    assert 0 <= middles[1] - middles[0] <= 5
-    assert float((wet[:, 1:] - wet[:, :-1]).abs().max()) < 0.4
+    assert abs(middles[1] - middles[0]) <= 2
+    assert float((wet[:, 1:] - wet[:, :-1]).abs().max()) < 0.15
 
 
 def test_what_is_wet_goes_along_with_the_picture() -> None:

@@ -24,6 +24,9 @@ LEAST_RAIN, LEAST_GROUND = 0.01, 0.025
 WHOLE, EVERYWHERE = 0.4, 0.25
 # Rain that is left out of that comparison: the decoder's dead zone has taken as much of each.
 FAINT = 0.025
+# Side in cells of what is taken together, twice, for the border of what is wet: judges saw a border as narrow as that of
+# the rain, which moves and has none to be seen, as an edge.
+SPATTER = 7
 # Wetness by which places that are as wet may differ: two numbers went by other ways to the same end.
 ALIKE = 1e-6
 
@@ -116,7 +119,7 @@ def fallen(amounts: Tensor, bounds: tuple[float, float], pose: Pose, view: View)
     least, most = bounds
     if least + FAINT >= EVERYWHERE * (most + FAINT):
         return None
-    share, (x, y) = fallen_share(amounts, most), screen_grid(amounts.device)
+    share, (x, y) = _spattered(fallen_share(amounts, most)), screen_grid(amounts.device)
     if pose != REST:
         (a, b, c), (d, e, f) = pose.affine()
         width, height = (side / 2 for side in view.extent)
@@ -125,6 +128,14 @@ def fallen(amounts: Tensor, bounds: tuple[float, float], pose: Pose, view: View)
         across, down = (e * x - b * y) / (area * width), (a * y - d * x) / (area * height)
         share = read_at(share, across, down)
     return Fall(share, least / (WHOLE * most))
+
+
+def _spattered(share: Tensor) -> Tensor:
+    """What falls at each place and around it, from a little within the rain: ground ends to be wet more gently than it."""
+    found = -F.max_pool2d(-share[None, None], SPATTER, 1, SPATTER // 2)
+    for _ in range(2):
+        found = F.avg_pool2d(found, SPATTER, 1, SPATTER // 2, count_include_pad=False)
+    return found[0, 0]
 
 
 def fallen_share(amounts: Tensor, most: float | Tensor) -> Tensor:
