@@ -24,8 +24,8 @@ LEAST_RAIN, LEAST_GROUND = 0.01, 0.025
 WHOLE, EVERYWHERE = 0.4, 0.25
 # Rain that is left out of that comparison: the decoder's dead zone has taken as much of each.
 FAINT = 0.025
-# Side in cells of what is taken together, twice, for the border of what is wet: judges saw a border as narrow as that of
-# the rain, which moves and has none to be seen, as an edge.
+# Side in cells of what is taken together, twice, for the border of what is wet: judges saw one as narrow as that of the
+# rain, which moves, as an edge.
 SPATTER = 7
 # Wetness by which places that are as wet may differ: two numbers went by other ways to the same end.
 ALIKE = 1e-6
@@ -131,7 +131,7 @@ def fallen(amounts: Tensor, bounds: tuple[float, float], pose: Pose, view: View)
 
 
 def _spattered(share: Tensor) -> Tensor:
-    """What falls at each place and around it, from a little within the rain: ground ends to be wet more gently than it."""
+    """What falls at each place and around it, a little within the rain: wet ground ends more gently than rain does."""
     found = -F.max_pool2d(-share[None, None], SPATTER, 1, SPATTER // 2)
     for _ in range(2):
         found = F.avg_pool2d(found, SPATTER, 1, SPATTER // 2, count_include_pad=False)
