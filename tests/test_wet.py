@@ -1,5 +1,6 @@
 """Rain that wets, on the small scene of the drawn effects."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import cv2
@@ -126,21 +127,34 @@ def played(made_by: AnchoredDecoder | GpuDecoder, device: torch.device) -> np.nd
     return np.concatenate(shown)
 
 
-def test_the_gpu_decoder_wets_as_the_cpu_does() -> None:
-    """Its arithmetic, on the CPU, and on a device of its own, where no tensor meets one of the host's."""
-    plain, cpu = played(decoder(), torch.device("cpu")), torch.device("cpu")
-    apart = np.abs(played(GpuDecoder(VIEW, 2, cpu), cpu) - plain)
+Played = Callable[[AnchoredDecoder | GpuDecoder, torch.device], np.ndarray]
+
+
+def of_gpu_decoder(play: Played) -> None:
+    """The GPU's arithmetic gives the CPU's frames on the CPU, and where no tensor meets one of the host's."""
+    plain, cpu = play(decoder(), torch.device("cpu")), torch.device("cpu")
+    apart = np.abs(play(GpuDecoder(VIEW, 2, cpu), cpu) - plain)
     assert np.quantile(apart, 0.99) <= 2
     assert apart.mean() < 0.2
     with elsewhere() as device:
-        there = played(GpuDecoder(VIEW, 2, device), device)
+        there = play(GpuDecoder(VIEW, 2, device), device)
     assert np.quantile(np.abs(there - plain), 0.99) <= 2
+
+
+def of_gpu(play: Played) -> None:
+    """Over recorded frames."""
+    device = torch.device("cuda")
+    apart = np.abs(play(GpuDecoder(VIEW, 2, device), device) - play(decoder(), torch.device("cpu")))
+    assert np.quantile(apart, 0.99) <= 2
+    assert apart.mean() < 0.2
+
+
+def test_the_gpu_decoder_wets_as_the_cpu_does() -> None:
+    """On the CPU, and on a device of its own."""
+    of_gpu_decoder(played)
 
 
 @pytest.mark.gpu
 def test_a_gpu_wets_as_the_cpu_does() -> None:
     """Over recorded frames."""
-    device = torch.device("cuda")
-    apart = np.abs(played(GpuDecoder(VIEW, 2, device), device) - played(decoder(), torch.device("cpu")))
-    assert np.quantile(apart, 0.99) <= 2
-    assert apart.mean() < 0.2
+    of_gpu(played)

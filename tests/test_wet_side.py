@@ -17,12 +17,11 @@ from pipeline.pocket.latents import GRID, LATENTS_PER_SECOND, WEATHER, screen_gr
 from pipeline.pocket.pose import REST, Pose
 from pipeline.pocket.reach import bordered
 from pipeline.pocket.view import NOMINAL, View
-from tests.elsewhere import elsewhere
 from tests.pocket_parts import made_once as made_once
 from tests.test_drawn import LARGE, VIEW, canvas, decoder
 from tests.test_drawn_live import UNDER, chunks, frames, made
 from tests.test_gpu_decoder import on
-from tests.test_wet import latent
+from tests.test_wet import latent, of_gpu, of_gpu_decoder
 
 WETTING, DRYING = round(WETS_S * LATENTS_PER_SECOND), round(DRIES_S * LATENTS_PER_SECOND)
 # Cells of the grid on which it rains, and on which it does not.
@@ -263,20 +262,11 @@ def played(made_by: AnchoredDecoder | GpuDecoder, device: torch.device) -> np.nd
 
 
 def test_the_gpu_decoder_wets_the_side_as_the_cpu_does() -> None:
-    """Its arithmetic, on the CPU, and on a device of its own, where no tensor meets one of the host's."""
-    plain, cpu = played(decoder(), torch.device("cpu")), torch.device("cpu")
-    apart = np.abs(played(GpuDecoder(VIEW, 2, cpu), cpu) - plain)
-    assert np.quantile(apart, 0.99) <= 2
-    assert apart.mean() < 0.2
-    with elsewhere() as device:
-        there = played(GpuDecoder(VIEW, 2, device), device)
-    assert np.quantile(np.abs(there - plain), 0.99) <= 2
+    """On the CPU, and on a device of its own."""
+    of_gpu_decoder(played)
 
 
 @pytest.mark.gpu
 def test_a_gpu_wets_the_side_as_the_cpu_does() -> None:
     """Over recorded frames."""
-    device = torch.device("cuda")
-    apart = np.abs(played(GpuDecoder(VIEW, 2, device), device) - played(decoder(), torch.device("cpu")))
-    assert np.quantile(apart, 0.99) <= 2
-    assert apart.mean() < 0.2
+    of_gpu(played)
