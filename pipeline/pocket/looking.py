@@ -72,7 +72,7 @@ def ask_both(network: LayersNetwork, picture: Tensor, sizes: Sequence[Size]) -> 
     for number, size in enumerate(sizes):
         small = F.interpolate(picture, size, mode="bilinear", antialias=True)
         # Seen in a mirror every other time, it is a little surer, for nothing; and with a pixel's channels side by side
-        # convolutions take a CPU two thirds of the time.
+        # convolutions take a CPU a little less.
         small = _turned(small.to(network.head.weight.dtype), number).contiguous(memory_format=torch.channels_last)
         logits, near = network.both(small)
         shares.append(_turned(logits.float().softmax(1), number))
