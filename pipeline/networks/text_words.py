@@ -14,7 +14,7 @@ from torch import Tensor, nn
 class TextConfig:
     """Sizes of the text encoder; ``outputs`` is of the whole prompt, ``roles`` of each token."""
 
-    vocabulary: int = 45_611
+    vocabulary: int = 45_757
     table_dim: int = 64
     dim: int = 192
     num_layers: int = 3

@@ -32,6 +32,7 @@ from pipeline.pocket.names import REGIONS as REGIONS
 from pipeline.pocket.negation import contrast, denial, deny, noun, turned
 from pipeline.pocket.pairings import CONTRADICTIONS, NAMED_REGIONS, NEAR, OPPOSITE
 from pipeline.pocket.roles import ASKED, BEYOND, LEFT_OUT, mark
+from pipeline.pocket.settings import draw_setting, set_in
 from pipeline.pocket.slips import as_typed
 
 SPEEDS = {"slow": 0.5, "fast": 1.6}
@@ -101,20 +102,23 @@ def sample(rng: random.Random, held_out: bool = False, lexicon: Lexicon = PLAIN)
     if kind < 0.35:
         return _without_motion(rng, lexicon) if kind < 0.26 else _in_its_place(rng, lexicon)
     camera, names = _draw_classes(rng)
+    setting = "" if held_out else draw_setting(camera, names, rng)
     parts = [] if camera == "none" else [_part(camera, rng, held_out, lexicon)]
     parts += [_part(name, rng, held_out, lexicon) for name in names]
     if not held_out and camera != "drift" and rng.random() < 0.25:
         parts += [_Part(mark(draw_clause(rng, lexicon), BEYOND), "", None)]
     rng.shuffle(parts)
     text = _join(parts, rng)
+    text = set_in(text, setting, rng) if setting else text
     if not held_out and camera != "drift" and rng.random() < 0.3:
-        denied = _denied(camera, names, rng)
+        denied = _denied(camera, (*names, setting), rng)
         camera = "still" if denied[0] == "camera" or (denied[0], camera) == ("shake", "none") else camera
         text = deny(text, denied, rng)
     elif camera != "drift" and rng.random() < 0.2:
         text = _described(text, rng)
     speed = next((p.meaning[1] for p in parts if isinstance(p.meaning, tuple)), 1.0)
     effects = tuple(p.meaning for p in parts if isinstance(p.meaning, Effect))
+    effects += (Effect(setting, DEFAULT_REGION[setting]),) if setting else ()
     return _prompt(text, Intents(camera, speed, effects), rng, slips=not held_out)
 
 
@@ -184,6 +188,7 @@ def all_words() -> frozenset[str]:
         )
     for table in ("adverbs", "regions", "wrappers", "joining"):
         words.update(word for options in DATA[table].values() for option in options for word in words_of(option))
+    words.update(word for tail in DATA["tails"].values() for word in words_of(tail))
     words.update(word for names in _NAMES.values() for text in names.values() for word in words_of(text))
     return frozenset(words)
 
