@@ -99,9 +99,10 @@ def tokenizer(length: int) -> Encode:
 
 
 def _slips(word: str) -> Iterator[str]:
-    """What may have been meant: two letters swapped, one too many, one wrong, one missing; the likeliest first."""
+    """What may have been meant, the likeliest first: two letters swapped, one doubled, missing, too many, wrong."""
     cuts = [(word[:at], word[at:]) for at in range(len(word) + 1)]
     yield from (a + b[1] + b[0] + b[2:] for a, b in cuts if len(b) > 1)
-    yield from (a + b[1:] for a, b in cuts if b)
+    yield from (a + b[1:] for a, b in cuts if a and b and a[-1] == b[0])
     yield from (a + letter + b for a, b in cuts for letter in _LETTERS)
+    yield from (a + b[1:] for a, b in cuts if b)
     yield from (a + letter + b[1:] for a, b in cuts if b for letter in _LETTERS)
