@@ -12,7 +12,7 @@ def effects(prompt: Prompt) -> set[str]:
     return {effect.name for effect in prompt.intents.effects}
 
 
-def test_a_prompt_set_in_the_night_asks_for_night_and_more() -> None:
+def test_a_prompt_set_in_the_rain_asks_for_rain_and_more() -> None:
     rng = random.Random(5)
     beside = [p for p in (sample(rng) for _ in range(4000)) if p.text.endswith(" in the pouring rain")]
     assert len(beside) >= 2
