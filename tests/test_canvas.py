@@ -23,7 +23,7 @@ def test_the_view_at_rest_is_the_picture_scaled_and_cropped(height: int, width: 
     canvas = prepare(image, VIEW.width, VIEW.height)
     left, top, right, bottom = cover_crop(width, height, (VIEW.width, VIEW.height))
     box = (left, top, width - right, height - bottom)
-    wanted = np.asarray(Image.fromarray(image).resize((VIEW.width, VIEW.height), Image.Resampling.BICUBIC, box=box))
+    wanted = np.asarray(Image.fromarray(image).resize((VIEW.width, VIEW.height), Image.Resampling.LANCZOS, box=box))
     assert np.array_equal(canvas.rest.numpy(), wanted)
     core = canvas.texture[..., ABOVE:-ABOVE, BESIDE:-BESIDE]
     torch.testing.assert_close(F.avg_pool2d(core, SCALE)[0].permute(1, 2, 0), canvas.rest.float(), atol=1e-3, rtol=0)

@@ -11,6 +11,7 @@ import torch
 from pipeline.errors import PipelineError
 from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.decoder import AnchoredDecoder, Motion
+from pipeline.pocket.drawn import playing
 from pipeline.pocket.drawn.draw import draw
 from pipeline.pocket.drawn.drawing import Drawing, Drawn, Wish, wishes_of
 from pipeline.pocket.drawn.light import aurora
@@ -167,6 +168,22 @@ def test_strength_matters(name: str) -> None:
     rest = canvas().rest.numpy().astype(np.float32)
     faint, strong = (np.abs(played(one(name, size), 2.0, 1)[0][-4:] - rest).mean() for size in (0.5, 1.5))
     assert strong > 1.25 * faint
+
+
+def test_a_dolly_zoom_is_seen_around_a_subject_that_fills_the_frame() -> None:
+    """Its middle keeps its size; at the border something goes, or who asked for a dolly zoom would see nothing."""
+    shares = torch.zeros(1, 5, 96, 168)
+    shares[:, SUBJECT] = 1
+    filled = with_marks(with_layers(prepare(scene(), VIEW.width, VIEW.height), shares))
+    assert filled.marks is not None
+    kept = filled.marks.kept[0, 0]
+    assert kept[14:18, 26:30].min() > 0.9
+    assert kept[:, 0].max() < 0.2
+    change = np.abs(playing.played(filled, one("dolly"), [64])[64].astype(int) - filled.rest.numpy()).max(-1)
+    assert change[:, :30].mean() > 4
+    small = canvas().marks
+    assert small is not None
+    assert small.kept.max() > 0.95
 
 
 def test_several_go_together() -> None:

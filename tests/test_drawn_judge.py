@@ -1,7 +1,8 @@
 """The meter of drawn effects: what is there is seen, what is not is not, and one is not taken for another."""
 
-from functools import cache
+from functools import cache, partial
 
+import cv2
 import numpy as np
 import pytest
 
@@ -9,7 +10,7 @@ from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.drawn.drawing import Wish
 from pipeline.pocket.drawn.judge import AGAINST, DIRECT, NOISE, SEEN, drawn_class, nearest_means, reading, rule, shown
 from pipeline.pocket.drawn.playing import played
-from pipeline.pocket.drawn.statistics import LONG, WATCHED, Clip, clip, light, statistics
+from pipeline.pocket.drawn.statistics import CLOSELY, LONG, WATCHED, Clip, clip, light, places, statistics
 from pipeline.pocket.names import DEFAULT_REGION, DRAWN
 from pipeline.pocket.view import NOMINAL
 from tests.test_drawn import LARGE, canvas
@@ -60,8 +61,36 @@ def test_nothing_is_nothing_whatever_the_rule_says() -> None:
     """Where no effect's own statistic is there to be seen, none is named; nor is one whose own is taken away."""
     assert drawn_class(found(NOTHING)) not in DRAWN
     for name in DRAWN:
-        without = found(name) | {SEEN[name][0]: 0.0}
+        without = found(name) | dict.fromkeys(SEEN[name][0].split(), 0.0)
         assert drawn_class(without) != name
+
+
+def trembling(px_per_frame: float) -> dict[str, float]:
+    """Statistics of grain that trembles by smooth noise, which itself goes down by so many px a frame."""
+    rng, (rows, columns) = np.random.default_rng(3), (240, 416)
+    smooth = partial(cv2.GaussianBlur, ksize=(0, 0))
+    grain = smooth(rng.normal(0, 1, (rows, columns, 3)).astype(np.float32), sigmaX=3)
+    rest = np.asarray(120 + 400 * grain, np.float32)
+    shift = smooth(rng.normal(0, 1, (3 * rows, columns)).astype(np.float32), sigmaX=8)
+    shift *= 3 / shift.std()
+    y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
+    begins = [round(rows - px_per_frame * n) for n in range(len(CLOSELY))]
+    moved = [cv2.remap(rest, x + shift[at : at + rows], y, cv2.INTER_LINEAR) for at in begins]
+    return places(Clip(rest, np.asarray(np.stack(moved), np.float32), rest[None]))
+
+
+def test_trembling_that_rises_is_told_from_what_stays_or_sinks() -> None:
+    """Heat rises: what trembles goes up the frame, where a ripple's goes any way, and the faster the quicker."""
+    rising, sinking, slow, still = (trembling(speed) for speed in (-3, 3, -1, 0))
+    assert rising["lifts"] > 0.1 > -0.1 > sinking["lifts"]
+    assert rising["quick"] > 1.5 * slow["quick"] > 1.5 * still["quick"]
+
+
+def test_a_stream_is_seen_where_its_water_lies() -> None:
+    """A river in the middle third counts as one in the lowest does."""
+    river = found(NOTHING) | {"fine_1": 4.0}
+    assert shown("stream", river) > 1 > shown("stream", found(NOTHING))
+    assert shown("stream", found(NOTHING) | {"fine_0": 4.0}) < 1
 
 
 LARGER = canvas(NOMINAL)

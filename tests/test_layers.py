@@ -21,6 +21,7 @@ from pipeline.pocket.layers import (
     WATER,
     Layers,
     drawing,
+    layered,
     with_layers,
 )
 from pipeline.pocket.layers_network import LayersNetwork
@@ -139,6 +140,26 @@ def test_a_layer_that_is_hardly_there_is_not_there() -> None:
     assert found.shares[:, FOLIAGE].max() == 0
     assert not found.has(FOLIAGE)
     assert found.has(WATER)
+
+
+@pytest.mark.parametrize("kind", [WATER, FOLIAGE, SUBJECT])
+@pytest.mark.parametrize("share", [0.35, 0.45, 0.65])
+def test_what_is_less_than_half_of_a_layer_stays(kind: int, share: float) -> None:
+    """Beside a layer that is sure lies what may be of it: it moves with the layer if it rather is than is not."""
+    bare = canvas_of(scene()[0], VIEW.width, VIEW.height)
+    shares = torch.zeros(1, 5, *(side // 2 for side in bare.size))
+    middle, right = shares.shape[2] // 2, shares.shape[3] // 2
+    shares[:, kind, middle:, :right] = 1
+    shares[:, kind, middle:, right:] = share
+    shares[:, REST] = 1 - shares[:, kind]
+    layers = layered(bare, shares).layers
+    assert layers is not None
+    layer = {WATER: layers.water, FOLIAGE: layers.foliage, SUBJECT: layers.subject}[kind]
+    assert layer is not None
+    moves = layer.cut[0, 0, middle + 12 : -12]
+    assert moves[:, 12 : right - 12].min() == 1
+    beside = moves[:, right + 12 : -12]
+    assert (beside.min() == 1) if share > 0.5 else (beside.max() == 0)
 
 
 @pytest.mark.parametrize("kind", [WATER, FOLIAGE, SUBJECT])

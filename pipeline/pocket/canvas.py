@@ -78,14 +78,14 @@ def prepare(image: Pixels, width: int, height: int, device: torch.device = CPU) 
     picture = Image.fromarray(image)
     left, top, right, bottom = cover_crop(picture.width, picture.height, (width, height))
     box = (left, top, picture.width - right, picture.height - bottom)
-    view = np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC, box=box))
+    view = np.asarray(picture.resize((width, height), Image.Resampling.LANCZOS, box=box))
     factor = SCALE * width / (box[2] - box[0])
     rooms, frame = (left, top, right, bottom), View(width, height)
     margins = [SCALE * room for room in (frame.room[1], frame.room[0])] * 2
     known = [int(min(m, room * factor)) for m, room in zip(margins, rooms, strict=True)]
     x0, y0, x1, y1 = (edge + sign * k / factor for edge, sign, k in zip(box, (-1, -1, 1, 1), known, strict=True))
     size = (SCALE * width + known[0] + known[2], SCALE * height + known[1] + known[3])
-    texture = _float(np.asarray(picture.resize(size, Image.Resampling.BICUBIC, box=(x0, y0, x1, y1))), device)
+    texture = _float(np.asarray(picture.resize(size, Image.Resampling.LANCZOS, box=(x0, y0, x1, y1))), device)
     core = texture[..., known[1] : known[1] + SCALE * height, known[0] : known[0] + SCALE * width]
     # One back-projection: nearest spreading of the difference makes the averages exact.
     apart = (_float(view, device) - F.avg_pool2d(core, SCALE)).transpose(0, 1)

@@ -21,6 +21,9 @@ LEAST_FIRE = 4e-4
 # Firelight that is nowhere as bright as LEAST_GLOW is no fire's: reddish specks; a small fire is brought to where a
 # twentieth of the picture has SEEN_GLOW, by BRIGHTER at most, since a glow about a candle alone was hardly seen.
 LEAST_GLOW, SEEN_GLOW, BRIGHTER = 0.3, 0.4, 5.0
+# From where to where, in half sides of the frame from its middle, less and less of a subject that fills it is kept: so
+# slowly that what lies between is stretched to one and a half times at most.
+INNERMOST, OUTERMOST = 0.1, 1.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +38,7 @@ class Marks:
         flow: where the water runs, ``float32 [1, 2, 32, 56]``, of size 1 where it runs fastest.
         shore: where the water begins and ends, down the picture.
         subject: the middle of the subject, or of the picture.
-        kept: a wide map of the same, ``float32 [1, 1, 32, 56]`` in 0..1.
+        kept: a wide map of what a dolly zoom leaves in its size, ``float32 [1, 1, 32, 56]`` in 0..1.
         luma, sky_luma: means, 0..255.
     """
 
@@ -85,7 +88,17 @@ def _subject(canvas: Canvas) -> tuple[tuple[float, float], Tensor]:
     wide = box(box(F.max_pool2d(share[None, None], 7, 1, 3), 4), 4)
     wide = (wide / wide.max() * 1.7).clamp(max=1)
     across, down = middle
-    return (across * width, down * height), wide.square() * (3 - 2 * wide)
+    return (across * width, down * height), _within(wide.square() * (3 - 2 * wide), x, y)
+
+
+def _within(kept: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """What keeps its size ``[1, 1, h, w]``, less towards the border the more of the border it would take.
+
+    A subject that fills the frame leaves nothing around it, and no dolly zoom would be seen.
+    """
+    border = torch.cat([kept[0, 0, 0], kept[0, 0, -1], kept[0, 0, :, 0], kept[0, 0, :, -1]]).mean()
+    away = ((2 * torch.hypot(x, y[:, None]) - INNERMOST) / (OUTERMOST - INNERMOST)).clamp(0, 1)
+    return kept * (1 - border * away.square() * (3 - 2 * away))
 
 
 def _inside(canvas: Canvas, kind: int) -> Tensor:

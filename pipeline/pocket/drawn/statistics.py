@@ -21,6 +21,8 @@ CLOSELY, LONG = range(96, 144, 2), range(0, 313, 24)
 WATCHED = tuple(sorted({*CLOSELY, *LONG}))
 # How far specks are looked for an eighth of a second later, px of a half-size frame.
 REACH = 12
+# Of what trembles by less than this (px) nobody says how quick it is.
+STEADY = 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +80,9 @@ def places(seen: Clip) -> dict[str, float]:
     """How places move: the frame to and fro and along, its outer parts and its middle, and against what is near them.
 
     ``shake`` px; ``slide`` px/s; ``outer``, ``inner``, ``apart`` root mean square growth in a quarter of a second, and
-    their difference; ``pulse`` by how much the outer growth differs from time to time; ``turns`` rad; the others px.
+    their difference; ``pulse`` by how much the outer growth differs from time to time; ``turns`` rad. Of each place by
+    itself, from where it is at rest: ``quick`` how much of its trembling changes in an eighth of a second, ``lifts``
+    how much rather that goes up than down the frame; the others px.
     """
     greys = [_quarter(luma) for luma in seen.closely @ LUMA]
     window: Any = cv2.createHanningWindow(greys[0].shape[::-1], cv2.CV_32F)
@@ -110,15 +114,19 @@ def _growth(greys: Sequence[Pixels]) -> dict[str, float]:
 def _swing(rest: Pixels, greys: Sequence[Pixels]) -> dict[str, float]:
     clear = texture(rest)
     weight = np.sqrt(clear / max(float(clear.max()), 1e-6))[..., None]
-    moves = 4 * weight * np.stack([flow(rest, grey, 9) for grey in greys[::2]])
+    moves = 4 * weight * np.stack([flow(rest, grey, 9) for grey in greys])
     swing = moves - moves.mean(0)
     own = np.stack([_fine(swing[..., axis]) for axis in (0, 1)], -1)
     trembling, rows = np.sqrt((own**2).sum(-1).mean(0)), len(rest)
+    alike, m = _alike(own[..., 0]), REACH
+    size, change = (math.sqrt(float((part**2).mean())) for part in (own, np.diff(own, axis=0)))
     return {
         "tremble_low": float(np.median(trembling[rows // 2 :])),
         "tremble_high": float(np.median(trembling[: rows // 3])),
         "swing_across": math.sqrt(float((swing[..., 0] ** 2).mean())),
         "swing_along": math.sqrt(float((swing[..., 1] ** 2).mean())),
+        "quick": change / (size + STEADY),
+        "lifts": float(alike[m - 3 : m, m - 1 : m + 2].max() - alike[m + 1 : m + 4, m - 1 : m + 2].max()),
     }
 
 
