@@ -18,7 +18,7 @@ DEFAULTS = ModelConfig()
 OF_POCKET = ("device", "width", "height", "shapes", "fps", "variety", "parallax")
 LATENTS_PER_SECOND = 4
 POCKET_WEIGHTS = Path(__file__).parent / "pocket" / "weights" / "pocket-v0.safetensors"
-LAYERS_WEIGHTS = POCKET_WEIGHTS.with_name("layers-v4.safetensors")
+LAYERS_WEIGHTS = POCKET_WEIGHTS.with_name("layers-v5.safetensors")
 
 
 def build(model: ModelConfig, wan: WanConfig = AS_PUBLISHED, progress: Progress = silent) -> Pipeline[Any]:
