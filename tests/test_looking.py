@@ -1,5 +1,7 @@
 """Tests of looking for layers: what words that ask for a layer are given."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -83,6 +85,21 @@ def test_a_subject_that_is_hardly_seen_is_larger_than_leaves_are() -> None:
     seen[:, REST], seen[:, SUBJECT] = 0.95, 0.05
     seen[:, REST, 40:50, 60:80], seen[:, SUBJECT, 40:50, 60:80] = 0.02, 0.98
     assert float(sharp(looked_for(seen)[:, SUBJECT]).mean()) == pytest.approx(10 * 20 / (96 * 168), rel=0.05)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_at_no_size_does_what_is_found_come_or_go_at_once(kind: int) -> None:
+    """A layer that is seen on a little more of the view is not found on much less of it."""
+    found, sizes = nothing(), list[float]()
+    for rows in range(8, 60):
+        found = nothing()
+        # Half of it is as good as seen, and as much beside it may be.
+        found[:, REST, :rows, 40:80], found[:, kind, :rows, 40:80] = 0.35, 0.65
+        found[:, REST, :rows, 80:120], found[:, kind, :rows, 80:120] = 0.75, 0.25
+        sizes.append(float(sharp(looked_for(found)[:, kind]).mean()))
+    steps = [after - before for before, after in itertools.pairwise(sizes)]
+    assert min(steps) > -0.02
+    assert sizes[-1] == pytest.approx(0.875 * 60 * 40 / (96 * 168), rel=0.05)
 
 
 def test_what_may_be_a_subject_is_likelier_in_the_middle() -> None:

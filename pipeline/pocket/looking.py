@@ -23,6 +23,9 @@ HARDLY = {SKY: 0.04, WATER: 0.04, FOLIAGE: 0.04, SUBJECT: 0.02}
 ENOUGH = {SKY: 0.08, WATER: 0.08, FOLIAGE: 0.12, SUBJECT: 0.2}
 LIKELY_ODDS = 10.0
 LITTLE, MOST_ODDS = 0.03, 1e4
+# What is seen on more than HARDLY is looked for by lesser odds, and on so many times that not at all: there is no share
+# of the view at which a subject would come or go at once.
+CLEARLY = 3.0
 # What is as sure as this on so much of the view is small, and not hardly seen.
 SURE, SMALL = 0.9, 0.003
 HALVINGS = 12
@@ -133,7 +136,8 @@ def looked_for(found: Tensor) -> Tensor:
 def _raised(found: Tensor, kind: int) -> Tensor | None:
     """The share ``[1, 1, h, w]`` of one kind by the least odds that make enough of it, or a little; None where seen."""
     share, rest = found[:, kind : kind + 1], found[:, :1]
-    if float(sharp(share).mean()) > HARDLY[kind] or float((share > SURE).float().mean()) > SMALL:
+    hardly = (CLEARLY - float(sharp(share).mean()) / HARDLY[kind]) / (CLEARLY - 1)
+    if hardly <= 0 or float((share > SURE).float().mean()) > SMALL:
         return None
 
     def by(log_odds: float) -> Tensor:
@@ -151,4 +155,4 @@ def _raised(found: Tensor, kind: int) -> Tensor | None:
         return high
 
     likely = least(ENOUGH[kind], math.log(LIKELY_ODDS))
-    return by(likely if seen(likely) >= LITTLE else least(LITTLE, math.log(MOST_ODDS)))
+    return by(min(1.0, hardly) * (likely if seen(likely) >= LITTLE else least(LITTLE, math.log(MOST_ODDS))))
