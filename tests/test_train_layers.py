@@ -1,5 +1,6 @@
 """Tests of the training of the network of layers: its views, its loss and its judge on what was kept out."""
 
+import argparse
 import io
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from PIL import Image
 from pipeline.pocket import train_layers
 from pipeline.pocket.folds import Fold
 from pipeline.pocket.layers_network import OUTPUTS, LayersNetwork
-from pipeline.pocket.train_layers import SEED, Pack, Plan, batch, load, loss_of, overlap, train
+from pipeline.pocket.train_layers import SEED, Pack, Plan, batch, load, loss_of, overlap, sizes_of, train
 
 REST, SKY, SUBJECT = 0, 1, 4
 SIZE = (96, 176)
@@ -161,3 +162,10 @@ def test_a_pack_keeps_some_photos_out(tmp_path: Path) -> None:
     assert pack.cuts[:, :, 9, 9].tolist() == [[1, 2, 3, 200], [1, 2, 3, 201]]
     assert pack.near is not None
     assert torch.equal(pack.near, pack.kinds)
+
+
+@pytest.mark.parametrize("rows", ["", "250", "256,", "-64", "big"])
+def test_rows_that_the_network_cant_take_are_refused(rows: str) -> None:
+    """The error says what rows are good for."""
+    with pytest.raises(argparse.ArgumentTypeError, match="multiples of 64"):
+        sizes_of(rows)

@@ -28,7 +28,7 @@ from pipeline.checkpoint import read_state
 from pipeline.pocket.folds import Fold, kept
 from pipeline.pocket.layers_depth import NEARNESS, as_its_foot, off, told
 from pipeline.pocket.layers_looks import relit, varied
-from pipeline.pocket.layers_network import INPUT_SIZE, OUTPUTS, LayersNetwork
+from pipeline.pocket.layers_network import INPUT_SIZE, OUTPUTS, STEP, LayersNetwork
 from pipeline.pocket.layers_start import read_start
 from pipeline.pocket.layers_subjects import peopled
 from pipeline.pocket.layers_water import flooded
@@ -249,6 +249,18 @@ def train(pack: Pack, start: dict[str, Tensor], plan: Plan) -> LayersNetwork:
     return network
 
 
+def sizes_of(rows: str) -> tuple[tuple[int, int], ...]:
+    """Heights and widths of views by their rows; raises argparse.ArgumentTypeError for what the network can't take.
+
+    >>> sizes_of("256,448")
+    ((256, 448), (448, 784))
+    """
+    heights = [int(one) if one.isdecimal() else 0 for one in rows.split(",")]
+    if any(height % (4 * STEP) or height <= 0 for height in heights):
+        raise argparse.ArgumentTypeError(f"rows must be multiples of {4 * STEP}, as 256,448, not {rows}")
+    return tuple((height, height * 7 // 4) for height in heights)
+
+
 def main() -> None:
     """Train and write float16 weights."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -259,11 +271,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--rate", type=float, default=LEARNING_RATE)
+    parser.add_argument("--rows", type=sizes_of, default=SIZES, help="of the views, as 256,320,448")
     parser.add_argument("--fold", type=Fold.read, help="K/N: keep every Nth picture out, too")
     args = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     start = read_state(args.start) if args.start.suffix == ".safetensors" else read_start(args.start)
-    plan = Plan(args.seconds, args.batch, args.seed, args.rate)
+    plan = Plan(args.seconds, args.batch, args.seed, args.rate, args.rows)
     network = train(load(args.pack, device, args.fold), start, plan)
     save_file({name: value.half().cpu().contiguous() for name, value in network.state_dict().items()}, args.out)
     print(f"{sum(p.numel() for p in network.parameters())} parameters to {args.out}")
