@@ -18,6 +18,7 @@ from torch import Tensor
 
 from pipeline.geometry import cover_crop
 from pipeline.pocket.border import grained
+from pipeline.pocket.clouds import clouded
 from pipeline.pocket.neighbours import box
 from pipeline.pocket.view import NOMINAL, ROOM, View
 from pipeline.types import Pixels
@@ -35,8 +36,6 @@ BLUR_LEVELS = 5
 # Canvas px of the nominal view to a pixel in which a sky's edge is looked for.
 PLATE_SCALE = 4
 LEAST_SKY = 0.03
-# Mean grey difference (0..1) to the surroundings under which a sky has nothing in it that could be seen to move.
-PLAIN_SKY = 0.0075
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -119,7 +118,8 @@ def with_sky(canvas: Canvas, guess: Tensor, trusted: bool = False) -> Canvas:
     sure = (-F.max_pool2d(-sky, 5, 1, 2) > 0.95).float()
     wide = F.interpolate(sure, size=canvas.texture.shape[2:], mode="bilinear", align_corners=False)
     plate = spread(fill(small, sure), canvas.texture.shape[2:]).lerp_(canvas.texture, wide)
-    return replace(canvas, sky=sky, plate=_with_clouds(plate, grey, sure, canvas.view))
+    seed = int(canvas.rest.sum(dtype=torch.int64))
+    return replace(canvas, sky=sky, plate=clouded(plate, small, sure, canvas.view, seed))
 
 
 def plate_size(view: View) -> tuple[int, int]:
@@ -178,26 +178,6 @@ def _hanging(sky: Tensor, margins: tuple[int, int]) -> Tensor:
         reached = wider
     near = F.interpolate(F.max_pool2d(reached, 3, 1, 1), size=inside.shape[2:], mode="bilinear", align_corners=False)
     return sky * F.pad(near, (columns, columns, rows, rows), mode="replicate")
-
-
-def _with_clouds(plate: Tensor, grey: Tensor, sure: Tensor, view: View) -> Tensor:
-    """Give a plain sky clouds to move: whoever asks for drifting clouds on a blue sky means to see some."""
-    inside = (box(sure, 12) > 0.999).float()
-    ripple = (grey - box(grey, 12)).abs()
-    texture = float((ripple * inside).sum() / inside.sum().clamp(min=1))
-    amount = min(1.0, max(0.0, (PLAIN_SKY - texture) / (0.5 * PLAIN_SKY)))
-    if not amount:
-        return plate
-    generator = torch.Generator().manual_seed(0)
-    total = torch.zeros_like(grey)
-    for cells, weight in ((5, 1.0), (11, 0.6), (24, 0.35), (55, 0.2)):
-        noise = torch.rand(1, 1, *view.cells(cells), generator=generator).to(grey.device)
-        total += weight * F.interpolate(noise, size=grey.shape[2:], mode="bicubic", align_corners=False)
-    cover = ((total / 2.15 - 0.5) * 5).clamp(0, 1) * 0.6 * amount
-    cover = F.interpolate(cover, size=plate.shape[2:], mode="bilinear", align_corners=False)
-    for part in plate[0]:
-        part += cover[0, 0] * (250 - part)
-    return plate
 
 
 def _rough(grey: Tensor) -> Tensor:
