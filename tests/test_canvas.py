@@ -80,6 +80,18 @@ def test_the_plate_holds_sky_where_a_mast_stands() -> None:
     assert canvas.texture[0, 2, y, x] < 40
 
 
+def test_a_white_railing_is_none_of_a_plain_sky() -> None:
+    """It stays when clouds drift: what is thin and brighter than a sky without clouds stands before it."""
+    image, guess = _tower()
+    image[60:64, 100:300] = 255
+    canvas = with_sky(prepare(image, 832, 480), guess, trusted=True)
+    x, y = MARGIN[1] + 2 * 200, MARGIN[0] + 2 * 62
+    assert canvas.sky[0, 0, y // 4, x // 4] < 0.1
+    assert canvas.sky[0, 0, y // 4 - 15, x // 4] > 0.9
+    assert canvas.texture[0, 0, y, x] > 240
+    assert canvas.plate[0, 0, y, x] < 235
+
+
 def test_a_picture_without_sky_keeps_its_canvas() -> None:
     """Where hardly anything is sky, all of the picture may flow, as it is."""
     canvas = _of_tower()

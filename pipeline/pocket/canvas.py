@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pipeline.geometry import cover_crop
 from pipeline.pocket.border import grained
-from pipeline.pocket.clouds import clouded
+from pipeline.pocket.clouds import clouded, plainness
 from pipeline.pocket.neighbours import box
 from pipeline.pocket.view import NOMINAL, ROOM, View
 from pipeline.types import Pixels
@@ -36,6 +36,8 @@ BLUR_LEVELS = 5
 # Canvas px of the nominal view to a pixel in which a sky's edge is looked for.
 PLATE_SCALE = 4
 LEAST_SKY = 0.03
+# Grey difference (0..1) to what is close around from which something before a sky may be thin.
+THIN = 0.06
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -188,10 +190,17 @@ def _rough(grey: Tensor) -> Tensor:
 def _thin(grey: Tensor, coarse: Tensor, radius: int = 5) -> Tensor:
     """Spires, masts and twigs, 0..1: darker than close around, and than nine tenths of the sky.
 
-    A cloud's edge is not.
+    A cloud's edge is not. Where the sky has no clouds, what is brighter is thin too: a white railing, a lit mast.
     """
-    darkest = torch.quantile(grey[coarse > 0.9][::7], 0.1) if bool((coarse > 0.9).any()) else 0.0
-    thin = ((box(grey, radius) - grey - 0.06) / 0.05).clamp(0, 1) * (grey < darkest - 0.02)
+    inside = coarse > 0.9
+    if not bool(inside.any()):
+        return torch.zeros_like(grey)
+    darkest, brightest = torch.quantile(grey[inside][::7], torch.tensor([0.1, 0.9], device=grey.device))
+    above = grey - box(grey, radius)
+    thin = ((-above - THIN) / 0.05).clamp(0, 1) * (grey < darkest - 0.02)
+    bare = min(1.0, 2 * plainness(grey, inside.float()))
+    if bare:
+        thin = torch.maximum(thin, bare * ((above - THIN) / 0.05).clamp(0, 1) * (grey > brightest + 0.02))
     return F.max_pool2d(thin, 3, 1, 1)
 
 

@@ -31,7 +31,7 @@ def clouded(plate: Tensor, small: Tensor, sure: Tensor, view: View, seed: int) -
         view: the frame that it is for.
         seed: what the clouds differ by.
     """
-    amount = _plainness(small.mean(1, keepdim=True) / 255, sure) if bool(sure.any()) else 0.0
+    amount = plainness(small.mean(1, keepdim=True) / 255, sure) if bool(sure.any()) else 0.0
     if not amount:
         return plate
     cover, lit = _shapes(sure, view, seed)
@@ -45,8 +45,8 @@ def clouded(plate: Tensor, small: Tensor, sure: Tensor, view: View, seed: int) -
     return plate
 
 
-def _plainness(grey: Tensor, sure: Tensor) -> float:
-    """How little there is to be seen in a sky, 0..1."""
+def plainness(grey: Tensor, sure: Tensor) -> float:
+    """How little there is to be seen in a sky that is 1 in ``sure``, 0..1, of greys in 0..1, both ``[1, 1, h, w]``."""
     inside = (box(sure, 12) > 0.999).float()
     ripple = (grey - box(grey, 12)).abs()
     texture = float((ripple * inside).sum() / inside.sum().clamp(min=1))
