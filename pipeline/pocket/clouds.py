@@ -18,6 +18,7 @@ CLEAR, THICKENS = 0.35, 0.25
 # How much brighter its clouds are than a sky's strongest colour, which a deep blue has too, and how much they have of
 # that sky's colour.
 BRIGHTER, ADDED, TINTED = 1.1, 14.0, 0.2
+# How dark one is in the shade, of its sky, and how much of that is hidden where it is thickest.
 SHADED, MOST = 0.84, 0.9
 
 
@@ -35,12 +36,11 @@ def clouded(plate: Tensor, small: Tensor, sure: Tensor, view: View, seed: int) -
     if not amount:
         return plate
     cover, lit = _shapes(sure, view, seed)
-    bright, shade = _light(small, sure)
     size = plate.shape[2:]
     lit = F.interpolate(lit, size=size, mode="bilinear", align_corners=False)[0, 0]
     cover = F.interpolate(cover * (MOST * amount), size=size, mode="bilinear", align_corners=False)[0, 0]
-    for part, white in zip(plate[0], bright, strict=True):
-        cloud = torch.lerp(shade * part, white.expand_as(part), lit)
+    for part, bright in zip(plate[0], _bright(small, sure), strict=True):
+        cloud = torch.lerp(SHADED * part, bright.expand_as(part), lit)
         part.lerp_(cloud, cover)
     return plate
 
@@ -89,14 +89,14 @@ def _horizon(sure: Tensor) -> float:
     return (float(seen.max()) + 1) / sure.shape[2] if len(seen) else 1.0
 
 
-def _light(small: Tensor, sure: Tensor) -> tuple[Tensor, float]:
-    """The colour of a cloud in the light ``[3]``, and by how much one in the shade is darker than its sky."""
+def _bright(small: Tensor, sure: Tensor) -> Tensor:
+    """The colour ``[3]`` of a cloud in the light."""
     sky = small[0].flatten(1)[:, sure.flatten() > 0.5]
     mean = sky.mean(1)
     strong = sky.amax(0)
     white = min(252.0, BRIGHTER * float(strong[:: max(1, len(strong) // 4096)].quantile(0.95)) + ADDED)
     tint = mean / (mean * mean.new_tensor(LUMA)).sum().clamp(min=1)
-    return (white * (1 + TINTED * (tint - 1))).clamp(0, 255), SHADED
+    return (white * (1 + TINTED * (tint - 1))).clamp(0, 255)
 
 
 @cache
