@@ -123,7 +123,13 @@ def test_every_effect_has_words_of_its_own() -> None:
 
 
 def test_a_mood_is_not_a_camera_that_stands_still() -> None:
-    """What the text encoder takes for stillness gets a gentle life, more slowly, when it only tells of calm."""
-    for text, camera, speed in (("a quiet moment", "drift", 0.5), ("hold still", "still", 1.0)):
-        meaning, _ = hear(text, lambda _: (asked("still"), roles(ASKED, ASKED, ASKED)))
+    """What tells of calm alone gets a gentle life, more slowly, also where the text encoder takes it for stillness."""
+    for text, taken_for, camera, speed in (
+        ("a quiet moment", "still", "drift", 0.5),
+        ("a quiet moment", "drift", "drift", 0.5),
+        ("a quiet moment", "pan_left", "pan_left", 1.0),
+        ("hold still", "still", "still", 1.0),
+        ("an old photograph", "drift", "drift", 1.0),
+    ):
+        meaning, _ = hear(text, lambda _, one=taken_for: (asked(one), roles(ASKED, ASKED, ASKED)))
         assert (CAMERAS[int(meaning.camera)], float(meaning.camera_speed)) == (camera, speed)

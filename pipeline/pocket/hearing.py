@@ -47,7 +47,8 @@ def hear(prompt: str, read: Callable[[str], tuple[Asked, Tensor]]) -> tuple[Aske
     Each clause is read alone besides, for its roles: what can't be done is seen more surely without what can.
     """
     asked, roles = read(plain_wish(prompt))
-    if asked.camera.item() == CAMERAS.index("still") and is_mood(prompt):
+    # The text encoder takes what tells of calm alone for stillness, or for nothing in particular.
+    if CAMERAS[int(asked.camera)] in ("still", "drift") and is_mood(prompt):
         drift = torch.full_like(asked.camera, CAMERAS.index("drift"))
         slow = torch.full_like(asked.camera_speed, min(SPEEDS))
         asked = replace(asked, camera=drift, camera_speed=slow)
