@@ -184,18 +184,17 @@ async def gate() -> AsyncIterator[Gate]:
 
 async def load(page: Page, url: str) -> None:
     """Go to the page, with patience for a busy machine; where it never comes, say what was waited for."""
-    asked: list[str] = []
     waiting: list[str] = []
-    for urls in (asked, waiting):
-        page.on("request", lambda request, urls=urls: urls.append(request.url))
+    page.on("request", lambda request: waiting.append(request.url))
     for end in ("requestfinished", "requestfailed"):
         page.on(end, lambda request: waiting.remove(request.url) if request.url in waiting else None)
     try:
         await page.goto(url, timeout=3 * PATIENCE_MS)
     except PlaywrightError as error:
         error.add_note(f"Had not come: {waiting}")
-        # Now and then a new Chromium asks for nothing in all that time, of which no server knows.
-        if asked:
+        # Now and then a Chromium asks for nothing in all that time, or has all, the page at work, and never says that
+        # it has loaded. Asked again it comes at once.
+        if waiting:
             raise
         await page.goto(url)
 
