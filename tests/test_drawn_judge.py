@@ -61,7 +61,7 @@ def test_nothing_is_nothing_whatever_the_rule_says() -> None:
     """Where no effect's own statistic is there to be seen, none is named; nor is one whose own is taken away."""
     assert drawn_class(found(NOTHING)) not in DRAWN
     for name in DRAWN:
-        without = found(name) | dict.fromkeys(SEEN[name][0].split(), 0.0)
+        without = found(name) | dict.fromkeys(SEEN[name][0], 0.0)
         assert drawn_class(without) != name
 
 

@@ -37,11 +37,11 @@ DIRECT = (
 # Pairs of which one more than the other tells: red light than blue, bright specks than dark ones.
 AGAINST = (("broad_red", "broad_blue"), ("bright", "dark"), ("bright_still", "dark_still"))
 # Each effect's own statistic, and how much of it is there to be seen: of two, the one that there is more of.
-SEEN = {
-    "fire": ("broad_red", 1.5), "twinkle": ("speck", 4.0), "aurora": ("green_moves", 0.25),
-    "leaves": ("warm_share", 2e-3), "smoke": ("veil_moves", 3.0), "dust": ("bright_still", 8e-4),
-    "heat": ("tremble_low", 0.01), "stream": ("fine_1 fine_2", 0.8), "waves": ("bands", 0.8), "day": ("fall", 0.3),
-    "hue": ("hue", 0.1), "shake": ("shake", 1.0), "dolly": ("outer", 0.003),
+SEEN: dict[str, tuple[tuple[str, ...], float]] = {
+    "fire": (("broad_red",), 1.5), "twinkle": (("speck",), 4.0), "aurora": (("green_moves",), 0.25),
+    "leaves": (("warm_share",), 2e-3), "smoke": (("veil_moves",), 3.0), "dust": (("bright_still",), 8e-4),
+    "heat": (("tremble_low",), 0.01), "stream": (("fine_1", "fine_2"), 0.8), "waves": (("bands",), 0.8),
+    "day": (("fall",), 0.3), "hue": (("hue",), 0.1), "shake": (("shake",), 1.0), "dolly": (("outer",), 0.003),
 }  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def drawn_class(found: dict[str, float], told: Rule | None = None) -> str:
 def shown(name: str, found: dict[str, float]) -> float:
     """How much of a drawn effect statistics hold by its own one, in units of what is there to be seen."""
     statistics, least = SEEN[name]
-    return max(found[one] for one in statistics.split()) / least
+    return max(found[one] for one in statistics) / least
 
 
 def reading(found: dict[str, float]) -> Numbers:
