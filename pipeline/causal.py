@@ -24,7 +24,7 @@ from pipeline.pocket.gpu_passes import GpuPasses
 from pipeline.pocket.ladder import ladder
 from pipeline.pocket.lanes import begun
 from pipeline.pocket.latents import LATENT_SHAPE, LATENTS_PER_SECOND
-from pipeline.pocket.layers_network import LayersNetwork
+from pipeline.pocket.looking import Finder
 from pipeline.pocket.looks import fade_s, forget, turn, turn_back
 from pipeline.pocket.network import PocketNetwork, Scene, Text
 from pipeline.pocket.painter.hearing import hear_painted, told_unnamed
@@ -56,7 +56,7 @@ class CausalPipeline:
         examples: tuple[str, ...] = (),
         views: tuple[View, ...] = (NOMINAL,),
         frames_per_latent: int = 4,
-        layers: LayersNetwork | None = None,
+        finder: Finder | None = None,
         variety: float = 0.0,
         parallax: float = 0.0,
     ) -> None:
@@ -71,7 +71,7 @@ class CausalPipeline:
         self._open = 0
         with torch.inference_mode():
             self._silence = network.silence(1)
-        self._eye = Eye(network, self._silence, layers, parallax)
+        self._eye = Eye(network, self._silence, finder, parallax)
         fps = Fraction(LATENTS_PER_SECOND * frames_per_latent)
         self.format = VideoFormat(views[0].width, views[0].height, fps, latents_per_chunk, frames_per_latent)
         self.capabilities = capabilities_of(views, self._rungs, max_streams, examples)

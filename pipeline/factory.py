@@ -18,7 +18,8 @@ DEFAULTS = ModelConfig()
 OF_POCKET = ("device", "width", "height", "shapes", "fps", "variety", "parallax")
 LATENTS_PER_SECOND = 4
 POCKET_WEIGHTS = Path(__file__).parent / "pocket" / "weights" / "pocket-v0.safetensors"
-LAYERS_WEIGHTS = POCKET_WEIGHTS.with_name("layers-v5.safetensors")
+LAYERS_WEIGHTS = POCKET_WEIGHTS.with_name("layers-v6.safetensors")
+SALIENT_WEIGHTS = POCKET_WEIGHTS.with_name("salient-v1.safetensors")
 
 
 def build(model: ModelConfig, wan: WanConfig = AS_PUBLISHED, progress: Progress = silent) -> Pipeline[Any]:
@@ -80,7 +81,7 @@ def _build_pocket(config: ModelConfig, progress: Progress) -> Pipeline[Any]:
     from pipeline import weights
     from pipeline.causal import CausalPipeline
     from pipeline.pocket.examples import EXAMPLES
-    from pipeline.pocket.layers_weights import read_layers
+    from pipeline.pocket.layers_weights import read_finder
     from pipeline.pocket.network import PocketConfig, PocketNetwork
     from pipeline.pocket.tokens import tokenizer
     from pipeline.pocket.view import views
@@ -104,7 +105,7 @@ def _build_pocket(config: ModelConfig, progress: Progress) -> Pipeline[Any]:
         examples=EXAMPLES,
         views=views(config.width, config.height, config.shapes),
         frames_per_latent=config.fps // LATENTS_PER_SECOND,
-        layers=read_layers(LAYERS_WEIGHTS, device),
+        finder=read_finder(LAYERS_WEIGHTS, SALIENT_WEIGHTS, device),
         variety=config.variety,
         parallax=config.parallax,
     )

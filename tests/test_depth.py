@@ -17,6 +17,7 @@ from pipeline.pocket.judge_depth import Still
 from pipeline.pocket.latents import CHANNELS, GRID
 from pipeline.pocket.layers import with_layers
 from pipeline.pocket.layers_network import LayersNetwork
+from pipeline.pocket.looking import Finder
 from pipeline.pocket.parallax import seen
 from pipeline.pocket.pose import REST, Pose
 from pipeline.pocket.reach import everything
@@ -216,12 +217,12 @@ def test_a_fade_keeps_the_depth_of_the_picture_that_is_seen_more() -> None:
 def test_a_stream_with_depth_goes_on_as_if_it_had_not_been_cut() -> None:
     """Going back and making again, and restoring elsewhere, give the same frames."""
     torch.manual_seed(1)
-    finder = LayersNetwork()
+    finder = Finder(LayersNetwork())
 
     def made() -> CausalPipeline:
         view = View(208, 120)
         return CausalPipeline(
-            network(), ids, steps=1, latents_per_chunk=1, max_streams=2, layers=finder, views=(view,), parallax=1.0
+            network(), ids, steps=1, latents_per_chunk=1, max_streams=2, finder=finder, views=(view,), parallax=1.0
         )
 
     one, other = made(), made()

@@ -21,6 +21,7 @@ from pipeline.pocket.drawn.drawing import Wish
 from pipeline.pocket.endless import jump
 from pipeline.pocket.latents import CAMERA, CHANNELS, GRID, camera_field
 from pipeline.pocket.layers_network import LayersNetwork
+from pipeline.pocket.looking import Finder
 from pipeline.pocket.measure import Plane
 from pipeline.pocket.parallax import seen
 from pipeline.pocket.pose import REST
@@ -49,7 +50,7 @@ def pocket(parallax: float = 1.0) -> CausalPipeline:
         steps=1,
         latents_per_chunk=1,
         max_streams=99,
-        layers=LayersNetwork(),
+        finder=Finder(LayersNetwork()),
         views=(View(208, 120),),
         parallax=parallax,
     )

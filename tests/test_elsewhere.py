@@ -15,6 +15,8 @@ from pipeline.pocket.gpu_decoder import GpuDecoder
 from pipeline.pocket.gpu_passes import GpuPasses
 from pipeline.pocket.language import Intents, Prompt
 from pipeline.pocket.layers_network import LayersNetwork
+from pipeline.pocket.looking import Finder
+from pipeline.pocket.salient_network import SalientNetwork
 from pipeline.pocket.takes import ModelPlayer, Script, Take
 from pipeline.pocket.view import View
 from pipeline.types import Chunk, Conditioning, Mode
@@ -37,7 +39,7 @@ def pipeline(device: torch.device) -> CausalPipeline:
         max_streams=3,
         views=(VIEW,),
         frames_per_latent=FRAMES,
-        layers=LayersNetwork().to(device),
+        finder=Finder(LayersNetwork().to(device), SalientNetwork().to(device)),
         variety=1.0,
         parallax=1.0,
     )

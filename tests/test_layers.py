@@ -25,6 +25,7 @@ from pipeline.pocket.layers import (
     with_layers,
 )
 from pipeline.pocket.layers_network import LayersNetwork
+from pipeline.pocket.looking import Finder
 from pipeline.pocket.reach import LIGHT, MOTION, everything, goal
 from pipeline.pocket.reach import WEATHER as COVER
 from pipeline.pocket.view import View
@@ -265,14 +266,14 @@ def test_layers_are_found_in_frames_of_any_size(width: int, height: int) -> None
 
 
 @cache
-def finder() -> LayersNetwork:
+def finder() -> Finder:
     torch.manual_seed(1)
-    return LayersNetwork()
+    return Finder(LayersNetwork())
 
 
 def pipeline(latents_per_chunk: int = 1) -> CausalPipeline:
     return CausalPipeline(
-        network(), ids, steps=1, latents_per_chunk=latents_per_chunk, max_streams=2, layers=finder(), views=(SMALL,)
+        network(), ids, steps=1, latents_per_chunk=latents_per_chunk, max_streams=2, finder=finder(), views=(SMALL,)
     )
 
 

@@ -25,11 +25,11 @@ def whole(found: torch.Tensor) -> bool:
 
 def test_the_network_is_asked_for_shares() -> None:
     """Shares of five kinds on half its input's size, which sum to one; the same picture gives the same."""
-    asked_of = finder().eval().requires_grad_(False)
-    found = find(asked_of, canvas())
+    asked = finder().at_rest()
+    found = find(asked, canvas())
     assert found.shape == (1, 5, 128, 224)
     torch.testing.assert_close(found.sum(1), torch.ones(1, 128, 224))
-    assert torch.equal(found, find(asked_of, canvas()))
+    assert torch.equal(found, find(asked, canvas()))
 
 
 def test_what_is_hardly_seen_is_looked_for_where_it_is_likeliest() -> None:

@@ -15,6 +15,7 @@ from pipeline.pocket.labels import label
 from pipeline.pocket.language import Intents, Prompt
 from pipeline.pocket.layers import SUBJECT
 from pipeline.pocket.layers_network import LayersNetwork
+from pipeline.pocket.looking import Finder
 from pipeline.pocket.takes import ModelPlayer, Script
 from pipeline.pocket.towers import Towers
 from tests import pocket_parts
@@ -112,7 +113,7 @@ def seeing() -> CausalPipeline:
     """A pipeline with a network of layers."""
     torch.manual_seed(1)
     made = pocket_parts.pipeline()
-    made._eye._layers = LayersNetwork().eval()
+    made._eye._finder = Finder(LayersNetwork()).at_rest()
     return made
 
 

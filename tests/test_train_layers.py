@@ -17,7 +17,7 @@ from pipeline.pocket.folds import Fold
 from pipeline.pocket.layers_network import OUTPUTS, LayersNetwork
 from pipeline.pocket.train_layers import SEED, Pack, Plan, batch, load, loss_of, overlap, sizes_of, train
 
-REST, SKY, SUBJECT = 0, 1, 4
+REST, SKY, WATER, SUBJECT = 0, 1, 2, 4
 SIZE = (96, 176)
 
 
@@ -54,6 +54,7 @@ def test_views_keep_pictures_and_kinds_together() -> None:
 
 def test_cut_outs_are_shown_as_subjects(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many pictures as are lent one have a subject then, though no photo here has."""
+    monkeypatch.setattr(train_layers, "MIRRORED", 0.0)
     pack = _pack()
     pack.cuts[:, 3, 20:220, 20:396] = 255
     for share, at_least, at_most in ((0.0, 0, 0), (1.0, 16, 16), (0.5, 2, 14)):
@@ -77,6 +78,19 @@ def test_where_much_is_a_subject_no_cut_out_is_lent(monkeypatch: pytest.MonkeyPa
     batch(pack, 4, SIZE)
     with pytest.raises(AssertionError, match="lent"):
         batch(_pack(), 4, SIZE)
+
+
+def test_some_pictures_are_mirrored_in_water_with_what_was_set_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them where all are to be: water at the bottom, a subject above it alone, though it filled the frame."""
+    monkeypatch.setattr(train_layers, "FLOODED", 0.0)
+    pack = _pack()
+    pack.kinds[:] = SUBJECT
+    for share, least, most in ((0.0, 0.0, 0.0), (1.0, 0.2, 0.7)):
+        monkeypatch.setattr(train_layers, "MIRRORED", share)
+        torch.manual_seed(0)
+        wet = (batch(pack, 16, SIZE)[1] == WATER).float()
+        assert least <= float(wet.mean()) <= most
+        assert not wet[:, :16].any()
 
 
 def test_views_keep_kinds_and_depth_together() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.config import ModelConfig
-from pipeline.factory import LAYERS_WEIGHTS, POCKET_WEIGHTS, build
+from pipeline.factory import LAYERS_WEIGHTS, POCKET_WEIGHTS, SALIENT_WEIGHTS, build
 from pipeline.interface import Pipeline
 from pipeline.pocket.plain_prompts import camera_prompt, effect_prompt
 from pipeline.types import Conditioning, Pixels
@@ -26,7 +26,7 @@ def costs(config: ModelConfig, image: Pixels) -> dict[str, dict[str, Any]]:
     begun = time.perf_counter()
     pipeline = build(config)
     load_s = time.perf_counter() - begun
-    files = sum(file.stat().st_size for file in (POCKET_WEIGHTS, LAYERS_WEIGHTS))
+    files = sum(file.stat().st_size for file in (POCKET_WEIGHTS, LAYERS_WEIGHTS, SALIENT_WEIGHTS))
     speed = chunk_times(pipeline, image)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     told = {"weights_mb": round(files / 1e6, 2), "load_s": round(load_s, 2), "memory_mb": round(memory)}

@@ -25,7 +25,7 @@ from typing import Any
 from pipeline import settings
 from pipeline.bench.setting import Sections
 from pipeline.config import ModelConfig
-from pipeline.factory import LAYERS_WEIGHTS, POCKET_WEIGHTS
+from pipeline.factory import LAYERS_WEIGHTS, POCKET_WEIGHTS, SALIENT_WEIGHTS
 from pipeline.picture import read_picture
 from pipeline.pocket.costs import costs
 from pipeline.pocket.judge_text import shares
@@ -70,7 +70,7 @@ def measured(config: ModelConfig | None) -> dict[str, Any]:
     """What is measured: the hash of the weights, and the settings that are not the default; None is the truth."""
     if config is None:
         return {"weights": "truth", "settings": {}}
-    files = (Path(config.weights) if config.weights else POCKET_WEIGHTS, LAYERS_WEIGHTS)
+    files = (Path(config.weights) if config.weights else POCKET_WEIGHTS, LAYERS_WEIGHTS, SALIENT_WEIGHTS)
     plain = asdict(ModelConfig(weights=config.weights, threads=config.threads))
     told = {key: value for key, value in asdict(config).items() if value != plain[key]}
     return {"weights": hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest(), "settings": told}

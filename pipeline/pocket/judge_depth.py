@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.factory import LAYERS_WEIGHTS
+from pipeline.factory import LAYERS_WEIGHTS, SALIENT_WEIGHTS
 from pipeline.picture import read_picture
 from pipeline.pocket.alike import alike
 from pipeline.pocket.canvas import Canvas, prepare
@@ -32,7 +32,7 @@ from pipeline.pocket.depth import CELLS, with_depth
 from pipeline.pocket.latents import CHANNELS, GRID
 from pipeline.pocket.layers import FOLIAGE, REST, SKY, SUBJECT, WATER, with_layers
 from pipeline.pocket.layers_data import read_rough
-from pipeline.pocket.layers_weights import read_layers
+from pipeline.pocket.layers_weights import read_finder
 from pipeline.pocket.looking import looked_for, with_nearness
 from pipeline.pocket.measure import similarity
 from pipeline.pocket.painter.paint import horizon_of, paint
@@ -154,12 +154,12 @@ def measures(decoder: Still, canvas: Canvas, exact: Tensor | None) -> dict[str, 
 @torch.inference_mode()
 def main() -> None:
     """Print a line for each picture, then means and ranges."""
-    network, decoder = read_layers(LAYERS_WEIGHTS), Still()
+    finder, decoder = read_finder(LAYERS_WEIGHTS, SALIENT_WEIGHTS), Still()
     for kind, pictures in (("paintings", paintings()), ("photos", photos(Path(sys.argv[1])))):
         all_of = defaultdict[str, list[float]](list)
         for name, image, exact in pictures:
             canvas = prepare(image, WIDTH, HEIGHT)
-            found, near = with_nearness(network, canvas)
+            found, near = with_nearness(finder, canvas)
             canvas = with_depth(with_layers(canvas, alike(looked_for(found), canvas)), found, 1.0, near)
             told = measures(decoder, canvas, exact)
             print(name, ", ".join(f"{key} {value:.2f}" for key, value in told.items()), flush=True)

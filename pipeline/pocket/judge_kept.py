@@ -18,14 +18,14 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from pipeline.factory import LAYERS_WEIGHTS
+from pipeline.factory import LAYERS_WEIGHTS, SALIENT_WEIGHTS
 from pipeline.pocket.alike import alike
 from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.folds import Fold, judged
 from pipeline.pocket.labels import LAYERS
 from pipeline.pocket.layers import with_layers
 from pipeline.pocket.layers_data import STORED_SIZE, Kinds, Rough, kinds, read_rough, saliency
-from pipeline.pocket.layers_weights import read_layers
+from pipeline.pocket.layers_weights import read_finder
 from pipeline.pocket.looking import asked_of, looked_for
 from pipeline.pocket.view import HEIGHT, WIDTH
 from pipeline.pocket.where import correlation
@@ -75,10 +75,10 @@ def main() -> None:
     parser.add_argument("--fold", type=Fold.read)
     parser.add_argument("--weights", type=Path, default=LAYERS_WEIGHTS)
     args = parser.parse_args()
-    network = read_layers(args.weights)
+    finder = read_finder(args.weights, SALIENT_WEIGHTS)
     all_of = defaultdict[str, list[tuple[float, ...]]](list)
     for rough, canvas, wanted in pictures(args.pictures, args.salient, args.fold):
-        said = asked_of(network, canvas)
+        said = asked_of(finder, canvas)
         found = looked_for(said)
         borne_out = alike(found, canvas)
         sharp = at_edges(with_layers(canvas, borne_out))

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from pipeline.factory import LAYERS_WEIGHTS
+from pipeline.factory import LAYERS_WEIGHTS, SALIENT_WEIGHTS
 from pipeline.picture import read_picture
 from pipeline.pocket.alike import alike
 from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.labels import LAYERS, Label, bars, drawing, drawn, label, labelled
 from pipeline.pocket.layers import with_layers
-from pipeline.pocket.layers_weights import read_layers
+from pipeline.pocket.layers_weights import read_finder
 from pipeline.pocket.looking import find
 from pipeline.pocket.view import HEIGHT, WIDTH
 from pipeline.pocket.where import correlation
@@ -43,13 +43,13 @@ def agreement(canvas: Canvas, wanted: Label) -> dict[str, tuple[float, float]]:
 @torch.inference_mode()
 def main() -> None:
     """Print a line for each picture, then means of photos and of drawn scenes."""
-    network = read_layers(LAYERS_WEIGHTS)
+    finder = read_finder(LAYERS_WEIGHTS, SALIENT_WEIGHTS)
     all_of = defaultdict[str, list[tuple[float, float]]](list)
     for name in labelled():
         is_drawn = name in drawn()
         image = drawing(name) if is_drawn else read_picture(Path(sys.argv[1]) / "held" / f"{name}.jpg")
         canvas = prepare(image, WIDTH, HEIGHT)
-        told = agreement(with_layers(canvas, alike(find(network, canvas), canvas)), label(name))
+        told = agreement(with_layers(canvas, alike(find(finder, canvas), canvas)), label(name))
         print(name, ", ".join(f"{layer} {one:.3f} {share:.3f}" for layer, (one, share) in told.items()), flush=True)
         for layer, pair in told.items():
             all_of[f"{layer}, {'drawn' if is_drawn else 'photos'}"].append(pair)

@@ -85,10 +85,14 @@ def stroked(image: Tensor) -> Tensor:
     cells = int(torch.randint(4, 11, ()))
     field = torch.randn(n, 2, cells, 2 * cells, device=device)
     field = F.interpolate(field, size=(rows, columns), mode="bicubic", align_corners=False)
-    field = F.normalize(field, dim=1) * STRIDE * (0.5 + torch.rand(n, 1, 1, 1, device=device))
-    grain = torch.randn(n, 3, rows // 2, columns // 2, device=device)
-    grain = F.interpolate(0.3 * grain + grain.mean(1, keepdim=True), size=(rows, columns))
-    strength = 0.05 + 0.3 * torch.rand(n, 1, 1, 1, device=device)
+    # Bristles of a pixel or two, or a broad brush, whose strokes are longer.
+    coarse = int(torch.randint(2, 7, ()))
+    reach = STRIDE * (coarse / 2) ** 0.5 * (0.5 + torch.rand(n, 1, 1, 1, device=device))
+    field = F.normalize(field, dim=1) * reach
+    grain = torch.randn(n, 3, rows // coarse, columns // coarse, device=device)
+    motley = 0.2 + 0.5 * torch.rand(n, 1, 1, 1, device=device).square()
+    grain = F.interpolate(motley * grain + grain.mean(1, keepdim=True), size=(rows, columns))
+    strength = (0.05 + 0.3 * torch.rand(n, 1, 1, 1, device=device)) * (2 / coarse) ** 0.7
     painted = _along(image + strength * grain, field.permute(0, 2, 3, 1))
     levels = 4 + 12 * torch.rand(n, 1, 1, 1, device=device)
     return torch.lerp(painted, (painted * levels).round() / levels, 0.5).clamp(0, 1)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,8 @@ from torch import Tensor
 from pipeline.pocket.canvas import Canvas
 from pipeline.pocket.layers import FOLIAGE, REST, SKY, SUBJECT, WATER, sharp
 from pipeline.pocket.layers_network import STEP, LayersNetwork
+from pipeline.pocket.salience import borne_witness, salience
+from pipeline.pocket.salient_network import SalientNetwork
 from pipeline.pocket.view import View
 
 Size = tuple[int, int]
@@ -34,21 +37,36 @@ HALVINGS = 12
 CENTRED, ACROSS, LOWER, DOWN = 0.81, 1.84, 0.49, 1.22
 
 
-def find(network: LayersNetwork, canvas: Canvas) -> Tensor:
-    """Shares ``float32 [1, 5, h, w]`` of the view at rest, half as large as the network sees it."""
-    return looked_for(asked_of(network, canvas))
+class Finder(NamedTuple):
+    """The networks that find layers: the one that tells them apart, and the one that tells what draws the eye."""
+
+    layers: LayersNetwork
+    salient: SalientNetwork | None = None
+
+    def at_rest(self) -> "Finder":
+        """The same networks, ready to be asked."""
+        for network in self:
+            if network is not None:
+                network.eval().requires_grad_(False)
+        return self
 
 
-def asked_of(network: LayersNetwork, canvas: Canvas) -> Tensor:
-    """The same as sure as the network is of them: what it hardly sees is not looked for."""
-    return with_nearness(network, canvas)[0]
+def find(finder: Finder, canvas: Canvas) -> Tensor:
+    """Shares ``float32 [1, 5, h, w]`` of the view at rest, half as large as the network of layers sees it."""
+    return looked_for(asked_of(finder, canvas))
 
 
-def with_nearness(network: LayersNetwork, canvas: Canvas) -> tuple[Tensor, Tensor | None]:
-    """What :func:`asked_of` gives, and nearness ``float32 [1, 1, h, w]`` in 0..1 where the network tells it."""
+def asked_of(finder: Finder, canvas: Canvas) -> Tensor:
+    """The same as sure as the networks are of them: what they hardly see is not looked for."""
+    return with_nearness(finder, canvas)[0]
+
+
+def with_nearness(finder: Finder, canvas: Canvas) -> tuple[Tensor, Tensor | None]:
+    """What :func:`asked_of` gives, and nearness ``float32 [1, 1, h, w]`` in 0..1 where the weights tell it."""
     pixels = canvas.rest.permute(2, 0, 1)[None].float() / 127.5 - 1
-    shares, near = ask_both(network, pixels, shown_sizes(canvas.view))
-    return placed(shares), near
+    shares, near = ask_both(finder.layers, pixels, shown_sizes(canvas.view))
+    shares = placed(shares)
+    return shares if finder.salient is None else borne_witness(shares, salience(finder.salient, pixels)), near
 
 
 def placed(shares: Tensor) -> Tensor:

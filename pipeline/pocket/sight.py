@@ -14,8 +14,7 @@ from pipeline.pocket.depth import with_depth
 from pipeline.pocket.drawn.marks import with_marks
 from pipeline.pocket.latents import LATENT_SHAPE
 from pipeline.pocket.layers import drawing, with_layers
-from pipeline.pocket.layers_network import LayersNetwork
-from pipeline.pocket.looking import looked_for, with_nearness
+from pipeline.pocket.looking import Finder, looked_for, with_nearness
 from pipeline.pocket.network import MASKS, PICTURE_SIZE, PocketNetwork, Scene, Text
 from pipeline.pocket.painter.canvas import painted_canvas
 from pipeline.pocket.painter.scenery import Scenery
@@ -46,11 +45,11 @@ class Eye:
         self,
         network: PocketNetwork,
         silence: Text,
-        layers: LayersNetwork | None,
+        finder: Finder | None,
         parallax: float,
     ) -> None:
         self._network, self._silence = network, silence
-        self._layers, self._parallax = layers and layers.eval().requires_grad_(False), parallax
+        self._finder, self._parallax = finder and finder.at_rest(), parallax
         self._device, self._dtype = network.position.device, network.position.dtype
         # One: a picture's canvas takes 100 MB. Its stream shares it, and a reset then opens at once. It goes before
         # the next one is made.
@@ -77,9 +76,9 @@ class Eye:
         if isinstance(subject, tuple):
             return painted_canvas(*subject, view, self._device, self._parallax)
         canvas = prepare(subject, view.width, view.height, self._device)
-        if self._layers is None:
+        if self._finder is None:
             return canvas
-        found, near = with_nearness(self._layers, canvas)
+        found, near = with_nearness(self._finder, canvas)
         return with_depth(with_layers(canvas, alike(looked_for(found), canvas)), found, self._parallax, near)
 
     def _look(self, canvas: Canvas) -> Sight:

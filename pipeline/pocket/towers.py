@@ -53,7 +53,7 @@ class Towers:
         eye, given = pipeline._eye, (pipeline._network, self._silence)
         self._eyes = {
             "sight": Blind(*given, None, eye._parallax),
-            "picture": Blind(*given, eye._layers, eye._parallax),
+            "picture": Blind(*given, eye._finder, eye._parallax),
             "layers": Eye(*given, None, eye._parallax),
         }
         self._told = Told(*given, None, eye._parallax)

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from pipeline.factory import LAYERS_WEIGHTS
+from pipeline.factory import LAYERS_WEIGHTS, SALIENT_WEIGHTS
 from pipeline.picture import read_picture
 from pipeline.pocket.canvas import Canvas, prepare
 from pipeline.pocket.drawn.draw import draw
@@ -22,8 +22,8 @@ from pipeline.pocket.drawn.shot import Shot
 from pipeline.pocket.drawn.wet import wetted
 from pipeline.pocket.drawn.wetness import Wetness
 from pipeline.pocket.layers import with_layers
-from pipeline.pocket.layers_weights import read_layers
-from pipeline.pocket.looking import asked_of, looked_for
+from pipeline.pocket.layers_weights import read_finder
+from pipeline.pocket.looking import find
 from pipeline.pocket.names import DEFAULT_REGION, DRAWN
 from pipeline.pocket.pose import Pose
 from pipeline.pocket.view import HEIGHT, WIDTH
@@ -36,7 +36,7 @@ TIMES = 16
 def seen(image: Pixels) -> Canvas:
     """A picture ``uint8 [H, W, 3]`` with its layers and marks."""
     canvas = prepare(image, WIDTH, HEIGHT)
-    return with_marks(with_layers(canvas, looked_for(asked_of(read_layers(LAYERS_WEIGHTS), canvas))))
+    return with_marks(with_layers(canvas, find(read_finder(LAYERS_WEIGHTS, SALIENT_WEIGHTS), canvas)))
 
 
 def cpu_ms(work: Callable[[], object]) -> float:
