@@ -4,9 +4,11 @@ import itertools
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from pipeline.pocket.layers import FOLIAGE, REST, SKY, SUBJECT, WATER, sharp
-from pipeline.pocket.looking import find, looked_for, placed
+from pipeline.pocket.layers_network import LayersNetwork
+from pipeline.pocket.looking import LOOKS, ask, find, looked_for, placed
 from tests.test_layers import canvas, finder
 
 KINDS = {"sky": SKY, "water": WATER, "leaves": FOLIAGE, "subject": SUBJECT}
@@ -100,6 +102,41 @@ def test_at_no_size_does_what_is_found_come_or_go_at_once(kind: int) -> None:
     steps = [after - before for before, after in itertools.pairwise(sizes)]
     assert min(steps) > -0.02
     assert sizes[-1] == pytest.approx(0.875 * 60 * 40 / (96 * 168), rel=0.05)
+
+
+class _Whatever(LayersNetwork):
+    """Takes whatever is brighter than a half for sky, and remembers what it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown = list[torch.Tensor]()
+
+    def both(self, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        self.shown.append(picture)
+        bright = 9 * F.avg_pool2d(picture.mean(1), 2)
+        never = torch.full_like(bright, -9)
+        return torch.stack([-bright, bright, never, never, never], dim=1), None
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_it_looks_three_times_once_without_what_is_fine(scale: float) -> None:
+    """In two sizes, the second time in a mirror; the third time rain of single bright pixels is gone, in any size."""
+    picture = torch.full((1, 3, round(480 * scale), round(832 * scale)), -0.6)
+    picture[..., : round(416 * scale)] = 0.6
+    step = round(32 * scale)
+    for row in range(round(scale)):
+        for column in range(round(scale)):
+            picture[..., row::step, column::step] = 1
+    network = _Whatever().eval()
+    found = ask(network, picture, LOOKS, scale)
+    assert found.shape == (1, 5, 128, 224)
+    assert [tuple(one.shape[2:]) for one in network.shown] == [(256, 448), (448, 784), (448, 784)]
+    plain, mirrored, smooth = (one[0, 0] for one in network.shown)
+    assert plain[:, 0:200].mean() > 0.5 > plain[:, 250:].mean()
+    assert mirrored[:, :350].mean() < -0.5 < mirrored[:, 450:].mean()
+    assert mirrored[:, :350].max() > 0
+    assert smooth[:, 420:].max() < -0.59
+    assert found[0, SKY, :, :100].min() > 0.9 > 0.1 > found[0, SKY, :, 124:].max()
 
 
 def test_what_may_be_a_subject_is_likelier_in_the_middle() -> None:

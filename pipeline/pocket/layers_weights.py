@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from pipeline import weights
 from pipeline.checkpoint import open_checkpoint
@@ -25,11 +26,19 @@ def read_layers(path: Path, device: torch.device | None = None) -> LayersNetwork
     network = LayersNetwork(NEAR in checkpoint.entries)
     # Once a picture, so that a faster type would save nothing that anyone could notice.
     weights.load(network, checkpoint, torch.float32, device or torch.device("cpu"))
-    return network.eval().requires_grad_(False)
+    _make_ready(network)
+    return network
 
 
 def read_salient(path: Path, device: torch.device | None = None) -> SalientNetwork:
     """Read the network that tells what draws the eye. Raises WeightsError where the file is not one of its."""
     network = SalientNetwork()
     weights.load(network, path, torch.float32, device or torch.device("cpu"))
-    return network.eval().requires_grad_(False)
+    _make_ready(network)
+    return network
+
+
+def _make_ready(network: nn.Module) -> None:
+    network.eval().requires_grad_(False)
+    # With a pixel's channels side by side convolutions take a CPU less time.
+    network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  none of torch's overloads has it

@@ -17,7 +17,8 @@ from pipeline.pocket.view import View
 
 Size = tuple[int, int]
 # Heights and widths in which a picture of the nominal shape is looked at: as it was shown in training, where subjects
-# and skies are read best, and as large as crops were there, where leaves are; the mean is better than either.
+# and skies are read best, and as large as crops were there, where leaves are; the mean is better than either. With a
+# third look, as large, at a picture without what is fine it is better still (README).
 LOOKS = ((256, 448), (448, 784))
 # Of what seems to be on less of the view than this, words that ask for it know better: it is looked for again by such
 # odds that so much of the view is found, but not by more than are likely to be right; and by more, up to the most, only
@@ -64,7 +65,7 @@ def asked_of(finder: Finder, canvas: Canvas) -> Tensor:
 def with_nearness(finder: Finder, canvas: Canvas) -> tuple[Tensor, Tensor | None]:
     """What :func:`asked_of` gives, and nearness ``float32 [1, 1, h, w]`` in 0..1 where the weights tell it."""
     pixels = canvas.rest.permute(2, 0, 1)[None].float() / 127.5 - 1
-    shares, near = ask_both(finder.layers, pixels, shown_sizes(canvas.view))
+    shares, near = ask_both(finder.layers, pixels, shown_sizes(canvas.view), canvas.view.scale)
     shares = placed(shares)
     return shares if finder.salient is None else borne_witness(shares, salience(finder.salient, pixels)), near
 
@@ -82,16 +83,22 @@ def placed(shares: Tensor) -> Tensor:
     return shares / shares.sum(1, keepdim=True)
 
 
-def ask(network: LayersNetwork, picture: Tensor, sizes: Sequence[Size]) -> Tensor:
-    """Give shares ``float32 [1, 5, h, w]`` of a picture ``[1, 3, H, W]`` in -1..1, shown in some heights and widths."""
-    return ask_both(network, picture, sizes)[0]
+def ask(network: LayersNetwork, picture: Tensor, sizes: Sequence[Size], scale: float = 1.0) -> Tensor:
+    """Give shares ``float32 [1, 5, h, w]`` of a picture ``[1, 3, H, W]`` in -1..1, shown in some heights and widths.
+
+    In the last of them it is shown once more, without what is fine in it; ``scale`` is that of its view.
+    """
+    return ask_both(network, picture, sizes, scale)[0]
 
 
-def ask_both(network: LayersNetwork, picture: Tensor, sizes: Sequence[Size]) -> tuple[Tensor, Tensor | None]:
+def ask_both(
+    network: LayersNetwork, picture: Tensor, sizes: Sequence[Size], scale: float = 1.0
+) -> tuple[Tensor, Tensor | None]:
     """The same, half as large as the first of them, and how near the network says that each place is."""
     shares, nears = list[Tensor](), list[Tensor]()
-    for number, size in enumerate(sizes):
-        small = F.interpolate(picture, size, mode="bilinear", antialias=True)
+    shown = [*((picture, size) for size in sizes), (_plainer(picture, scale), sizes[-1])]
+    for number, (seen, size) in enumerate(shown):
+        small = F.interpolate(seen, size, mode="bilinear", antialias=True)
         # Seen in a mirror every other time, it is a little surer, for nothing; and with a pixel's channels side by side
         # convolutions take a CPU a little less.
         small = _turned(small.to(network.head.weight.dtype), number).contiguous(memory_format=torch.channels_last)
@@ -100,6 +107,17 @@ def ask_both(network: LayersNetwork, picture: Tensor, sizes: Sequence[Size]) -> 
         if near is not None:
             nears.append(_turned(near.float(), number))
     return _mean(shares), _mean(nears).clamp(0, 1) if nears else None
+
+
+def _plainer(picture: Tensor, scale: float) -> Tensor:
+    """A picture at half its nominal size, in which each place is the middle one of nine: no twigs, ripples or strokes.
+
+    The network learned from crops, in which things are larger than what is fine in them is sharp.
+    """
+    size = [round(side / (2 * scale)) for side in picture.shape[2:]]
+    small = F.pad(F.interpolate(picture, size, mode="area"), (1, 1, 1, 1), mode="replicate")
+    shifts = [(row, column) for row in range(3) for column in range(3)]
+    return torch.stack([small[..., r : r + size[0], c : c + size[1]] for r, c in shifts]).median(0).values
 
 
 def _turned(planes: Tensor, number: int) -> Tensor:

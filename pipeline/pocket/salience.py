@@ -24,7 +24,8 @@ NOTHING, SURELY, TOP = 0.5, 0.9, 0.99
 def salience(network: SalientNetwork, picture: Tensor, size: Sequence[int] = INPUT_SIZE) -> Tensor:
     """How much each place of a picture ``[1, 3, H, W]`` in -1..1 draws the eye: ``float32 [1, 1, h, w]`` in 0..1."""
     small = F.interpolate(picture, list(size), mode="bilinear", antialias=True)
-    return network(small.to(network.all.weight.dtype)).float()
+    # With a pixel's channels side by side it takes a CPU half the time.
+    return network(small.to(network.told.weight.dtype).contiguous(memory_format=torch.channels_last)).float()
 
 
 def borne_witness(shares: Tensor, salient: Tensor) -> Tensor:

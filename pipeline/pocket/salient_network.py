@@ -3,6 +3,9 @@
 It was trained on ten thousand photos with a thing or somebody in each, cut out by hand, of which the network of layers
 (:mod:`pipeline.pocket.layers_network`) has seen few: the two together know better what a subject is than either (Qin et
 al.: arXiv 2005.09007; weights by its authors, Apache-2.0). Normalization is folded into the convolutions.
+
+It ends at a quarter of its size, where it tells as much as at all of it (README): its two finest stages, which took two
+thirds of the time, draw the outlines that a guided filter finds here.
 """
 
 import torch
@@ -13,7 +16,7 @@ from torch import Tensor, nn
 INPUT_SIZE = (320, 320)
 WIDTH, INSIDE = 64, 16
 # How many levels each stage has down, and back up; 0 for the stages that see far by dilation, at one level.
-DOWN, UP = (7, 6, 5, 4, 0, 0), (0, 4, 5, 6, 7)
+DOWN, UP = (7, 6, 5, 4, 0, 0), (0, 4, 5)
 DILATIONS = (1, 2, 4, 8)
 # Mean and deviation of each colour over ImageNet.
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -36,43 +39,37 @@ class Stage(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        begun = F.relu(self.begin(x))
-        found = [F.relu(self.down[0](begun))]
+        begun = self.begin(x).relu_()
+        found = [self.down[0](begun).relu_()]
         for number, convolution in enumerate(self.down[1:], 1):
             # Between the two lowest levels the size stays.
             stays = self.is_flat or number == len(self.down) - 1
-            found.append(F.relu(convolution(found[-1] if stays else _halved(found[-1]))))
+            found.append(convolution(found[-1] if stays else _halved(found[-1])).relu_())
         out = found.pop()
         for convolution in self.up:
             level = found.pop()
-            out = F.relu(convolution(torch.cat([_sized(out, level), level], 1)))
-        return out + begun
+            out = convolution(torch.cat([_sized(out, level), level], 1)).relu_()
+        return out.add_(begun)
 
 
 class SalientNetwork(nn.Module):
-    """A picture ``float [B, 3, H, W]`` in -1..1 to how much each place draws the eye: ``[B, 1, H, W]`` in 0..1."""
+    """A picture ``float [B, 3, H, W]`` in -1..1 to how much a place draws the eye: ``[B, 1, H / 4, W / 4]`` in 0..1."""
 
     def __init__(self) -> None:
         super().__init__()
         self.down = nn.ModuleList(Stage(WIDTH if number else 3, levels) for number, levels in enumerate(DOWN))
         self.up = nn.ModuleList(Stage(2 * WIDTH, levels) for levels in UP)
-        self.sides = nn.ModuleList(nn.Conv2d(WIDTH, 1, 3, padding=1) for _ in DOWN)
-        self.all = nn.Conv2d(len(DOWN), 1, 1)
+        self.told = nn.Conv2d(WIDTH, 1, 3, padding=1)
 
     def forward(self, picture: Tensor) -> Tensor:
-        return self.all(torch.cat(self._told(_standard(picture)), 1)).sigmoid()
-
-    def _told(self, x: Tensor) -> list[Tensor]:
-        """What each level tells, at the size of the first."""
-        found = list[Tensor]()
-        for number, stage in enumerate(self.down):
-            found.append(stage(_halved(found[-1]) if number else x))
-        levels = [found.pop()]
+        found = [self.down[0](_standard(picture))]
+        for stage in self.down[1:]:
+            found.append(stage(_halved(found[-1])))
+        out = found.pop()
         for stage in self.up:
             level = found.pop()
-            levels.insert(0, stage(torch.cat([_sized(levels[0], level), level], 1)))
-        told = [side(level) for side, level in zip(self.sides, levels, strict=True)]
-        return [_sized(one, told[0]) for one in told]
+            out = stage(torch.cat([_sized(out, level), level], 1))
+        return self.told(out).sigmoid()
 
 
 def _convolution(before: int, width: int, dilation: int = 1) -> nn.Conv2d:

@@ -15,20 +15,24 @@ from torch import nn
 from pipeline.pocket.salient_network import SalientNetwork
 from pipeline.row_scales import packed
 
+# Convolutions of the published network, and which of them tells what the third level sees: the first to sixth level and
+# all of them together come last.
+ALL, TOLD = 119, -5
+
 
 def read_onnx(path: Path) -> SalientNetwork:
     """Read published weights; raises ValueError where the file's convolutions are not those of the network.
 
-    They stand there in the order in which they run, which is that of the network's modules. OpenCV's newer engines
-    give no weights away.
+    They stand there in the order in which they run, which is that of the network's modules; the stages that it does
+    without are the last. OpenCV's newer engines give no weights away.
     """
     given = cv2.dnn.readNetFromONNX(str(path), engine=cv2.dnn.ENGINE_CLASSIC)
     names = [name for name in given.getLayerNames() if given.getLayer(given.getLayerId(name)).type == "Convolution"]
+    if len(names) != ALL:
+        raise ValueError(f"{path} has {len(names)} convolutions, U²-Net's small form {ALL}")
     network = SalientNetwork()
-    convolutions = [one for one in network.modules() if isinstance(one, nn.Conv2d)]
-    if len(names) != len(convolutions):
-        raise ValueError(f"{path} has {len(names)} convolutions, U²-Net's small form {len(convolutions)}")
-    for name, convolution in zip(names, convolutions, strict=True):
+    *stages, told = (one for one in network.modules() if isinstance(one, nn.Conv2d))
+    for name, convolution in zip([*names[: len(stages)], names[TOLD]], [*stages, told], strict=True):
         weight, bias = (torch.from_numpy(given.getParam(name, part)).clone() for part in (0, 1))
         if weight.shape != convolution.weight.shape:
             raise ValueError(f"{name} of {path} is {list(weight.shape)}, not {list(convolution.weight.shape)}")
