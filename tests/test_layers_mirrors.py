@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from pipeline.pocket import layers_mirrors
 from pipeline.pocket.layers_mirrors import mirrored
@@ -56,10 +55,25 @@ def test_it_is_darker_on_the_whole_and_stays_a_picture() -> None:
     assert water.mean() < 0.65
 
 
-def test_ripples_break_it() -> None:
-    """Of a fine upright pattern that is mirrored as it is in some, it is blurred or thrown about in others."""
+@pytest.mark.parametrize("is_rippled", [False, True])
+def test_ripples_break_it(monkeypatch: pytest.MonkeyPatch, is_rippled: bool) -> None:
+    """Of a grain as fine as pixels some mirror images keep much less than others; without ripples all keep as much."""
+    monkeypatch.setattr(layers_mirrors, "_tinted", lambda shown: shown)
+    monkeypatch.setattr(layers_mirrors, "LONGER", 0.0)
+    if not is_rippled:
+        monkeypatch.setattr(layers_mirrors, "DRAWN", 0.0)
+        monkeypatch.setattr(layers_mirrors, "THROWN", 0.0)
     torch.manual_seed(0)
-    grain = (torch.rand(24, 3, 96, 176) > 0.5).float()
-    water, here = mirrored(grain)
-    rough = [float((F.avg_pool2d(one[None], 3, 1)).std()) for one in water * here]
-    assert max(rough) > 1.3 * min(rough)
+    water, here = mirrored((torch.rand(24, 3, 96, 176) > 0.5).float())
+    kept = [float(one[:, wet[0] > 0].std()) for one, wet in zip(water, here, strict=True)]
+    assert (max(kept) > 1.3 * min(kept)) is is_rippled
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_some_have_a_near_shore(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
+    """Where none has one, water is at the bottom of every column; where all have, most have dry places there."""
+    monkeypatch.setattr(layers_mirrors, "SHORED", share)
+    torch.manual_seed(0)
+    _, here = mirrored(_scene(24))
+    is_dry = (here[:, 0, -1] == 0).any(1)
+    assert int(is_dry.sum()) == 0 if share == 0 else int(is_dry.sum()) > 12

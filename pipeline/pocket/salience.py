@@ -4,8 +4,6 @@ The network of layers knows what sky, water and leaves look like, and has seen f
 (:mod:`pipeline.pocket.salient_network`) knows none of them, and has seen thousands of things by themselves.
 """
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,9 +19,9 @@ FOR, AGAINST, DOUBT = 1.0, 0.5, 0.05
 NOTHING, SURELY, TOP = 0.5, 0.9, 0.99
 
 
-def salience(network: SalientNetwork, picture: Tensor, size: Sequence[int] = INPUT_SIZE) -> Tensor:
-    """How much each place of a picture ``[1, 3, H, W]`` in -1..1 draws the eye: ``float32 [1, 1, h, w]`` in 0..1."""
-    small = F.interpolate(picture, list(size), mode="bilinear", antialias=True)
+def salience(network: SalientNetwork, picture: Tensor) -> Tensor:
+    """How much each place of a picture ``[1, 3, H, W]`` in -1..1 draws the eye: ``float32 [1, 1, 80, 80]`` in 0..1."""
+    small = F.interpolate(picture, INPUT_SIZE, mode="bilinear", antialias=True)
     # With a pixel's channels side by side it takes a CPU half the time.
     return network(small.to(network.told.weight.dtype).contiguous(memory_format=torch.channels_last)).float()
 
